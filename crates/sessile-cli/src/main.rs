@@ -1,0 +1,2 @@
+//! The `sessile` command.
+fn main() {}
