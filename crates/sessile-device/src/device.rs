@@ -1,0 +1,79 @@
+//! Devices: they own the packed weights and hand out lanes.
+
+use crate::buffer::Format;
+use crate::dtype::DType;
+use crate::error::DeviceError;
+use crate::id::DeviceId;
+use crate::lane::Lane;
+use crate::weight::{RowSource, WeightLayout};
+
+/// The sizes of things on a device, in bytes. Pure arithmetic: a plan for a device that is not
+/// there uses the same numbers.
+pub trait Geometry: Send + Sync {
+    /// Bytes of an activation.
+    fn buffer_bytes(&self, rows: usize, cols: usize, format: Format) -> usize;
+
+    /// Bytes of a packed weight of `rows` × `cols`.
+    fn weight_bytes(&self, rows: usize, cols: usize, layout: WeightLayout, dtype: DType) -> usize;
+
+    /// Bytes of arena that [`Lane::attention`] takes beside its operands while it runs, when the
+    /// longest sequence has `longest` tokens.
+    fn attention_scratch_bytes(
+        &self,
+        longest: usize,
+        heads: usize,
+        head_dim: usize,
+        dtype: DType,
+    ) -> usize;
+
+    /// Bytes of arena that [`Lane::linear`] takes beside its operands while it runs.
+    fn linear_scratch_bytes(&self, rows: usize, n: usize, k: usize, dtype: DType) -> usize;
+}
+
+/// What a lane is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneSpec {
+    /// Size of the arena, from a plan.
+    pub arena_bytes: usize,
+    /// Threads that work on one operation together (CPU); 1 for throughput.
+    pub threads: usize,
+}
+
+/// One NUMA node or one GPU. Owns the weights; shared by all its lanes.
+pub trait Device: Send + Sync + 'static {
+    /// A weight in this device's memory and layout. Immutable, shared by all lanes.
+    type Weight: Send + Sync + 'static;
+
+    /// What runs operations here.
+    type Lane: Lane<Weight = Self::Weight> + 'static;
+
+    /// Which device this is.
+    fn id(&self) -> DeviceId;
+
+    /// The family of kernels that this device chose, part of every fingerprint: answers are equal
+    /// to the byte only within one family. For example `cpu-amx-bf16`.
+    fn kernel_family(&self, dtype: DType) -> String;
+
+    /// Sizes of things on this device.
+    fn geometry(&self) -> &dyn Geometry;
+
+    /// Packs `parts`, stacked along their rows, into one weight. Called once per weight, at load.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfMemory`, `Source` when a part can not be read, `Unsupported` for a number format
+    /// that this device does not have.
+    fn pack(
+        &self,
+        parts: &[&dyn RowSource],
+        layout: WeightLayout,
+        dtype: DType,
+    ) -> Result<Self::Weight, DeviceError>;
+
+    /// Makes a lane with its own arena.
+    ///
+    /// # Errors
+    ///
+    /// `OutOfMemory` when the arena can not be had.
+    fn lane(&self, spec: &LaneSpec) -> Result<Self::Lane, DeviceError>;
+}
