@@ -1,1 +1,5 @@
-//! Under construction.
+//! Models: checkpoints, tokenizers and architectures, written once over the device seam.
+
+pub mod error;
+
+pub use error::{ModelError, ModelErrorKind};
