@@ -1,1 +1,13 @@
+//! The sequence layer of Sessile: from files to named sequences, reading frames and chunks.
+//!
+//! # The subject in a minute
+//!
 //! Under construction.
+
+pub mod alphabet;
+pub mod compression;
+mod error;
+pub mod fasta;
+pub mod inputs;
+
+pub use error::{Error, ErrorKind, Result};
