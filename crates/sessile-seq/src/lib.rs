@@ -8,6 +8,10 @@ pub mod alphabet;
 pub mod compression;
 mod error;
 pub mod fasta;
+pub mod genetic_code;
 pub mod inputs;
+pub mod nucleotide;
+pub mod orf;
+pub mod reading_frame;
 
 pub use error::{Error, ErrorKind, Result};
