@@ -1,6 +1,26 @@
-//! Models: checkpoints, tokenizers and architectures, written once over the device seam.
+//! Models: checkpoints, tokenizers and architectures.
+//!
+//! An *architecture* ([`esm2`]) is the arithmetic of a family of networks, written once over the
+//! operations of `sessile-device`. A *checkpoint* ([`checkpoint`]) holds the numbers of one network
+//! of that family: tensors with names, in one of the formats that people publish them in, and a
+//! `config.json` with the sizes. A *tokenizer* ([`tokenizer`]) turns text into the ids that the
+//! network was trained with. [`ModelFiles`] puts the three together; loading it onto a device gives
+//! an [`Encoder`](encoder::Encoder), and [`EncoderExecution`](encoder::EncoderExecution) feeds one
+//! with packed batches.
+//!
+//! Nothing in a checkpoint is ever executed: PyTorch's pickles are read by a small interpreter that
+//! knows tensors and plain data and refuses everything else by name.
 
 pub mod checkpoint;
+pub mod encoder;
 pub mod error;
+pub mod esm2;
+pub mod model;
+pub mod synthesize;
+pub mod tokenizer;
+pub mod weights;
 
+pub use encoder::{Encoder, EncoderExecution, ModelInfo};
 pub use error::{ModelError, ModelErrorKind};
+pub use esm2::LoadReport;
+pub use model::{Architecture, DEMO, ModelFiles};

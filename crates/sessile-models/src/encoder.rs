@@ -1,0 +1,57 @@
+//! Encoders: models that answer a sequence with one forward pass over it.
+//!
+//! An architecture implements [`Encoder`] once, over any device. [`EncoderExecution`] turns the
+//! requests of a lane into passes over packed batches.
+
+mod execution;
+mod pass;
+
+use sessile_device::{Device, DeviceError, Output, OutputSet};
+
+pub use execution::EncoderExecution;
+pub use pass::{Job, Pass, Scratch};
+
+/// What the runtime and the pipelines may know of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// The architecture: `esm2`, …
+    pub architecture: &'static str,
+    /// Number of layers.
+    pub layers: usize,
+    /// Columns of the residual stream.
+    pub hidden: usize,
+    /// Attention heads of a layer.
+    pub heads: usize,
+    /// Tokens in the vocabulary.
+    pub vocabulary: usize,
+    /// Number of parameters.
+    pub parameters: u64,
+    /// Longest sequence, in tokens, special ones included.
+    pub max_tokens: usize,
+    /// Special tokens around a sequence.
+    pub special_tokens: usize,
+    /// Outputs this model has.
+    pub outputs: OutputSet,
+}
+
+/// A model with its weights on a device.
+pub trait Encoder<D: Device>: Send + Sync {
+    /// What it is.
+    fn info(&self) -> &ModelInfo;
+
+    /// The token that hides a residue, for masked scoring.
+    fn mask_token(&self) -> Option<u32>;
+
+    /// Runs one pass and appends an [`Output`] per job, in order.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the lane reports; the pass failed as a whole then. The arena is as before.
+    fn forward(
+        &self,
+        lane: &mut D::Lane,
+        pass: &Pass,
+        scratch: &mut Scratch,
+        outputs: &mut Vec<Output>,
+    ) -> Result<(), DeviceError>;
+}

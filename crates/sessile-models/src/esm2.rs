@@ -1,0 +1,90 @@
+//! ESM-2: a protein language model (Lin et al., 2023, doi:10.1126/science.ade2574).
+//!
+//! A pre-norm transformer over residues with rotary positions and exact GELU. Two details decide
+//! whether an implementation agrees with the published one: *token dropout* (embeddings of masked
+//! positions are zeroed and all embeddings scaled by `(1 − 0.12) / (1 − masked share)`, so by 0.88
+//! when nothing is masked), and the final norm before every output.
+
+mod config;
+mod forward;
+mod load;
+mod tensors;
+
+use sessile_device::{Device, DeviceError, Output};
+
+use crate::encoder::{Encoder, ModelInfo, Pass, Scratch};
+
+pub use config::Esm2Config;
+pub use load::LoadReport;
+pub use tensors::tensor_shapes;
+
+/// A linear map with its bias.
+pub(crate) struct Dense<W> {
+    weight: W,
+    bias: W,
+}
+
+/// Gain and shift of a layer norm.
+pub(crate) struct LayerNorm<W> {
+    gain: W,
+    shift: W,
+}
+
+/// One transformer layer.
+struct Layer<W> {
+    attention_norm: LayerNorm<W>,
+    qkv: Dense<W>,
+    attention_out: Dense<W>,
+    feed_forward_norm: LayerNorm<W>,
+    feed_forward_up: Dense<W>,
+    feed_forward_down: Dense<W>,
+}
+
+/// The head that scores the vocabulary.
+struct LanguageHead<W> {
+    dense: Dense<W>,
+    norm: LayerNorm<W>,
+    decoder: Dense<W>,
+}
+
+/// Logistic regression over all attention maps.
+struct ContactHead<W> {
+    /// `[1, layers × heads]`.
+    factors: W,
+    /// `[1, 1]`.
+    shift: W,
+}
+
+/// ESM-2 with its weights on a device.
+pub struct Esm2<D: Device> {
+    config: Esm2Config,
+    info: ModelInfo,
+    embeddings: D::Weight,
+    embedding_norm: Option<LayerNorm<D::Weight>>,
+    rotary: D::Weight,
+    layers: Vec<Layer<D::Weight>>,
+    final_norm: LayerNorm<D::Weight>,
+    language_head: Option<LanguageHead<D::Weight>>,
+    contact_head: Option<ContactHead<D::Weight>>,
+    dtype: sessile_device::DType,
+}
+
+impl<D: Device> Encoder<D> for Esm2<D> {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn mask_token(&self) -> Option<u32> {
+        Some(self.config.mask_token)
+    }
+
+    fn forward(
+        &self,
+        lane: &mut D::Lane,
+        pass: &Pass,
+        scratch: &mut Scratch,
+        outputs: &mut Vec<Output>,
+    ) -> Result<(), DeviceError> {
+        forward::run(self, lane, pass, scratch, outputs)
+    }
+}

@@ -1,0 +1,196 @@
+//! The configuration of ESM-2, from `config.json`.
+
+use serde::Deserialize;
+
+use crate::error::{ModelError, ModelErrorKind};
+
+/// The numbers that fix an ESM-2 network. Field names are those of `config.json`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Esm2Config {
+    /// Columns of the residual stream.
+    #[serde(rename = "hidden_size")]
+    pub hidden: usize,
+    /// Number of layers.
+    #[serde(rename = "num_hidden_layers")]
+    pub layers: usize,
+    /// Attention heads of a layer.
+    #[serde(rename = "num_attention_heads")]
+    pub heads: usize,
+    /// Columns between the two products of the feed-forward part.
+    #[serde(rename = "intermediate_size")]
+    pub feed_forward: usize,
+    /// Tokens in the vocabulary.
+    #[serde(rename = "vocab_size", default = "published_vocabulary")]
+    pub vocabulary: usize,
+    /// Positions the model was trained with, plus 2.
+    #[serde(rename = "max_position_embeddings", default = "published_positions")]
+    pub positions: usize,
+    /// Added to the variance in norms.
+    #[serde(rename = "layer_norm_eps", default = "published_epsilon")]
+    pub epsilon: f32,
+    /// Id of `<mask>`.
+    #[serde(rename = "mask_token_id", default = "published_mask")]
+    pub mask_token: u32,
+    /// Whether embeddings are scaled by the share of masked tokens.
+    #[serde(default)]
+    pub token_dropout: bool,
+    /// Whether the embeddings are normalised before the first layer.
+    #[serde(default)]
+    pub emb_layer_norm_before: Option<bool>,
+    /// `rotary` for ESM-2.
+    #[serde(default)]
+    pub position_embedding_type: Option<String>,
+    /// `gelu`, the exact one.
+    #[serde(default)]
+    pub hidden_act: Option<String>,
+}
+
+fn published_vocabulary() -> usize {
+    33
+}
+
+fn published_positions() -> usize {
+    1026
+}
+
+fn published_epsilon() -> f32 {
+    1e-5
+}
+
+fn published_mask() -> u32 {
+    32
+}
+
+/// No network in sight is wider, deeper or has more tokens than this: larger numbers come from a
+/// damaged file, and allocations follow these numbers.
+const LARGEST_EXTENT: usize = 1 << 20;
+
+impl Esm2Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed` when a number is missing or impossible, `Unsupported` when it asks for a
+    /// variant of the network that is not ESM-2.
+    pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
+        let config: Esm2Config = serde_json::from_value(config.clone()).map_err(|error| {
+            ModelError::new(ModelErrorKind::Malformed, format!("config.json: {error}"))
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        let extents = [
+            ("hidden_size", self.hidden),
+            ("num_hidden_layers", self.layers),
+            ("num_attention_heads", self.heads),
+            ("intermediate_size", self.feed_forward),
+            ("vocab_size", self.vocabulary),
+            ("max_position_embeddings", self.positions),
+        ];
+        for (name, value) in extents {
+            if value == 0 || value > LARGEST_EXTENT {
+                return Err(ModelError::new(
+                    ModelErrorKind::Malformed,
+                    format!("config.json: {name} can not be {value}"),
+                ));
+            }
+        }
+        if !self.hidden.is_multiple_of(self.heads) || !(self.hidden / self.heads).is_multiple_of(2)
+        {
+            return Err(ModelError::new(
+                ModelErrorKind::Malformed,
+                format!(
+                    "config.json: hidden_size {} can not be cut into {} heads of even size",
+                    self.hidden, self.heads
+                ),
+            ));
+        }
+        let unsupported = |what: String| {
+            Err(
+                ModelError::new(ModelErrorKind::Unsupported, format!("config.json: {what}"))
+                    .with_hint("ESM-2 models have rotary positions and the exact GELU"),
+            )
+        };
+        match self.position_embedding_type.as_deref() {
+            None | Some("rotary") => {}
+            Some(other) => return unsupported(format!("position_embedding_type `{other}`")),
+        }
+        match self.hidden_act.as_deref() {
+            None | Some("gelu") => Ok(()),
+            Some(other) => unsupported(format!("hidden_act `{other}`")),
+        }
+    }
+
+    /// Columns of one head.
+    pub fn head_dim(&self) -> usize {
+        self.hidden / self.heads
+    }
+
+    /// The configuration of a published model by its short name, such as `esm2_t6_8M`.
+    pub fn published(name: &str) -> Option<Self> {
+        let name = name
+            .trim_start_matches("facebook/")
+            .trim_end_matches("_UR50D");
+        let (layers, hidden, heads) = match name {
+            "esm2_t6_8M" => (6, 320, 20),
+            "esm2_t12_35M" => (12, 480, 20),
+            "esm2_t30_150M" => (30, 640, 20),
+            "esm2_t33_650M" => (33, 1280, 20),
+            "esm2_t36_3B" => (36, 2560, 40),
+            "esm2_t48_15B" => (48, 5120, 40),
+            _ => return None,
+        };
+        Some(Esm2Config::of_size(layers, hidden, heads))
+    }
+
+    /// A network of this size with everything else as published.
+    pub fn of_size(layers: usize, hidden: usize, heads: usize) -> Self {
+        Esm2Config {
+            hidden,
+            layers,
+            heads,
+            feed_forward: 4 * hidden,
+            vocabulary: published_vocabulary(),
+            positions: published_positions(),
+            epsilon: published_epsilon(),
+            mask_token: published_mask(),
+            token_dropout: true,
+            emb_layer_norm_before: Some(false),
+            position_embedding_type: Some("rotary".to_owned()),
+            hidden_act: Some("gelu".to_owned()),
+        }
+    }
+
+    /// The configuration as transformers writes it.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "architectures": ["EsmForMaskedLM"],
+            "model_type": "esm",
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.feed_forward,
+            "vocab_size": self.vocabulary,
+            "max_position_embeddings": self.positions,
+            "layer_norm_eps": self.epsilon,
+            "mask_token_id": self.mask_token,
+            "pad_token_id": 1,
+            "token_dropout": self.token_dropout,
+            "emb_layer_norm_before": self.emb_layer_norm_before.unwrap_or(false),
+            "position_embedding_type": "rotary",
+            "hidden_act": "gelu",
+            "attention_probs_dropout_prob": 0.0,
+            "hidden_dropout_prob": 0.0,
+            "initializer_range": 0.02,
+            "is_folding_model": false,
+            "use_cache": true,
+            "torch_dtype": "float32",
+            "esmfold_config": null,
+            "vocab_list": null,
+            "classifier_dropout": null,
+            "transformers_version": "4.25.0.dev0"
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! Checkpoints of real size with random weights, to measure and to try things with where the
+//! published weights are not at hand.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{ModelError, ModelErrorKind};
+use crate::esm2::{Esm2Config, tensor_shapes};
+use crate::tokenizer::EsmTokenizer;
+use crate::weights::{RandomWeights, WeightSource};
+
+/// Names of the models whose size is known.
+pub const NAMES: [&str; 6] = [
+    "esm2_t6_8M",
+    "esm2_t12_35M",
+    "esm2_t30_150M",
+    "esm2_t33_650M",
+    "esm2_t36_3B",
+    "esm2_t48_15B",
+];
+
+/// Tensors are made and written in blocks of about this many values, so that memory stays small.
+const BLOCK_VALUES: usize = 1 << 20;
+
+/// Writes `config.json`, `vocab.txt` and `model.safetensors` (f32) of the published size of `name`
+/// into `directory`, with random weights that follow from `seed`. Returns the bytes of the weights.
+///
+/// Files appear under their names only when they are whole.
+///
+/// # Errors
+///
+/// `NotFound` for a name of unknown size, `Unreadable` when a file can not be written.
+pub fn synthesize(name: &str, seed: u64, directory: &Path) -> Result<u64, ModelError> {
+    let config = Esm2Config::published(name).ok_or_else(|| {
+        ModelError::new(
+            ModelErrorKind::NotFound,
+            format!("no size is known for `{name}`"),
+        )
+        .with_hint(format!("one of {}", NAMES.join(", ")))
+    })?;
+    let weights = RandomWeights::new(seed, tensor_shapes(&config));
+    let failed = |path: &Path, error: std::io::Error| {
+        ModelError::new(
+            ModelErrorKind::Unreadable,
+            format!("can not write {}: {error}", path.display()),
+        )
+        .with_source(error)
+    };
+    fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
+    let path = directory.join("model.safetensors");
+    let bytes = write_safetensors(&weights, &path)?;
+    let config_text = format!("{:#}\n", config.to_json());
+    let vocabulary = EsmTokenizer::default().tokens().join("\n");
+    let readme = format!(
+        "Random weights in the size of {name}, made by `sessile models synthesize` (seed {seed}).\n\
+         Untrained: for measuring and trying things out.\n"
+    );
+    let texts = [
+        ("config.json", config_text),
+        ("vocab.txt", vocabulary),
+        ("README.md", readme),
+    ];
+    for (file, text) in texts {
+        let path = directory.join(file);
+        write_whole(&path, |out| out.write_all(text.as_bytes()))
+            .map_err(|error| failed(&path, error))?;
+    }
+    Ok(bytes)
+}
+
+/// Writes a file under a temporary name, syncs it and gives it its name.
+fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".tmp");
+    let partial = PathBuf::from(partial);
+    let result = (|| {
+        let mut out = BufWriter::with_capacity(1 << 20, File::create(&partial)?);
+        write(&mut out)?;
+        out.into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?
+            .sync_all()?;
+        fs::rename(&partial, path)
+    })();
+    if result.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    result
+}
+
+/// Writes all tensors as f32, in name order (the safetensors format: the header's length in eight
+/// bytes, the header as JSON, the values).
+fn write_safetensors(weights: &RandomWeights, path: &Path) -> Result<u64, ModelError> {
+    let mut header = Map::new();
+    header.insert("__metadata__".to_owned(), json!({ "format": "pt" }));
+    let mut end = 0_u64;
+    for name in weights.names() {
+        let shape = weights.shape(name).unwrap_or_default();
+        let bytes = 4 * shape.iter().product::<usize>() as u64;
+        header.insert(
+            name.to_owned(),
+            json!({ "dtype": "F32", "shape": shape, "data_offsets": [end, end + bytes] }),
+        );
+        end += bytes;
+    }
+    let mut header = Value::Object(header).to_string();
+    while !header.len().is_multiple_of(8) {
+        header.push(' ');
+    }
+    write_whole(path, |out| {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(header.as_bytes())?;
+        let mut values = Vec::new();
+        let mut bytes = Vec::new();
+        for name in weights.names() {
+            let rows = weights.rows(name).map_err(std::io::Error::other)?;
+            let block = (BLOCK_VALUES / rows.cols()).max(1);
+            let mut first = 0;
+            while first < rows.rows() {
+                let count = block.min(rows.rows() - first);
+                values.resize(count * rows.cols(), 0.0);
+                rows.read_rows(first, &mut values)
+                    .map_err(std::io::Error::other)?;
+                bytes.clear();
+                bytes.extend(values.iter().flat_map(|value: &f32| value.to_le_bytes()));
+                out.write_all(&bytes)?;
+                first += count;
+            }
+        }
+        Ok(())
+    })
+    .map_err(|error| {
+        ModelError::new(
+            ModelErrorKind::Unreadable,
+            format!("can not write {}: {error}", path.display()),
+        )
+        .with_source(error)
+    })?;
+    Ok(end)
+}

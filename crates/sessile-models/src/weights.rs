@@ -1,0 +1,63 @@
+//! Where weights come from: a checkpoint on disk, or random numbers made on the fly.
+//!
+//! A model asks for tensors by their Hugging Face names and reads them row by row while they are
+//! packed, so no tensor is ever held whole in host memory.
+
+mod random;
+
+use sessile_device::RowSource;
+
+use crate::checkpoint::Checkpoint;
+use crate::error::ModelError;
+
+pub use random::RandomWeights;
+
+/// Tensors by name.
+pub trait WeightSource: Send + Sync {
+    /// The shape of a tensor, if it is there.
+    fn shape(&self, name: &str) -> Option<&[usize]>;
+
+    /// The names of all tensors, sorted.
+    fn names(&self) -> Vec<&str>;
+
+    /// The rows of a tensor.
+    ///
+    /// # Errors
+    ///
+    /// `MissingTensor`, `Unreadable`, `Malformed`.
+    fn rows(&self, name: &str) -> Result<Box<dyn RowSource + '_>, ModelError>;
+
+    /// Where the weights come from, for messages.
+    fn describe(&self) -> String;
+
+    /// A hash of names, shapes and values.
+    ///
+    /// # Errors
+    ///
+    /// When the values can not be read.
+    fn content_hash(&self) -> Result<String, ModelError>;
+}
+
+impl WeightSource for Checkpoint {
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensor(name).map(|tensor| tensor.shape.as_slice())
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Checkpoint::names(self).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn rows(&self, name: &str) -> Result<Box<dyn RowSource + '_>, ModelError> {
+        Ok(Box::new(Checkpoint::rows(self, name)?))
+    }
+
+    fn describe(&self) -> String {
+        self.path().display().to_string()
+    }
+
+    fn content_hash(&self) -> Result<String, ModelError> {
+        Checkpoint::content_hash(self)
+    }
+}
