@@ -1,0 +1,52 @@
+//! The sizes of things on the CPU, known without a device.
+
+use sessile_device::{DType, Format, Geometry, WeightLayout};
+
+use crate::isa::Isa;
+
+/// Sizes of activations and weights for the kernels of one instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuGeometry {
+    isa: Isa,
+}
+
+impl CpuGeometry {
+    /// The sizes for `isa`, whether or not this machine has it.
+    pub const fn new(isa: Isa) -> Self {
+        CpuGeometry { isa }
+    }
+
+    /// The instruction set whose kernels these sizes are for.
+    pub const fn isa(&self) -> Isa {
+        self.isa
+    }
+}
+
+impl Geometry for CpuGeometry {
+    fn buffer_bytes(&self, rows: usize, cols: usize, format: Format) -> usize {
+        let size = match format {
+            Format::F32 | Format::Index => size_of::<f32>(),
+            Format::Operand(dtype) | Format::Heads(dtype) => dtype.size(),
+        };
+        // A shape that does not fit the address space does not fit any arena either.
+        rows.saturating_mul(cols).saturating_mul(size)
+    }
+
+    fn weight_bytes(&self, rows: usize, cols: usize, layout: WeightLayout, dtype: DType) -> usize {
+        let size = match layout {
+            WeightLayout::Vector | WeightLayout::TableF32 => size_of::<f32>(),
+            WeightLayout::Linear | WeightLayout::Gated | WeightLayout::Table => dtype.size(),
+        };
+        rows.saturating_mul(cols).saturating_mul(size)
+    }
+
+    /// Nothing in f32: every thread of a lane has a fixed scratch of its own beside the arena.
+    fn attention_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
+        0
+    }
+
+    /// Nothing in f32, as above.
+    fn linear_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
+        0
+    }
+}

@@ -1,0 +1,143 @@
+//! Instruction sets: what the machine can do, and what a user allows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sessile_device::{DeviceError, DeviceErrorKind};
+
+/// A family of kernels, from the one that runs everywhere to the fastest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Isa {
+    /// Plain Rust.
+    Portable,
+    /// 128-bit vectors of AArch64.
+    Neon,
+    /// 256-bit vectors with fused multiply-add.
+    Avx2,
+    /// 512-bit vectors.
+    Avx512,
+    /// 512-bit vectors, and bf16 products on AMX tiles.
+    Amx,
+}
+
+/// The environment variable that caps the instruction set.
+pub const ISA_VARIABLE: &str = "SESSILE_ISA";
+
+impl Isa {
+    /// Every instruction set, the least capable first.
+    pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Amx];
+
+    /// The best instruction set of this machine, no better than `SESSILE_ISA` allows.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse` when `SESSILE_ISA` is set to something that is not an instruction set.
+    pub fn detect() -> Result<Isa, DeviceError> {
+        let cap = match std::env::var(ISA_VARIABLE) {
+            Ok(name) => name.parse().map_err(|error: ParseIsaError| {
+                DeviceError::new(
+                    DeviceErrorKind::Misuse,
+                    format!("{ISA_VARIABLE} is not an instruction set"),
+                )
+                .with_source(error)
+            })?,
+            Err(_) => Isa::Amx,
+        };
+        Ok(Isa::best(cap))
+    }
+
+    /// The best instruction set of this machine that is no better than `cap`.
+    pub fn best(cap: Isa) -> Isa {
+        Isa::ALL
+            .into_iter()
+            .rev()
+            .find(|isa| *isa <= cap && isa.available())
+            .unwrap_or(Isa::Portable)
+    }
+
+    /// Whether this machine can run these kernels.
+    pub fn available(self) -> bool {
+        match self {
+            Isa::Portable => true,
+            Isa::Neon => cfg!(target_arch = "aarch64"),
+            Isa::Avx2 => avx2(),
+            Isa::Avx512 => avx512(),
+            Isa::Amx => false,
+        }
+    }
+
+    /// The name used in `SESSILE_ISA` and in kernel families.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            Isa::Neon => "neon",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Amx => "amx",
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx512() -> bool {
+    avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn avx2() -> bool {
+    false
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn avx512() -> bool {
+    false
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The text is not the name of an instruction set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseIsaError(String);
+
+impl fmt::Display for ParseIsaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "unknown instruction set `{}` (portable, neon, avx2, avx512 or amx)",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for ParseIsaError {}
+
+impl FromStr for Isa {
+    type Err = ParseIsaError;
+
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_cpu::Isa;
+    /// assert_eq!("avx2".parse(), Ok(Isa::Avx2));
+    /// assert!("sse9".parse::<Isa>().is_err());
+    /// ```
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Isa::ALL
+            .into_iter()
+            .find(|isa| isa.name() == text)
+            .ok_or_else(|| ParseIsaError(text.to_owned()))
+    }
+}

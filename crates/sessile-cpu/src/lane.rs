@@ -1,0 +1,329 @@
+//! Lanes: operations that run at once, inside the call.
+
+mod staging;
+mod workspace;
+
+use std::ops::Range;
+
+use sessile_device::{
+    AttentionInput, AttentionSpec, BatchBuf, Buf, DeviceError, DeviceErrorKind, Epilogue, Format,
+    Lane, LaneSpec, Mark, Norm, PackedBatch, Pooling, Ticket,
+};
+
+use crate::attention::{Attention, Heads};
+use crate::geometry::CpuGeometry;
+use crate::rows::{Rows, RowsMut};
+use crate::scalar;
+use crate::weight::CpuWeight;
+use staging::Staging;
+use workspace::Workspace;
+
+/// A lane of a [`CpuDevice`](crate::CpuDevice): one workspace, and one thread or several that work
+/// on the same operation.
+pub struct CpuLane {
+    workspace: Workspace,
+    staging: Staging,
+    /// The first thing that went wrong since the last wait. Operations do nothing while it is set.
+    fault: Option<DeviceError>,
+}
+
+impl CpuLane {
+    pub(crate) fn new(geometry: CpuGeometry, spec: &LaneSpec) -> Result<Self, DeviceError> {
+        Ok(CpuLane {
+            workspace: Workspace::new(geometry, spec.arena_bytes)?,
+            staging: Staging::default(),
+            fault: None,
+        })
+    }
+
+    fn fail(&mut self, message: impl Into<String>) {
+        let error = DeviceError::new(DeviceErrorKind::Misuse, message);
+        self.fault.get_or_insert(error);
+    }
+
+    /// Notes a fault and says no when an index is not below `limit`: it came with a user's data.
+    fn check(&mut self, indices: Buf, limit: usize, what: &str) -> bool {
+        let worst = self.workspace.indices(indices).iter().copied().max();
+        match worst {
+            Some(worst) if worst as usize >= limit => {
+                self.fail(format!(
+                    "{what} {worst} is outside of the {limit} there are"
+                ));
+                false
+            }
+            _ => self.fault.is_none(),
+        }
+    }
+}
+
+impl Lane for CpuLane {
+    type Weight = CpuWeight;
+
+    fn buffer(&mut self, rows: usize, cols: usize, format: Format) -> Result<Buf, DeviceError> {
+        self.workspace.buffer(rows, cols, format)
+    }
+
+    fn mark(&self) -> Mark {
+        self.workspace.mark()
+    }
+
+    fn release(&mut self, mark: Mark) {
+        self.workspace.release(mark);
+    }
+
+    fn upload(&mut self, batch: &PackedBatch) -> Result<BatchBuf, DeviceError> {
+        let mark = self.mark();
+        let tokens = self.upload_indices(batch.tokens())?;
+        let offsets = self
+            .upload_indices(batch.offsets())
+            .inspect_err(|_| self.workspace.release(mark))?;
+        Ok(BatchBuf {
+            tokens,
+            offsets,
+            sequences: batch.len(),
+            longest: batch.longest(),
+            squared_lengths: batch.squared_lengths(),
+        })
+    }
+
+    fn upload_values(&mut self, values: &[f32]) -> Result<Buf, DeviceError> {
+        let buf = self.buffer(values.len(), 1, Format::F32)?;
+        self.workspace.fill(buf, values);
+        Ok(buf)
+    }
+
+    fn upload_indices(&mut self, indices: &[u32]) -> Result<Buf, DeviceError> {
+        let buf = self.buffer(indices.len(), 1, Format::Index)?;
+        self.workspace.fill(buf, indices);
+        Ok(buf)
+    }
+
+    fn gather(&mut self, ids: Buf, table: &CpuWeight, scale: Option<Buf>, out: Buf) {
+        if !self.check(ids, table.rows(), "token") {
+            return;
+        }
+        let (out, inputs) = self.workspace.open(out, [ids, scale.unwrap_or(ids)]);
+        for (index, &id) in inputs.indices(0).iter().enumerate() {
+            // SAFETY: the only reference to this row.
+            let to = unsafe { out.row(index) };
+            to.copy_from_slice(table.row(id as usize));
+            if scale.is_some() {
+                let factor = inputs.rows(1).row(index)[0];
+                to.iter_mut().for_each(|x| *x *= factor);
+            }
+        }
+    }
+
+    fn gather_rows(&mut self, x: Buf, rows: Buf, out: Buf) {
+        if !self.check(rows, x.rows(), "row") {
+            return;
+        }
+        let (out, inputs) = self.workspace.open(out, [x, rows]);
+        for (index, &row) in inputs.indices(1).iter().enumerate() {
+            // SAFETY: the only reference to this row.
+            unsafe { out.row(index) }.copy_from_slice(inputs.rows(0).row(row as usize));
+        }
+    }
+
+    fn norm(&mut self, x: Buf, norm: Norm<'_, CpuWeight>, out: Buf) {
+        if self.fault.is_some() {
+            return;
+        }
+        if x != out {
+            copy_rows(&mut self.workspace, x, out);
+        }
+        let out = self.workspace.write(out);
+        for index in 0..out.rows() {
+            // SAFETY: the only reference to this row.
+            let row = unsafe { out.row(index) };
+            match norm {
+                Norm::Layer {
+                    gain,
+                    shift,
+                    epsilon,
+                } => scalar::layer_norm(row, gain.values(), shift.map(CpuWeight::values), epsilon),
+                Norm::Rms { gain, epsilon } => scalar::rms_norm(row, gain.values(), epsilon),
+            }
+        }
+    }
+
+    fn convert(&mut self, x: Buf, out: Buf) {
+        if self.fault.is_none() {
+            copy_rows(&mut self.workspace, x, out);
+        }
+    }
+
+    fn linear(
+        &mut self,
+        x: Buf,
+        weight: &CpuWeight,
+        bias: Option<&CpuWeight>,
+        epilogue: Epilogue,
+        out: Buf,
+    ) {
+        if self.fault.is_some() {
+            return;
+        }
+        let (out, inputs) = self.workspace.open(out, [x]);
+        let matrix = Rows::new(weight.values(), weight.rows(), weight.cols(), weight.cols());
+        scalar::linear(
+            inputs.rows(0),
+            matrix,
+            bias.map(CpuWeight::values),
+            epilogue,
+            out,
+        );
+    }
+
+    fn attention(
+        &mut self,
+        input: AttentionInput,
+        batch: &BatchBuf,
+        spec: &AttentionSpec<'_, CpuWeight>,
+        out: Buf,
+    ) {
+        let spec = Attention::new(spec);
+        if !self.fits(batch, &spec) {
+            return;
+        }
+        let AttentionInput { q, k, v } = input;
+        let (out, inputs) = self.workspace.open(out, [q, k, v, batch.offsets]);
+        let heads = Heads {
+            q: inputs.rows(0),
+            k: inputs.rows(1),
+            v: inputs.rows(2),
+        };
+        scalar::attention(heads, inputs.indices(3), &spec, out);
+    }
+
+    fn attention_map(
+        &mut self,
+        input: AttentionInput,
+        batch: &BatchBuf,
+        sequence: usize,
+        head: usize,
+        spec: &AttentionSpec<'_, CpuWeight>,
+        out: Buf,
+    ) {
+        let spec = Attention::new(spec);
+        if !self.fits(batch, &spec) {
+            return;
+        }
+        let rows = self.sequence(batch, sequence);
+        let AttentionInput { q, k, v } = input;
+        let (out, inputs) = self.workspace.open(out, [q, k, v]);
+        let heads = Heads {
+            q: inputs.rows(0),
+            k: inputs.rows(1),
+            v: inputs.rows(2),
+        };
+        scalar::attention_map(heads, rows, head, &spec, out);
+    }
+
+    fn add_contacts(&mut self, map: Buf, factor: &CpuWeight, column: usize, sum: Buf) {
+        if self.fault.is_some() {
+            return;
+        }
+        let (sum, inputs) = self.workspace.open(sum, [map]);
+        scalar::add_contacts(inputs.rows(0), factor.values()[column], sum);
+    }
+
+    fn sigmoid(&mut self, x: Buf, shift: &CpuWeight) {
+        let shift = shift.values()[0];
+        each(self.workspace.write(x), |x| scalar::sigmoid(x + shift));
+    }
+
+    fn zero(&mut self, x: Buf) {
+        each(self.workspace.write(x), |_| 0.0);
+    }
+
+    fn pool(&mut self, x: Buf, batch: &BatchBuf, pooling: Pooling, out: Buf) {
+        if self.fault.is_some() {
+            return;
+        }
+        let (out, inputs) = self.workspace.open(out, [x, batch.offsets]);
+        let x = inputs.rows(0);
+        for (index, pair) in inputs.indices(1).windows(2).enumerate() {
+            let (start, end) = (pair[0] as usize, pair[1] as usize);
+            // SAFETY: the only reference to this row.
+            let to = unsafe { out.row(index) };
+            to.fill(0.0);
+            let (first, last) = match pooling {
+                Pooling::Mean {
+                    skip_first,
+                    skip_last,
+                } => (start + skip_first, end.saturating_sub(skip_last)),
+                Pooling::First => (start, end.min(start + 1)),
+            };
+            for row in first..last {
+                to.iter_mut().zip(x.row(row)).for_each(|(to, x)| *to += x);
+            }
+            let count = last.saturating_sub(first).max(1) as f32;
+            to.iter_mut().for_each(|x| *x /= count);
+        }
+    }
+
+    fn log_softmax_at(&mut self, x: Buf, columns: Buf, out: Buf) {
+        if !self.check(columns, x.cols(), "column") {
+            return;
+        }
+        let (out, inputs) = self.workspace.open(out, [x, columns]);
+        for (index, &column) in inputs.indices(1).iter().enumerate() {
+            let value = scalar::log_softmax_at(inputs.rows(0).row(index), column as usize);
+            // SAFETY: the only reference to this row.
+            let to = unsafe { out.row(index) };
+            to[0] = value;
+        }
+    }
+
+    fn read(&mut self, x: Buf) -> Ticket {
+        self.staging.read(self.workspace.read(x))
+    }
+
+    fn wait(&mut self, ticket: Ticket, into: &mut Vec<f32>) -> Result<(), DeviceError> {
+        if let Some(fault) = self.fault.take() {
+            self.staging.forget();
+            return Err(fault);
+        }
+        self.staging.take(ticket, into)
+    }
+}
+
+impl CpuLane {
+    /// Whether every position of the batch has rotary angles; notes a fault when not.
+    fn fits(&mut self, batch: &BatchBuf, spec: &Attention<'_>) -> bool {
+        let offsets = self.workspace.indices(batch.offsets);
+        let longest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max();
+        let longest = longest.unwrap_or(0) as usize;
+        if longest > spec.positions() {
+            let positions = spec.positions();
+            self.fail(format!(
+                "a sequence of {longest} tokens over {positions} positions"
+            ));
+        }
+        self.fault.is_none()
+    }
+
+    /// The rows of one sequence.
+    fn sequence(&self, batch: &BatchBuf, index: usize) -> Range<usize> {
+        let offsets = self.workspace.indices(batch.offsets);
+        offsets[index] as usize..offsets[index + 1] as usize
+    }
+}
+
+fn copy_rows(workspace: &mut Workspace, x: Buf, out: Buf) {
+    let (out, inputs) = workspace.open(out, [x]);
+    for index in 0..out.rows() {
+        // SAFETY: the only reference to this row.
+        unsafe { out.row(index) }.copy_from_slice(inputs.rows(0).row(index));
+    }
+}
+
+fn each(x: RowsMut<'_>, change: impl Fn(f32) -> f32) {
+    for index in 0..x.rows() {
+        // SAFETY: the only reference to this row.
+        unsafe { x.row(index) }
+            .iter_mut()
+            .for_each(|x| *x = change(*x));
+    }
+}

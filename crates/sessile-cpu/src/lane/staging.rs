@@ -1,0 +1,83 @@
+//! Values on their way to the host. Their memory is used again and again.
+
+use sessile_device::{DeviceError, DeviceErrorKind, Ticket};
+
+use crate::rows::Rows;
+
+/// Copies made by reads that nobody has waited for yet, and the memory of earlier ones.
+#[derive(Default)]
+pub(crate) struct Staging {
+    serial: u64,
+    slots: Vec<Slot>,
+}
+
+struct Slot {
+    /// Which read the values belong to; 0: nobody's, free.
+    serial: u64,
+    values: Vec<f32>,
+}
+
+impl Staging {
+    /// Copies `x`: its buffer may be given back before anybody waits.
+    pub(crate) fn read(&mut self, x: Rows<'_>) -> Ticket {
+        self.serial += 1;
+        let len = x.rows() * x.cols();
+        // The free slot that fits best, so that a mixture of sizes settles without growing.
+        let free = self
+            .slots
+            .iter_mut()
+            .filter(|slot| slot.serial == 0)
+            .min_by_key(|slot| {
+                (
+                    slot.values.capacity() < len,
+                    slot.values.capacity().abs_diff(len),
+                )
+            });
+        let slot = match free {
+            Some(slot) => slot,
+            None => {
+                self.slots.push(Slot {
+                    serial: 0,
+                    values: Vec::new(),
+                });
+                let last = self.slots.len() - 1;
+                &mut self.slots[last]
+            }
+        };
+        slot.serial = self.serial;
+        slot.values.clear();
+        slot.values.reserve(len);
+        for row in 0..x.rows() {
+            slot.values.extend_from_slice(x.row(row));
+        }
+        Ticket {
+            serial: self.serial,
+            len,
+        }
+    }
+
+    /// Hands the values of a read over and frees their slot.
+    pub(crate) fn take(&mut self, ticket: Ticket, into: &mut Vec<f32>) -> Result<(), DeviceError> {
+        let slot = self
+            .slots
+            .iter_mut()
+            .find(|slot| slot.serial == ticket.serial && ticket.serial != 0)
+            .ok_or_else(|| {
+                DeviceError::new(
+                    DeviceErrorKind::Misuse,
+                    "there is nothing to wait for: the read was taken or its pass failed",
+                )
+            })?;
+        slot.serial = 0;
+        into.clear();
+        into.extend_from_slice(&slot.values);
+        Ok(())
+    }
+
+    /// Forgets every read: the pass they belong to has failed.
+    pub(crate) fn forget(&mut self) {
+        for slot in &mut self.slots {
+            slot.serial = 0;
+        }
+    }
+}

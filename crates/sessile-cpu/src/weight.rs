@@ -1,0 +1,90 @@
+//! Weights in memory, in the layout that the kernels read.
+
+mod stacked;
+
+use sessile_device::{DType, DeviceError, DeviceErrorKind, RowSource, WeightLayout};
+
+use crate::isa::Isa;
+use crate::memory::Block;
+use stacked::Stacked;
+
+/// A weight of a [`CpuDevice`](crate::CpuDevice).
+pub struct CpuWeight {
+    rows: usize,
+    cols: usize,
+    layout: WeightLayout,
+    store: Store,
+}
+
+/// The bytes of a weight. Every number format and role has its own arm, and an operation names the
+/// one it reads.
+enum Store {
+    /// Row-major f32: tables, vectors.
+    Rows(Block),
+}
+
+impl CpuWeight {
+    /// Packs `parts`, stacked along their rows.
+    pub(crate) fn pack(
+        parts: &[&dyn RowSource],
+        layout: WeightLayout,
+        dtype: DType,
+        _isa: Isa,
+        threads: usize,
+    ) -> Result<CpuWeight, DeviceError> {
+        let source = Stacked::new(parts)?;
+        let (rows, cols) = (source.rows(), source.cols());
+        if layout == WeightLayout::Gated && rows % 2 != 0 {
+            return Err(DeviceError::new(
+                DeviceErrorKind::Misuse,
+                format!("a gated weight has an odd number of rows: {rows}"),
+            ));
+        }
+        let store = match (layout, dtype) {
+            (WeightLayout::Vector | WeightLayout::TableF32, _) | (_, DType::F32) => {
+                let mut block = Block::floats(rows * cols)?;
+                source.read_parallel(&mut block.as_floats_mut()[..rows * cols], threads)?;
+                Store::Rows(block)
+            }
+            (_, DType::Bf16 | DType::F16) => {
+                return Err(DeviceError::new(
+                    DeviceErrorKind::Unsupported,
+                    format!("the CPU device has no {dtype} weights"),
+                ));
+            }
+        };
+        Ok(CpuWeight {
+            rows,
+            cols,
+            layout,
+            store,
+        })
+    }
+
+    /// Rows of the weight as it was given; both halves of a gated one.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the weight as it was given.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// What the weight is for.
+    pub fn layout(&self) -> WeightLayout {
+        self.layout
+    }
+
+    /// The values of a table or a vector in f32.
+    pub(crate) fn values(&self) -> &[f32] {
+        match &self.store {
+            Store::Rows(block) => &block.as_floats()[..self.rows * self.cols],
+        }
+    }
+
+    /// One row of a table in f32.
+    pub(crate) fn row(&self, index: usize) -> &[f32] {
+        &self.values()[index * self.cols..][..self.cols]
+    }
+}
