@@ -5,9 +5,12 @@
 //! Under construction.
 
 pub mod alphabet;
+pub mod cds_match;
 pub mod compression;
+pub mod entropy;
 mod error;
 pub mod fasta;
+pub mod genbank;
 pub mod genetic_code;
 pub mod inputs;
 pub mod nucleotide;
