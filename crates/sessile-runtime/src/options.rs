@@ -1,0 +1,125 @@
+//! What a user can choose about devices, lanes and batches.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sessile_device::{DType, DeviceId, OutputSet};
+
+/// Which devices to use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// Every device worth using.
+    #[default]
+    Auto,
+    /// These and no others.
+    Only(Vec<DeviceId>),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_runtime::DeviceChoice;
+    /// assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
+    /// assert!("cpu,cuda:0".parse::<DeviceChoice>().is_ok());
+    /// assert!("".parse::<DeviceChoice>().is_err());
+    /// ```
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "auto" {
+            return Ok(DeviceChoice::Auto);
+        }
+        let mut ids = Vec::new();
+        for name in text.split(',') {
+            let id: DeviceId = name
+                .trim()
+                .parse()
+                .map_err(|error: sessile_device::id::ParseDeviceIdError| error.to_string())?;
+            if ids.contains(&id) {
+                return Err(format!("device {id} is named twice"));
+            }
+            ids.push(id);
+        }
+        Ok(DeviceChoice::Only(ids))
+    }
+}
+
+/// Which number format to compute in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DTypeChoice {
+    /// The fastest that keeps the answers' direction (cosine above 0.999) on each device.
+    #[default]
+    Auto,
+    /// This one.
+    Only(DType),
+}
+
+impl FromStr for DTypeChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(DTypeChoice::Auto),
+            other => other
+                .parse()
+                .map(DTypeChoice::Only)
+                .map_err(|_| format!("unknown number format `{other}` (auto, f32, bf16 or f16)")),
+        }
+    }
+}
+
+impl fmt::Display for DTypeChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DTypeChoice::Auto => f.write_str("auto"),
+            DTypeChoice::Only(dtype) => dtype.fmt(f),
+        }
+    }
+}
+
+/// Tokens of a batch on a CPU lane unless chosen otherwise: large enough that reading the weights
+/// again for each batch costs little, small enough that activations stay near the caches.
+pub const DEFAULT_TOKEN_BUDGET: usize = 2048;
+
+/// Smallest token budget: below it nearly all time goes into reading weights.
+pub const MIN_TOKEN_BUDGET: usize = 16;
+
+/// Largest token budget: beyond it a batch only takes memory.
+pub const MAX_TOKEN_BUDGET: usize = 1 << 20;
+
+/// What a user can choose about a pool.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// Devices to use.
+    pub devices: DeviceChoice,
+    /// CPU threads in total; `None`: one per core.
+    pub threads: Option<usize>,
+    /// Lanes per device; `None`: as many as pay.
+    pub instances: Option<usize>,
+    /// Number format.
+    pub dtype: DTypeChoice,
+    /// Tokens of a batch; `None`: the device's own.
+    pub token_budget: Option<usize>,
+    /// Longest sequence in tokens, special ones included; `None`: what the model was made for.
+    pub max_tokens: Option<usize>,
+    /// Outputs that requests may ask for: the workspace is planned for these.
+    pub outputs: OutputSet,
+    /// Bytes of memory to leave alone.
+    pub memory_reserve: u64,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        PoolOptions {
+            devices: DeviceChoice::Auto,
+            threads: None,
+            instances: None,
+            dtype: DTypeChoice::Auto,
+            token_budget: None,
+            max_tokens: None,
+            outputs: OutputSet::default(),
+            memory_reserve: 0,
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The resident pool: models loaded once per device, lanes that share them, one queue.
+
+mod bulk;
+mod pending;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sessile_cpu::{CpuDevice, CpuOptions};
+use sessile_device::{Device, DeviceId, Execution, LaneSpec, ModelIndex, OutputSet, RequestError};
+use sessile_models::{EncoderExecution, LoadReport, ModelFiles, ModelInfo};
+use tokio::sync::oneshot;
+
+use crate::discovery::{self, FoundDevice};
+use crate::error::{RuntimeError, RuntimeErrorKind};
+use crate::lane::LaneLoop;
+use crate::metrics::Metrics;
+use crate::options::{DEFAULT_TOKEN_BUDGET, MAX_TOKEN_BUDGET, MIN_TOKEN_BUDGET, PoolOptions};
+use crate::plan::{self, MemoryPlan};
+use crate::queue::{Entry, Queue};
+
+pub use bulk::InferMany;
+pub use pending::Pending;
+
+/// Batches per lane that may wait in the queue: enough that no lane runs dry while others are
+/// served, few enough that a full queue is a matter of seconds.
+const QUEUED_BATCHES_PER_LANE: usize = 8;
+
+/// What is asked of a pool.
+#[derive(Clone, Debug)]
+pub struct PoolRequest {
+    /// The model to ask.
+    pub model: ModelIndex,
+    /// Token ids, special ones included.
+    pub tokens: Vec<u32>,
+    /// What is wanted.
+    pub outputs: OutputSet,
+    /// 0 is served first, 2 last.
+    pub priority: u8,
+    /// Not worth computing after this.
+    pub deadline: Option<Instant>,
+    /// Set to give up.
+    pub cancelled: Option<Arc<AtomicBool>>,
+}
+
+impl PoolRequest {
+    /// A request of ordinary priority without a deadline.
+    pub fn new(model: ModelIndex, tokens: Vec<u32>, outputs: OutputSet) -> Self {
+        PoolRequest {
+            model,
+            tokens,
+            outputs,
+            priority: 1,
+            deadline: None,
+            cancelled: None,
+        }
+    }
+
+    fn into_entry(self, is_bulk: bool) -> (Entry, Pending) {
+        let (reply, answer) = oneshot::channel();
+        let entry = Entry {
+            model: self.model,
+            tokens: self.tokens,
+            outputs: self.outputs,
+            priority: self.priority,
+            deadline: self.deadline,
+            cancelled: self.cancelled,
+            is_bulk,
+            attempts: 0,
+            reply,
+        };
+        (entry, Pending::new(answer))
+    }
+}
+
+/// How a lane is called and what it may take.
+#[derive(Clone, Debug)]
+pub struct LaneInfo {
+    /// Its device.
+    pub device: DeviceId,
+    /// Its number on the device.
+    pub index: usize,
+    /// Tokens of a batch.
+    pub token_budget: usize,
+}
+
+/// Models that stay loaded, with the lanes that serve them. Dropping the pool finishes what is
+/// queued and ends the lanes.
+pub struct Pool {
+    queue: Arc<Queue>,
+    metrics: Arc<Metrics>,
+    lanes: Vec<LaneInfo>,
+    threads: Vec<JoinHandle<()>>,
+    plans: Vec<MemoryPlan>,
+    models: Vec<ModelInfo>,
+    fingerprints: Vec<String>,
+    reports: Vec<LoadReport>,
+    load_time: Duration,
+}
+
+/// Plans the memory of every chosen device, without loading anything.
+///
+/// # Errors
+///
+/// When an option makes no sense, a device is not there or a checkpoint does not fit its
+/// configuration. Whether a plan fits is its own question: [`MemoryPlan::check`].
+pub fn plan(models: &[ModelFiles], options: &PoolOptions) -> Result<Vec<MemoryPlan>, RuntimeError> {
+    let devices = discovery::choose(discovery::discover()?, &options.devices)?;
+    devices
+        .iter()
+        .map(|device| plan_device(models, options, device))
+        .collect()
+}
+
+fn plan_device(
+    models: &[ModelFiles],
+    options: &PoolOptions,
+    device: &FoundDevice,
+) -> Result<MemoryPlan, RuntimeError> {
+    let threads = options.threads.unwrap_or(device.cores);
+    if threads == 0 || options.instances == Some(0) {
+        return Err(RuntimeError::new(
+            RuntimeErrorKind::Option,
+            "--threads and --instances must be at least 1",
+        ));
+    }
+    let token_budget = options.token_budget.unwrap_or(DEFAULT_TOKEN_BUDGET);
+    if !(MIN_TOKEN_BUDGET..=MAX_TOKEN_BUDGET).contains(&token_budget) {
+        return Err(RuntimeError::new(
+            RuntimeErrorKind::Option,
+            format!("--token-budget must lie between {MIN_TOKEN_BUDGET} and {MAX_TOKEN_BUDGET}"),
+        ));
+    }
+    // Lanes of one thread have no barriers between them and give the throughput.
+    let lanes = options.instances.unwrap_or(threads);
+    let threads_per_lane = (threads / lanes).max(1);
+    let dtype = device.dtype(options.dtype)?;
+    let models = models
+        .iter()
+        .map(|files| {
+            let max_tokens = max_tokens(files, options);
+            let geometry = Arc::clone(&device.geometry);
+            plan::plan_model(
+                files,
+                geometry,
+                dtype,
+                max_tokens,
+                token_budget,
+                options.outputs,
+            )
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(MemoryPlan {
+        device: device.id,
+        dtype,
+        workspace_bytes: models
+            .iter()
+            .map(|model| model.workspace_bytes)
+            .max()
+            .unwrap_or(0),
+        models,
+        lanes,
+        threads_per_lane,
+        token_budget,
+        available_bytes: device.available_bytes,
+        reserve_bytes: options.memory_reserve,
+    })
+}
+
+fn max_tokens(files: &ModelFiles, options: &PoolOptions) -> usize {
+    options
+        .max_tokens
+        .unwrap_or_else(|| files.architecture().default_max_tokens())
+}
+
+impl Pool {
+    /// Plans, loads every model once per device and starts the lanes.
+    ///
+    /// # Errors
+    ///
+    /// `DoesNotFit` with the numbers before anything is loaded, and whatever keeps a model from
+    /// being loaded.
+    pub fn new(models: &[ModelFiles], options: &PoolOptions) -> Result<Self, RuntimeError> {
+        let plans = plan(models, options)?;
+        for plan in &plans {
+            plan.check()?;
+        }
+        let begun = Instant::now();
+        let metrics = Arc::new(Metrics::default());
+        let mut lanes: Vec<(LaneInfo, Box<dyn Execution>)> = Vec::new();
+        let mut reports = Vec::new();
+        let mut fingerprints = Vec::new();
+        for plan in &plans {
+            match plan.device {
+                DeviceId::Cpu => {
+                    let device = CpuDevice::new(CpuOptions {
+                        isa: None,
+                        threads: plan.lanes * plan.threads_per_lane,
+                    })?;
+                    fingerprints.push(device.kernel_family(plan.dtype));
+                    reports = start(&device, models, options, plan, &metrics, &mut lanes)?;
+                }
+                other => {
+                    return Err(RuntimeError::new(
+                        RuntimeErrorKind::Device,
+                        format!("device {other} can not be used"),
+                    ));
+                }
+            }
+        }
+        let infos = plans.first().map_or_else(Vec::new, |plan| {
+            plan.models.iter().map(|model| model.info.clone()).collect()
+        });
+        let mut pool = Pool::from_executions(lanes, metrics);
+        pool.plans = plans;
+        pool.models = infos;
+        pool.fingerprints = fingerprints;
+        pool.reports = reports;
+        pool.load_time = begun.elapsed();
+        Ok(pool)
+    }
+
+    /// A pool over lanes that exist already: for devices of other makes, and to test dispatch
+    /// over unequal ones.
+    pub fn from_executions(
+        lanes: Vec<(LaneInfo, Box<dyn Execution>)>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let capacity = lanes
+            .iter()
+            .map(|(lane, _)| lane.token_budget)
+            .sum::<usize>();
+        let capacity = capacity.saturating_mul(QUEUED_BATCHES_PER_LANE);
+        let queue = Arc::new(Queue::new(capacity, lanes.len(), Arc::clone(&metrics)));
+        let mut infos = Vec::new();
+        let mut threads = Vec::new();
+        for (lane, execution) in lanes {
+            let name = format!("{} lane {}", lane.device, lane.index);
+            let lane_loop = LaneLoop {
+                name: name.clone(),
+                execution,
+                token_budget: lane.token_budget,
+                queue: Arc::clone(&queue),
+                metrics: Arc::clone(&metrics),
+            };
+            match std::thread::Builder::new()
+                .name(name)
+                .spawn(move || lane_loop.run())
+            {
+                Ok(thread) => {
+                    threads.push(thread);
+                    infos.push(lane);
+                }
+                // The closure, and the lane in it, is gone: the others do the work.
+                Err(error) => {
+                    tracing::warn!(%error, "a lane's thread could not be started");
+                    queue.leave();
+                }
+            }
+        }
+        Pool {
+            queue,
+            metrics,
+            lanes: infos,
+            threads,
+            plans: Vec::new(),
+            models: Vec::new(),
+            fingerprints: Vec::new(),
+            reports: Vec::new(),
+            load_time: Duration::ZERO,
+        }
+    }
+
+    /// Queues a request, if there is room.
+    ///
+    /// # Errors
+    ///
+    /// `Overloaded` when the queue is full, `NoDevice` when no lane is left.
+    pub fn submit(&self, request: PoolRequest) -> Result<Pending, RequestError> {
+        let (entry, pending) = request.into_entry(false);
+        match self.queue.try_push(entry) {
+            Ok(()) => Ok(pending),
+            Err((_, error)) => Err(error),
+        }
+    }
+
+    /// Queues a request and waits for room first.
+    pub fn submit_waiting(&self, request: PoolRequest) -> Pending {
+        let (entry, pending) = request.into_entry(false);
+        self.queue.push_waiting(entry);
+        pending
+    }
+
+    /// Answers in the order of the requests, with as much in flight as keeps all lanes busy.
+    /// Memory does not grow with the number of requests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_device::{ModelIndex, OutputKind, OutputSet};
+    /// use sessile_models::ModelFiles;
+    /// use sessile_runtime::{Pool, PoolOptions, PoolRequest};
+    ///
+    /// let demo = ModelFiles::demo();
+    /// let wanted = OutputSet::default().with(OutputKind::Mean);
+    /// let options = PoolOptions { outputs: wanted, ..PoolOptions::default() };
+    /// let requests = ["MKV", "GASP"].map(|sequence| {
+    ///     let tokens = demo.tokenizer().encode(sequence.as_bytes()).tokens;
+    ///     (sequence, PoolRequest::new(ModelIndex(0), tokens, wanted))
+    /// });
+    /// let pool = Pool::new(&[demo], &options)?;
+    /// for (sequence, answer) in pool.infer_many(requests) {
+    ///     let vector = answer.map(|output| output.get(OutputKind::Mean).unwrap().data.len());
+    ///     assert_eq!(vector.unwrap(), 128, "{sequence}");
+    /// }
+    /// # Ok::<(), sessile_runtime::RuntimeError>(())
+    /// ```
+    pub fn infer_many<K, I>(&self, requests: I) -> InferMany<'_, K, I::IntoIter>
+    where
+        I: IntoIterator<Item = (K, PoolRequest)>,
+    {
+        InferMany::new(self, requests.into_iter())
+    }
+
+    /// The lanes.
+    pub fn lanes(&self) -> &[LaneInfo] {
+        &self.lanes
+    }
+
+    /// The plan of each device.
+    pub fn plans(&self) -> &[MemoryPlan] {
+        &self.plans
+    }
+
+    /// The resident models, by their [`ModelIndex`].
+    pub fn models(&self) -> &[ModelInfo] {
+        &self.models
+    }
+
+    /// The kernel families of the devices: answers of one family are equal to the byte.
+    pub fn kernel_families(&self) -> &[String] {
+        &self.fingerprints
+    }
+
+    /// What loading left aside, by model.
+    pub fn load_reports(&self) -> &[LoadReport] {
+        &self.reports
+    }
+
+    /// How long loading took.
+    pub fn load_time(&self) -> Duration {
+        self.load_time
+    }
+
+    /// Counters.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Tokens that wait for a lane.
+    pub fn queued_tokens(&self) -> usize {
+        self.queue.queued_tokens()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.queue.close();
+        for thread in self.threads.drain(..) {
+            // A lane catches panics itself; a join error has nothing more to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Loads the models onto one device and makes its lanes.
+fn start<D: Device>(
+    device: &D,
+    models: &[ModelFiles],
+    options: &PoolOptions,
+    plan: &MemoryPlan,
+    metrics: &Metrics,
+    lanes: &mut Vec<(LaneInfo, Box<dyn Execution>)>,
+) -> Result<Vec<LoadReport>, RuntimeError> {
+    let mut loaded = Vec::new();
+    let mut reports = Vec::new();
+    for files in models {
+        let (model, report) = files.load(device, plan.dtype, max_tokens(files, options))?;
+        metrics.model_loads.add(1);
+        loaded.push(model);
+        reports.push(report);
+    }
+    for index in 0..plan.lanes {
+        let spec = LaneSpec {
+            arena_bytes: usize::try_from(plan.workspace_bytes).unwrap_or(usize::MAX),
+            threads: plan.threads_per_lane,
+        };
+        let lane = device.lane(&spec)?;
+        let execution = EncoderExecution::<D>::new(lane, loaded.clone(), plan.token_budget);
+        let info = LaneInfo {
+            device: plan.device,
+            index,
+            token_budget: plan.token_budget,
+        };
+        lanes.push((info, Box::new(execution)));
+    }
+    Ok(reports)
+}

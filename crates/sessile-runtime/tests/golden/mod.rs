@@ -1,0 +1,76 @@
+//! Reading the reference outputs of `tests/golden`.
+
+use std::path::PathBuf;
+
+use sessile_device::RowSource;
+use sessile_models::checkpoint::Checkpoint;
+
+/// A path below `tests/golden`.
+pub fn path(relative: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(relative)
+}
+
+/// A JSON file below `tests/golden`.
+pub fn json(relative: &str) -> serde_json::Value {
+    let text = std::fs::read_to_string(path(relative)).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The tensors of an `expected.safetensors`.
+pub struct Expected(Checkpoint);
+
+impl Expected {
+    /// Opens the file.
+    pub fn open(relative: &str) -> Self {
+        Expected(Checkpoint::open(&path(relative)).unwrap())
+    }
+
+    /// Whether there is such a tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.tensor(name).is_some()
+    }
+
+    /// The values of a tensor.
+    pub fn values(&self, name: &str) -> Vec<f32> {
+        let rows = self
+            .0
+            .rows(name)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut values = vec![0.0; rows.rows() * rows.cols()];
+        rows.read_rows(0, &mut values).unwrap();
+        values
+    }
+
+    /// Compares with a tolerance of 1e-4 of the largest expected value.
+    pub fn assert_close(&self, name: &str, actual: &[f32]) {
+        let expected = self.values(name);
+        assert_eq!(actual.len(), expected.len(), "{name}: number of values");
+        let largest = expected
+            .iter()
+            .fold(0_f32, |largest, value| largest.max(value.abs()));
+        let difference = expected
+            .iter()
+            .zip(actual)
+            .map(|(expected, actual)| (expected - actual).abs())
+            .fold(0_f32, f32::max);
+        assert!(
+            difference <= 1e-4 * largest,
+            "{name}: off by {difference} where the largest value is {largest}"
+        );
+    }
+
+    /// Compares the direction of a vector.
+    pub fn assert_aligned(&self, name: &str, actual: &[f32], at_least: f64) {
+        let expected = self.values(name);
+        assert_eq!(actual.len(), expected.len(), "{name}: number of values");
+        let dot = |a: &[f32], b: &[f32]| {
+            a.iter()
+                .zip(b)
+                .map(|(a, b)| f64::from(*a) * f64::from(*b))
+                .sum::<f64>()
+        };
+        let lengths = dot(&expected, &expected) * dot(actual, actual);
+        let cosine = dot(&expected, actual) / lengths.sqrt();
+        assert!(cosine > at_least, "{name}: cosine {cosine}");
+    }
+}

@@ -1,0 +1,183 @@
+//! ESM-2 against the reference outputs, on every instruction set of this machine.
+
+mod golden;
+
+use golden::Expected;
+use sessile_cpu::{CpuDevice, CpuOptions, Isa};
+use sessile_device::{
+    Admission, DType, Device, Event, Execution, LaneSpec, ModelIndex, Output, OutputKind,
+    OutputSet, Request, RequestId,
+};
+use sessile_models::{EncoderExecution, ModelFiles};
+
+struct Sequence {
+    name: String,
+    text: String,
+}
+
+fn sequences(model: &str) -> Vec<Sequence> {
+    golden::json(&format!("{model}/inputs.json"))
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| Sequence {
+            name: entry["name"].as_str().unwrap().to_owned(),
+            text: entry["sequence"].as_str().unwrap().to_owned(),
+        })
+        .collect()
+}
+
+fn levels() -> impl Iterator<Item = Isa> {
+    let cap = Isa::detect().unwrap();
+    Isa::ALL
+        .into_iter()
+        .filter(move |isa| *isa <= cap && isa.available())
+}
+
+/// Runs every sequence in one execution and returns the outputs in their order.
+fn answers(
+    isa: Isa,
+    files: &ModelFiles,
+    dtype: DType,
+    token_budget: usize,
+    threads: usize,
+    requests: &[(Vec<u32>, OutputSet)],
+) -> Vec<Output> {
+    let device = CpuDevice::new(CpuOptions {
+        isa: Some(isa),
+        threads: 1,
+    })
+    .unwrap();
+    let (model, _) = files.load(&device, dtype, 1026).unwrap();
+    let lane = device
+        .lane(&LaneSpec {
+            arena_bytes: 256 << 20,
+            threads,
+        })
+        .unwrap();
+    let mut execution = EncoderExecution::<CpuDevice>::new(lane, vec![model], token_budget);
+    for (index, (tokens, outputs)) in requests.iter().enumerate() {
+        let request = Request {
+            id: RequestId(index as u64),
+            model: ModelIndex(0),
+            tokens: tokens.clone(),
+            outputs: *outputs,
+        };
+        assert!(matches!(execution.admit(request), Admission::Accepted));
+    }
+    let mut answers: Vec<Option<Output>> = vec![None; requests.len()];
+    let mut events = Vec::new();
+    while !execution.is_idle() {
+        execution.step(&mut events).unwrap();
+        for (id, event) in events.drain(..) {
+            match event {
+                Event::Done(output) => answers[id.0 as usize] = Some(output),
+                other => panic!("{id:?}: {other:?}"),
+            }
+        }
+    }
+    answers.into_iter().map(Option::unwrap).collect()
+}
+
+fn values(output: &Output, kind: OutputKind) -> &[f32] {
+    &output.get(kind).unwrap_or_else(|| panic!("{kind:?}")).data
+}
+
+fn check_f32(model: &str, isa: Isa) {
+    let files = ModelFiles::open(&golden::path(model)).unwrap();
+    let expected = Expected::open(&format!("{model}/expected.safetensors"));
+    let numbers = golden::json(&format!("{model}/expected.json"));
+    let sequences = sequences(model);
+    let requests: Vec<_> = sequences
+        .iter()
+        .map(|sequence| {
+            let tokens = files.tokenizer().encode(sequence.text.as_bytes()).tokens;
+            let ids: Vec<u32> =
+                serde_json::from_value(numbers[&sequence.name]["input_ids"].clone()).unwrap();
+            assert_eq!(tokens, ids, "{}: token ids", sequence.name);
+            let mut outputs: OutputSet = [
+                OutputKind::Mean,
+                OutputKind::MeanAll,
+                OutputKind::Cls,
+                OutputKind::Logits,
+                OutputKind::HiddenStates,
+                OutputKind::UnmaskedLogprob,
+            ]
+            .into_iter()
+            .collect();
+            let name = |what: &str| format!("{}.{what}", sequence.name);
+            // The masked scan of the longest sequence takes 700 passes: enough for the fast
+            // kernels, too much for the plain ones.
+            let scan = sequence.text.len() < 120;
+            if expected.has(&name("masked_marginal_logprob")) && scan {
+                outputs = outputs.with(OutputKind::MaskedLogprob);
+            }
+            if expected.has(&name("contacts")) {
+                outputs = outputs.with(OutputKind::Contacts);
+            }
+            if expected.has(&name("attention_last")) {
+                outputs = outputs.with(OutputKind::Attention);
+            }
+            (tokens, outputs)
+        })
+        .collect();
+    let answers = answers(isa, &files, DType::F32, 4096, 1, &requests);
+    for ((sequence, output), (tokens, _)) in sequences.iter().zip(&answers).zip(&requests) {
+        let name = |what: &str| format!("{}.{what}", sequence.name);
+        expected.assert_close(&name("mean_residues"), values(output, OutputKind::Mean));
+        expected.assert_close(
+            &name("mean_all_tokens"),
+            values(output, OutputKind::MeanAll),
+        );
+        expected.assert_close(&name("cls"), values(output, OutputKind::Cls));
+        let states = output.get(OutputKind::HiddenStates).unwrap();
+        let hidden = states.shape[2];
+        let last = &states.data[states.data.len() - tokens.len() * hidden..];
+        let logits = values(output, OutputKind::Logits);
+        if expected.has(&name("last_hidden_state")) {
+            expected.assert_close(&name("last_hidden_state"), last);
+            expected.assert_close(&name("logits"), logits);
+        } else {
+            let first = &last[..16 * hidden];
+            expected.assert_close(&name("last_hidden_state_first16"), first);
+            let ending = &last[last.len() - 4 * hidden..];
+            expected.assert_close(&name("last_hidden_state_last4"), ending);
+            expected.assert_close(&name("logits_first16"), &logits[..16 * 33]);
+        }
+        if expected.has(&name("hidden_states")) {
+            expected.assert_close(&name("hidden_states"), &states.data);
+        }
+        if expected.has(&name("attention_last")) {
+            let attention = values(output, OutputKind::Attention);
+            expected.assert_close(&name("attention_last"), attention);
+        }
+        if expected.has(&name("contacts")) {
+            expected.assert_close(&name("contacts"), values(output, OutputKind::Contacts));
+        }
+        if expected.has(&name("unmasked_logprob")) {
+            let unmasked = values(output, OutputKind::UnmaskedLogprob);
+            expected.assert_close(&name("unmasked_logprob"), unmasked);
+        }
+        if let Some(masked) = output.get(OutputKind::MaskedLogprob) {
+            expected.assert_close(&name("masked_marginal_logprob"), &masked.data);
+            let mean =
+                masked.data.iter().map(|&x| f64::from(x)).sum::<f64>() / masked.data.len() as f64;
+            let want = numbers[&sequence.name]["pll_masked_mean"].as_f64().unwrap();
+            assert!(
+                (mean - want).abs() < 1e-4,
+                "{}: {mean} for {want}",
+                sequence.name
+            );
+        }
+    }
+}
+
+#[test]
+fn tiny_a_in_f32() {
+    levels().for_each(|isa| check_f32("esm2/tiny_a", isa));
+}
+
+#[test]
+fn tiny_b_in_f32() {
+    levels().for_each(|isa| check_f32("esm2/tiny_b", isa));
+}
