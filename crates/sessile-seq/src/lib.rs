@@ -6,6 +6,7 @@
 
 pub mod alphabet;
 pub mod cds_match;
+pub mod chunk;
 pub mod compression;
 pub mod entropy;
 mod error;
@@ -15,6 +16,8 @@ pub mod genetic_code;
 pub mod inputs;
 pub mod nucleotide;
 pub mod orf;
+pub mod parallel;
 pub mod reading_frame;
+pub mod six_frame;
 
 pub use error::{Error, ErrorKind, Result};
