@@ -5,15 +5,21 @@
 //! The names are those of the Hugging Face libraries; other namings are translated on opening.
 
 mod contents;
+mod fair_esm;
 mod file;
+mod hash;
 mod index;
 mod legacy;
 mod load;
 mod locate;
+pub mod pickle;
 mod rows;
 pub mod safetensors;
+mod state_dict;
 mod strided;
 mod tensor;
+mod torch;
+mod zip;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,6 +31,7 @@ use self::file::WeightFile;
 pub use self::index::{ShardIndex, parse_index};
 pub use self::rows::TensorRows;
 pub use self::tensor::{TensorDType, TensorInfo};
+pub use self::torch::TorchFile;
 use crate::error::{ModelError, ModelErrorKind};
 
 /// The format of a checkpoint's weight files.
@@ -175,6 +182,29 @@ impl Checkpoint {
             .map(|info| (info.file, &info.place, &info.shape, info.bytes()))
             .collect();
         distinct.into_iter().map(|(.., bytes)| bytes).sum()
+    }
+
+    /// A hash of the names, shapes, formats and bytes of all tensors, in hexadecimal.
+    ///
+    /// The same tensors give the same hash whatever files they come in, so it tells whether two
+    /// runs used the same weights. Reads everything: about a second for every few gigabytes.
+    ///
+    /// # Errors
+    ///
+    /// `Unreadable` or `Malformed` when a file can not be read to its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::checkpoint::Checkpoint;
+    ///
+    /// # let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+    /// let checkpoint = Checkpoint::open(format!("{golden}/esm2/tiny_a").as_ref())?;
+    /// assert_eq!(checkpoint.content_hash()?.len(), 64);
+    /// # Ok::<(), sessile_models::ModelError>(())
+    /// ```
+    pub fn content_hash(&self) -> Result<String, ModelError> {
+        hash::content_hash(&self.files, &self.tensors)
     }
 
     fn missing(&self, name: &str) -> ModelError {

@@ -33,7 +33,7 @@ impl Contents {
             Entry::Occupied(place) => Err(ModelError::new(
                 ModelErrorKind::Malformed,
                 format!(
-                    "tensor `{}` is in both {} and {}",
+                    "tensor `{}` is there twice, in {} and in {}",
                     place.key(),
                     self.files[place.get().file].path().display(),
                     self.files[info.file].path().display()

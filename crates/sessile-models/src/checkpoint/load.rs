@@ -9,12 +9,16 @@ use serde_json::Value;
 
 use super::CheckpointFormat;
 use super::contents::{Contents, in_file};
+use super::fair_esm;
 use super::file::{WeightFile, unreadable};
 use super::index::parse_index;
 use super::locate::Weights;
 use super::safetensors::{self, LENGTH_BYTES};
+use super::state_dict::{self, StateDict};
 use super::strided::Strided;
 use super::tensor::TensorInfo;
+use super::torch::TorchFile;
+use super::zip::LOCAL_SIGNATURE;
 use crate::error::{ModelError, ModelErrorKind};
 
 /// `config.json` and indexes are small; ten times the largest published index.
@@ -128,8 +132,61 @@ fn add_file(
         return Err(malformed(path, "this is a web page, not a weight file")
             .with_hint("download the file itself, not the page that shows it"));
     }
+    if start.starts_with(&LOCAL_SIGNATURE) {
+        return add_torch(contents, file, path);
+    }
+    if start.starts_with(&[0x80, 2]) {
+        return Err(ModelError::new(
+            ModelErrorKind::Unsupported,
+            format!(
+                "{}: a PyTorch file of the format before torch 1.6",
+                path.display()
+            ),
+        )
+        .with_hint("load it with torch and save its state_dict() again, or use safetensors"));
+    }
     add_safetensors(contents, file).map_err(|error| in_file(error, path))?;
     Ok((CheckpointFormat::Safetensors, None))
+}
+
+/// Adds what a file of `torch.save` holds, and fair-esm's contact head from the file beside it.
+fn add_torch(
+    contents: &mut Contents,
+    file: WeightFile,
+    path: &Path,
+) -> Result<(CheckpointFormat, Option<Value>), ModelError> {
+    let here = |error| in_file(error, path);
+    let torch = TorchFile::from_file(file).map_err(here)?;
+    let Some(settings) = fair_esm::settings(torch.value()) else {
+        let tensors = state_dict::find(torch.value()).map_err(here)?;
+        add_tensors(contents, torch, &tensors).map_err(here)?;
+        return Ok((CheckpointFormat::PyTorch, None));
+    };
+    let tensors = fair_esm::tensors(torch.value());
+    let config = fair_esm::config(settings, &tensors).map_err(here)?;
+    add_tensors(contents, torch, &tensors).map_err(here)?;
+    if let Some(beside) = fair_esm::regression_path(path).filter(|beside| beside.is_file()) {
+        let here = |error| in_file(error, &beside);
+        let regression = TorchFile::open(&beside)?;
+        let tensors = fair_esm::tensors(regression.value());
+        add_tensors(contents, regression, &tensors).map_err(here)?;
+    }
+    Ok((CheckpointFormat::FairEsm, Some(config)))
+}
+
+fn add_tensors(
+    contents: &mut Contents,
+    torch: TorchFile,
+    tensors: &StateDict,
+) -> Result<(), ModelError> {
+    let number = contents.files.len();
+    let infos = tensors.iter().map(|(_, tensor)| torch.info(tensor, number));
+    let infos = infos.collect::<Result<Vec<_>, _>>()?;
+    contents.add_file(torch.into_file());
+    for ((name, _), info) in tensors.iter().zip(infos) {
+        contents.add(name.clone(), info)?;
+    }
+    Ok(())
 }
 
 fn add_safetensors(contents: &mut Contents, file: WeightFile) -> Result<(), ModelError> {
