@@ -1,0 +1,441 @@
+//! The bf16 product on AMX tiles. Scalar twin: [`crate::bf16::product::portable`].
+//!
+//! Blocks of 32 × 32 results live in four tiles while all of `k` goes by. The sums of one block
+//! are finished (bias, activation, rounding, store) by vector instructions that stand between the
+//! tile instructions of the next block, so both units work at once.
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use sessile_device::Epilogue;
+
+use crate::amx::tile::{TILE_BYTES, Tiles, tile_store, tile_zero};
+use crate::bf16::gelu::gelu;
+use crate::bf16::operand;
+use crate::bf16::product::{Out, Product};
+
+/// Bytes of packed weight that stay in the L2 cache (2 MiB) while all rows go by.
+const WEIGHT_BLOCK: usize = 768 << 10;
+
+/// Steps of `k` after which a residual product is added to its output and started anew, so that
+/// the panels of a long `k` still fit the cache. The order of sums depends on `k` alone.
+const RESIDUAL_STEPS: usize = 40;
+
+/// Bytes of one step of a panel: two tiles.
+const STEP_BYTES: usize = 2 * TILE_BYTES;
+
+/// Computes the columns that the weight panels `range` make.
+///
+/// # Safety
+///
+/// As [`crate::bf16::product::run`], with AMX available.
+pub(crate) unsafe fn run(product: &Product<'_>, range: Range<usize>) {
+    // SAFETY: passed on to the caller; no other `Tiles` lives here, since none outlives a kernel.
+    unsafe {
+        match (product.epilogue, product.out) {
+            (Epilogue::Residual, Out::F32 { .. }) => kernel::<Residual>(product, range),
+            (Epilogue::Store, Out::F32 { .. }) => kernel::<ToF32<STORE>>(product, range),
+            (Epilogue::Gelu, Out::F32 { .. }) => kernel::<ToF32<GELU>>(product, range),
+            (Epilogue::Relu, Out::F32 { .. }) => kernel::<ToF32<RELU>>(product, range),
+            (Epilogue::GeluGated, Out::F32 { .. }) => kernel::<GatedToF32>(product, range),
+            (Epilogue::Gelu, _) => kernel::<ToBf16<GELU>>(product, range),
+            (Epilogue::Relu, _) => kernel::<ToBf16<RELU>>(product, range),
+            (Epilogue::GeluGated, _) => kernel::<GatedToBf16>(product, range),
+            (Epilogue::Store | Epilogue::Residual, _) => kernel::<ToBf16<STORE>>(product, range),
+        }
+    }
+}
+
+/// What becomes of 32 neighbouring sums of one row.
+trait Finish {
+    /// Columns of output for 32 sums.
+    const COLUMNS: usize = 32;
+    /// Bytes of one value of output.
+    const SIZE: usize;
+    /// Whether the output is added to, so that `k` may be cut.
+    const ADDS: bool = false;
+
+    /// Finishes one row. Only the columns of `mask` are stored.
+    ///
+    /// # Safety
+    ///
+    /// AVX-512 with bf16; the columns of `mask` from `out` on are writable.
+    unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32);
+}
+
+const STORE: u8 = 0;
+const GELU: u8 = 1;
+const RELU: u8 = 2;
+
+/// # Safety
+///
+/// AVX-512.
+#[inline(always)]
+unsafe fn activate<const A: u8>(x: __m512) -> __m512 {
+    // SAFETY: AVX-512 is the caller's promise.
+    unsafe {
+        match A {
+            GELU => gelu(x),
+            RELU => _mm512_max_ps(x, _mm512_setzero_ps()),
+            _ => x,
+        }
+    }
+}
+
+struct ToF32<const A: u8>;
+impl<const A: u8> Finish for ToF32<A> {
+    const SIZE: usize = 4;
+    #[inline(always)]
+    unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let out = out.cast::<f32>();
+            _mm512_mask_storeu_ps(out, mask as u16, activate::<A>(sums[0]));
+            _mm512_mask_storeu_ps(out.add(16), (mask >> 16) as u16, activate::<A>(sums[1]));
+        }
+    }
+}
+
+struct Residual;
+impl Finish for Residual {
+    const SIZE: usize = 4;
+    const ADDS: bool = true;
+    #[inline(always)]
+    unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let out = out.cast::<f32>();
+            let (low, high) = (mask as u16, (mask >> 16) as u16);
+            let old = _mm512_maskz_loadu_ps(low, out);
+            _mm512_mask_storeu_ps(out, low, _mm512_add_ps(old, sums[0]));
+            let old = _mm512_maskz_loadu_ps(high, out.add(16));
+            _mm512_mask_storeu_ps(out.add(16), high, _mm512_add_ps(old, sums[1]));
+        }
+    }
+}
+
+struct ToBf16<const A: u8>;
+impl<const A: u8> Finish for ToBf16<A> {
+    const SIZE: usize = 2;
+    #[inline(always)]
+    unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let rounded = _mm512_cvtne2ps_pbh(activate::<A>(sums[1]), activate::<A>(sums[0]));
+            _mm512_mask_storeu_epi16(
+                out.cast(),
+                mask,
+                std::mem::transmute::<__m512bh, __m512i>(rounded),
+            );
+        }
+    }
+}
+
+struct GatedToBf16;
+impl Finish for GatedToBf16 {
+    const COLUMNS: usize = 16;
+    const SIZE: usize = 2;
+    #[inline(always)]
+    unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let rounded = _mm512_cvtneps_pbh(_mm512_mul_ps(gelu(sums[0]), sums[1]));
+            let rounded = std::mem::transmute::<__m256bh, __m256i>(rounded);
+            _mm256_mask_storeu_epi16(out.cast(), mask as u16, rounded);
+        }
+    }
+}
+
+struct GatedToF32;
+impl Finish for GatedToF32 {
+    const COLUMNS: usize = 16;
+    const SIZE: usize = 4;
+    #[inline(always)]
+    unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let value = _mm512_mul_ps(gelu(sums[0]), sums[1]);
+            _mm512_mask_storeu_ps(out.cast(), mask as u16, value);
+        }
+    }
+}
+
+/// A finished block of 32 × 32 sums that waits for its epilogue.
+struct Pending {
+    /// The sums, as four tiles.
+    sums: *const f32,
+    /// Its first row in the output, and the bytes from row to row.
+    out: *mut u8,
+    stride: usize,
+    bias: [__m512; 2],
+    /// Columns that exist.
+    mask: u32,
+    /// The next row to finish, and the end.
+    row: usize,
+    rows: usize,
+}
+
+impl Pending {
+    /// # Safety
+    ///
+    /// AVX-512 with bf16; the block and the output rows are valid.
+    #[inline(always)]
+    unsafe fn finish_row<F: Finish>(&mut self) {
+        // SAFETY: tiles 0 and 1 hold the first 16 rows, tiles 2 and 3 the others.
+        unsafe {
+            let sums = self.sums.add(self.row * 16 + (self.row & 16) * 16);
+            let sums = [
+                _mm512_add_ps(_mm512_load_ps(sums), self.bias[0]),
+                _mm512_add_ps(_mm512_load_ps(sums.add(256)), self.bias[1]),
+            ];
+            F::row(sums, self.out, self.mask);
+        }
+        self.out = self.out.wrapping_add(self.stride);
+        self.row += 1;
+    }
+}
+
+/// Two blocks of sums, four tiles each: one that is being stored, one that is being finished.
+#[repr(C, align(64))]
+struct Sums([[f32; 1024]; 2]);
+
+/// Where the output of a block begins.
+#[derive(Clone, Copy)]
+struct Target {
+    start: *mut u8,
+    /// Bytes from row to row.
+    stride: usize,
+    /// Bytes from a panel of rows to the next, and from a panel of columns to the next.
+    row_panel: usize,
+    column_panel: usize,
+    /// Columns that are stored: those of the result, or whole steps of an operand.
+    columns: usize,
+}
+
+impl Target {
+    fn new<F: Finish>(product: &Product<'_>) -> Self {
+        let columns = product.columns();
+        match product.out {
+            Out::F32 { start, stride } => Target {
+                start: start.cast(),
+                stride: stride * 4,
+                row_panel: 32 * stride * 4,
+                column_panel: F::COLUMNS * 4,
+                columns,
+            },
+            Out::Rows { start, stride } => Target {
+                start: start.cast(),
+                stride: stride * 2,
+                row_panel: 32 * stride * 2,
+                column_panel: F::COLUMNS * 2,
+                columns,
+            },
+            Out::Operand { start } => {
+                let steps = operand::steps(columns);
+                Target {
+                    start: start.cast(),
+                    stride: operand::STEP * 2,
+                    row_panel: steps * operand::BLOCK * 2,
+                    // Of two gated panels, the second is the right half of the same step.
+                    column_panel: if F::COLUMNS == 16 {
+                        0
+                    } else {
+                        operand::BLOCK * 2
+                    },
+                    columns: steps * operand::STEP,
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn block<F: Finish>(&self, row_panel: usize, panel: usize) -> *mut u8 {
+        let columns = if self.column_panel == 0 {
+            panel / 2 * operand::BLOCK * 2 + panel % 2 * 32
+        } else {
+            panel * self.column_panel
+        };
+        self.start
+            .wrapping_add(row_panel * self.row_panel + columns)
+    }
+}
+
+/// # Safety
+///
+/// As [`run`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+#[inline(never)]
+unsafe fn kernel<F: Finish>(product: &Product<'_>, range: Range<usize>) {
+    // SAFETY: AMX is available (the caller's promise) and no other `Tiles` lives on this thread.
+    let tiles = unsafe { Tiles::configure() };
+    let steps = operand::steps(product.k);
+    let row_panels = product.rows.div_ceil(operand::PANEL);
+    let target = Target::new::<F>(product);
+    let weight = product.weight.as_ptr().cast::<u8>();
+    let x = product.x.cast::<u8>();
+    let chunk = if F::ADDS {
+        RESIDUAL_STEPS.min(steps)
+    } else {
+        steps
+    };
+    let columns_block = (WEIGHT_BLOCK / (chunk.max(1) * STEP_BYTES)).max(2);
+
+    let mut sums = Sums([[0.0; 1024]; 2]);
+    let sums = (&raw mut sums).cast::<f32>();
+    let mut turn = 0;
+    let mut pending = Pending {
+        sums,
+        out: std::ptr::null_mut(),
+        stride: target.stride,
+        bias: [_mm512_setzero_ps(); 2],
+        mask: 0,
+        row: 0,
+        rows: 0,
+    };
+
+    let mut first_panel = range.start;
+    while first_panel < range.end {
+        let last_panel = (first_panel + columns_block).min(range.end);
+        let mut first_step = 0;
+        while first_step < steps {
+            let count = chunk.min(steps - first_step);
+            let rows_per_step = operand::PANEL.div_ceil(count);
+            for row_panel in 0..row_panels {
+                let rows = operand::PANEL.min(product.rows - row_panel * operand::PANEL);
+                let a = x.wrapping_add((row_panel * steps + first_step) * STEP_BYTES);
+                let next = if row_panel + 1 < row_panels {
+                    row_panel + 1
+                } else {
+                    0
+                };
+                let mut ahead = x.wrapping_add((next * steps + first_step) * STEP_BYTES);
+                for panel in first_panel..last_panel {
+                    let b = weight.wrapping_add((panel * steps + first_step) * STEP_BYTES);
+                    let out = target.block::<F>(row_panel, panel);
+                    for row in 0..rows {
+                        let row = out.wrapping_add(row * target.stride);
+                        _mm_prefetch::<_MM_HINT_ET0>(row.cast());
+                        if F::SIZE == 4 {
+                            _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(64).cast());
+                        }
+                    }
+                    tile_zero!(tiles, 0);
+                    tile_zero!(tiles, 1);
+                    tile_zero!(tiles, 2);
+                    tile_zero!(tiles, 3);
+                    for step in 0..count {
+                        // SAFETY: `a` and `b` have `count` steps of two tiles from here on;
+                        // prefetching can not fault.
+                        unsafe {
+                            step_2x2(
+                                &tiles,
+                                a.wrapping_add(step * STEP_BYTES),
+                                b.wrapping_add(step * STEP_BYTES),
+                                ahead,
+                            );
+                        }
+                        ahead = ahead.wrapping_add(256);
+                        for _ in 0..rows_per_step {
+                            if pending.row < pending.rows {
+                                // SAFETY: its block and output are valid until it is replaced.
+                                unsafe { pending.finish_row::<F>() };
+                            }
+                        }
+                    }
+                    while pending.row < pending.rows {
+                        // SAFETY: as above.
+                        unsafe { pending.finish_row::<F>() };
+                    }
+                    turn ^= 1024;
+                    let block = sums.wrapping_add(turn);
+                    // SAFETY: `block` is 4 KiB; the block that is pending is the other one, and
+                    // it has just been finished.
+                    unsafe {
+                        tile_store!(tiles, 0, block, 64);
+                        tile_store!(tiles, 1, block.wrapping_add(256), 64);
+                        tile_store!(tiles, 2, block.wrapping_add(512), 64);
+                        tile_store!(tiles, 3, block.wrapping_add(768), 64);
+                    }
+                    let first_column = panel * F::COLUMNS;
+                    let exist = (target.columns - first_column).min(F::COLUMNS);
+                    pending = Pending {
+                        sums: block,
+                        out,
+                        stride: target.stride,
+                        // SAFETY: only columns that exist are loaded.
+                        bias: unsafe { bias::<F>(product, panel, first_step == 0) },
+                        mask: u32::MAX >> (32 - exist),
+                        row: 0,
+                        rows,
+                    };
+                }
+            }
+            first_step += count;
+        }
+        first_panel = last_panel;
+    }
+    while pending.row < pending.rows {
+        // SAFETY: as above.
+        unsafe { pending.finish_row::<F>() };
+    }
+}
+
+/// The bias of 32 sums; zero beyond the last column and where there is none.
+///
+/// # Safety
+///
+/// AVX-512.
+#[inline(always)]
+unsafe fn bias<F: Finish>(product: &Product<'_>, panel: usize, first: bool) -> [__m512; 2] {
+    // SAFETY: AVX-512 is the caller's promise; masks keep the loads inside the slice.
+    unsafe {
+        let Some(bias) = product.bias.filter(|_| first) else {
+            return [_mm512_setzero_ps(); 2];
+        };
+        let load = |from: usize, end: usize| {
+            let exist = end.saturating_sub(from).min(16) as u32;
+            let mask = (u32::from(u16::MAX) >> (16 - exist)) as u16;
+            _mm512_maskz_loadu_ps(mask, bias.as_ptr().wrapping_add(from))
+        };
+        if F::COLUMNS == 16 {
+            let half = product.n / 2;
+            [load(panel * 16, half), load(half + panel * 16, product.n)]
+        } else {
+            [
+                load(panel * 32, product.n),
+                load(panel * 32 + 16, product.n),
+            ]
+        }
+    }
+}
+
+/// Adds one step of 32 columns of two row tiles (`a`) times two column tiles (`b`) to tiles 0–3,
+/// and asks for 256 bytes of the rows that come next.
+///
+/// # Safety
+///
+/// `a` and `b` point to 2 KiB each.
+#[inline(always)]
+unsafe fn step_2x2(_: &Tiles, a: *const u8, b: *const u8, ahead: *const u8) {
+    // SAFETY: the tiles are configured, the loads are inside the 2 KiB each; a prefetch does not
+    // fault.
+    unsafe {
+        asm!(
+            "tileloadd tmm4, [{a} + {s}]",
+            "tileloadd tmm6, [{b} + {s}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b} + {s} + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{a} + {s} + 1024]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "prefetcht1 [{p}]",
+            "prefetcht1 [{p} + 64]",
+            "prefetcht1 [{p} + 128]",
+            "prefetcht1 [{p} + 192]",
+            a = in(reg) a, b = in(reg) b, s = in(reg) 64_usize, p = in(reg) ahead,
+            options(nostack, readonly)
+        );
+    }
+}
