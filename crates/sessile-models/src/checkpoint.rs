@@ -31,7 +31,7 @@ use self::file::WeightFile;
 pub use self::index::{ShardIndex, parse_index};
 pub use self::rows::TensorRows;
 pub use self::tensor::{TensorDType, TensorInfo};
-pub use self::torch::TorchFile;
+pub use self::torch::{Saved, TorchFile, write_torch};
 use crate::error::{ModelError, ModelErrorKind};
 
 /// The format of a checkpoint's weight files.

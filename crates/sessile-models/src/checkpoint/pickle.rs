@@ -15,6 +15,7 @@ mod machine;
 mod stream;
 mod value;
 
+pub(crate) use self::stream::op;
 pub use self::value::{Dict, Object, Tensor, Value};
 use crate::error::ModelError;
 

@@ -3,10 +3,13 @@
 //! Since torch 1.6 (`torch/serialization.py`): `NAME/data.pkl` holds the pickle, `NAME/data/KEY` the
 //! bytes of each storage. Tensors may share a storage (tied weights) or see only a part of it.
 
+mod save;
+
 use std::path::Path;
 
 use sessile_device::HostTensor;
 
+pub use self::save::{Saved, write_torch};
 use super::contents::in_file;
 use super::file::WeightFile;
 use super::pickle::{self, Tensor, Value};

@@ -4,6 +4,8 @@
 //! archive's directory at its end is believed, as far as it stays inside the file (APPNOTE.TXT of
 //! PKWARE, sections 4.3.7 to 4.3.16; zip64 included).
 
+pub(crate) mod write;
+
 use std::collections::BTreeMap;
 
 use super::file::{WeightFile, unreadable};

@@ -4,7 +4,7 @@ use crate::error::{ModelError, ModelErrorKind};
 
 /// Opcodes of protocols 0 to 5 that are understood; named as in Python's `pickletools`.
 #[rustfmt::skip]
-pub(super) mod op {
+pub(crate) mod op {
     pub(crate) const MARK: u8 = b'(';
     pub(crate) const STOP: u8 = b'.';
     pub(crate) const POP: u8 = b'0';
