@@ -3,6 +3,8 @@
 use sessile_device::{DType, Format, Geometry, WeightLayout};
 
 use crate::isa::Isa;
+use crate::linear::Panels;
+use crate::simd::Shape;
 
 /// Sizes of activations and weights for the kernels of one instruction set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +35,13 @@ impl Geometry for CpuGeometry {
     }
 
     fn weight_bytes(&self, rows: usize, cols: usize, layout: WeightLayout, dtype: DType) -> usize {
-        let size = match layout {
-            WeightLayout::Vector | WeightLayout::TableF32 => size_of::<f32>(),
-            WeightLayout::Linear | WeightLayout::Gated | WeightLayout::Table => dtype.size(),
+        let size = match (layout, dtype) {
+            (WeightLayout::Linear | WeightLayout::Gated, DType::F32) => {
+                let gated = layout == WeightLayout::Gated;
+                return Panels::bytes(Shape::of(self.isa), rows, cols, gated);
+            }
+            (WeightLayout::Vector | WeightLayout::TableF32, _) => size_of::<f32>(),
+            (WeightLayout::Linear | WeightLayout::Gated | WeightLayout::Table, _) => dtype.size(),
         };
         rows.saturating_mul(cols).saturating_mul(size)
     }

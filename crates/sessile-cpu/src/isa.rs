@@ -62,7 +62,7 @@ impl Isa {
             Isa::Neon => cfg!(target_arch = "aarch64"),
             Isa::Avx2 => avx2(),
             Isa::Avx512 => avx512(),
-            Isa::Amx => false,
+            Isa::Amx => amx(),
         }
     }
 
@@ -90,6 +90,16 @@ fn avx512() -> bool {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512dq")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn amx() -> bool {
+    avx512() && crate::amx::available()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn amx() -> bool {
+    false
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -12,8 +12,11 @@ use sessile_device::{
 
 use crate::attention::{Attention, Heads};
 use crate::geometry::CpuGeometry;
-use crate::rows::{Rows, RowsMut};
+use crate::isa::Isa;
+use crate::linear::{self, Linear};
+use crate::rows::RowsMut;
 use crate::scalar;
+use crate::team::Team;
 use crate::weight::CpuWeight;
 use staging::Staging;
 use workspace::Workspace;
@@ -21,7 +24,9 @@ use workspace::Workspace;
 /// A lane of a [`CpuDevice`](crate::CpuDevice): one workspace, and one thread or several that work
 /// on the same operation.
 pub struct CpuLane {
+    isa: Isa,
     workspace: Workspace,
+    team: Team,
     staging: Staging,
     /// The first thing that went wrong since the last wait. Operations do nothing while it is set.
     fault: Option<DeviceError>,
@@ -30,6 +35,8 @@ pub struct CpuLane {
 impl CpuLane {
     pub(crate) fn new(geometry: CpuGeometry, spec: &LaneSpec) -> Result<Self, DeviceError> {
         Ok(CpuLane {
+            isa: geometry.isa(),
+            team: Team::new(spec.threads)?,
             workspace: Workspace::new(geometry, spec.arena_bytes)?,
             staging: Staging::default(),
             fault: None,
@@ -164,15 +171,21 @@ impl Lane for CpuLane {
         if self.fault.is_some() {
             return;
         }
+        let weight = weight.panels();
+        let scratch = linear::scratch_floats(weight.depth(), weight.shape().tile_rows);
+        if let Err(error) = self.team.reserve(scratch) {
+            self.fault = Some(error);
+            return;
+        }
         let (out, inputs) = self.workspace.open(out, [x]);
-        let matrix = Rows::new(weight.values(), weight.rows(), weight.cols(), weight.cols());
-        scalar::linear(
-            inputs.rows(0),
-            matrix,
-            bias.map(CpuWeight::values),
+        let product = Linear {
+            x: inputs.rows(0),
+            weight,
+            bias: bias.map(CpuWeight::values),
             epilogue,
             out,
-        );
+        };
+        linear::linear(self.isa, &mut self.team, &product);
     }
 
     fn attention(

@@ -1,6 +1,7 @@
 //! Views of row-major matrices: a pointer, a shape and the distance from row to row.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A matrix to read.
 #[derive(Clone, Copy)]
@@ -170,6 +171,23 @@ impl<'a, T> RowsMut<'a, T> {
         // SAFETY: the row is inside the matrix, which is writable for `'a`; the caller promises
         // that this is the only reference to it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(index * self.stride), self.cols) }
+    }
+
+    /// The columns `range` of row `index`, to write to.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else has these elements at the same time.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)] // As for `row`.
+    pub(crate) unsafe fn part(&self, index: usize, range: Range<usize>) -> &'a mut [T] {
+        assert!(index < self.rows && range.start <= range.end && range.end <= self.cols);
+        // SAFETY: the part is inside the matrix, which is writable for `'a`; the caller promises
+        // that this is the only reference to it.
+        unsafe {
+            let start = self.start.add(index * self.stride + range.start);
+            std::slice::from_raw_parts_mut(start, range.len())
+        }
     }
 
     /// A pointer to an element.

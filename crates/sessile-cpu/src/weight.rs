@@ -5,8 +5,10 @@ mod stacked;
 use sessile_device::{DType, DeviceError, DeviceErrorKind, RowSource, WeightLayout};
 
 use crate::isa::Isa;
+use crate::linear::Panels;
 use crate::memory::Block;
-use stacked::Stacked;
+use crate::simd::Shape;
+pub(crate) use stacked::{Stacked, for_each};
 
 /// A weight of a [`CpuDevice`](crate::CpuDevice).
 pub struct CpuWeight {
@@ -21,6 +23,8 @@ pub struct CpuWeight {
 enum Store {
     /// Row-major f32: tables, vectors.
     Rows(Block),
+    /// Panels of f32: the weights of products.
+    Panels(Panels),
 }
 
 impl CpuWeight {
@@ -29,7 +33,7 @@ impl CpuWeight {
         parts: &[&dyn RowSource],
         layout: WeightLayout,
         dtype: DType,
-        _isa: Isa,
+        isa: Isa,
         threads: usize,
     ) -> Result<CpuWeight, DeviceError> {
         let source = Stacked::new(parts)?;
@@ -41,7 +45,12 @@ impl CpuWeight {
             ));
         }
         let store = match (layout, dtype) {
-            (WeightLayout::Vector | WeightLayout::TableF32, _) | (_, DType::F32) => {
+            (WeightLayout::Linear | WeightLayout::Gated, DType::F32) => {
+                let gated = layout == WeightLayout::Gated;
+                Store::Panels(Panels::pack(&source, Shape::of(isa), gated, threads)?)
+            }
+            (WeightLayout::Vector | WeightLayout::TableF32, _)
+            | (WeightLayout::Table, DType::F32) => {
                 let mut block = Block::floats(rows * cols)?;
                 source.read_parallel(&mut block.as_floats_mut()[..rows * cols], threads)?;
                 Store::Rows(block)
@@ -77,9 +86,22 @@ impl CpuWeight {
     }
 
     /// The values of a table or a vector in f32.
+    ///
+    /// # Panics
+    ///
+    /// When the weight is for something else, as for all of these.
     pub(crate) fn values(&self) -> &[f32] {
         match &self.store {
             Store::Rows(block) => &block.as_floats()[..self.rows * self.cols],
+            Store::Panels(_) => panic!("a {:?} weight is no table", self.layout),
+        }
+    }
+
+    /// The panels of a product in f32.
+    pub(crate) fn panels(&self) -> &Panels {
+        match &self.store {
+            Store::Panels(panels) => panels,
+            Store::Rows(_) => panic!("a {:?} weight is not for products", self.layout),
         }
     }
 

@@ -1,0 +1,182 @@
+//! Products `x · Wᵀ` with an epilogue, in f32.
+//!
+//! A block of rows of x is packed for the tiles and stays in the L2 cache while the panels of W
+//! pass by, each once per block. The tile of sums is finished (bias, activation, residual) while
+//! it is in L1 and written to the result as it is wanted.
+
+mod panels;
+mod tile;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use sessile_device::Epilogue;
+
+use crate::isa::Isa;
+use crate::rows::{Rows, RowsMut};
+use crate::simd::{self, Kernel, Simd, math};
+use crate::team::Team;
+pub(crate) use panels::Panels;
+pub(crate) use tile::{Left, ROW_STRIDE, Sums, tile};
+
+/// Floats of x that are packed at a time: 1 MiB, half of the L2 cache of a server core. The other
+/// half is for the panels that pass by and the results.
+const BLOCK_FLOATS: usize = 1 << 18;
+
+/// Floats of the largest tile, with two vectors of 16 columns and 14 rows.
+const TILE_FLOATS: usize = 14 * 32;
+
+/// A product to compute.
+#[derive(Clone, Copy)]
+pub(crate) struct Linear<'a> {
+    pub(crate) x: Rows<'a>,
+    pub(crate) weight: &'a Panels,
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) epilogue: Epilogue,
+    pub(crate) out: RowsMut<'a>,
+}
+
+/// Floats of scratch that every thread needs for a product of this depth.
+pub(crate) fn scratch_floats(depth: usize, tile_rows: usize) -> usize {
+    BLOCK_FLOATS.max(depth * tile_rows) + TILE_FLOATS
+}
+
+/// Computes a product with all threads of a lane.
+///
+/// # Panics
+///
+/// When the shapes do not fit each other.
+pub(crate) fn linear(isa: Isa, team: &mut Team, product: &Linear<'_>) {
+    let weight = product.weight;
+    assert_eq!(product.x.cols(), weight.depth(), "columns of x and K");
+    assert_eq!(product.x.rows(), product.out.rows(), "rows of x and out");
+    assert_eq!(product.out.cols(), weight.outputs(), "columns of out and N");
+    assert_eq!(weight.gated(), product.epilogue == Epilogue::GeluGated);
+    assert!(
+        product
+            .bias
+            .is_none_or(|bias| bias.len() == weight.outputs() && !weight.gated())
+    );
+    let shape = weight.shape();
+    let block = (BLOCK_FLOATS / weight.depth().max(1) / shape.tile_rows).max(1) * shape.tile_rows;
+    let blocks = product.x.rows().div_ceil(block);
+    let panels = weight.count();
+    // Every thread packs the rows it works on, so a lone thread takes all panels of a block.
+    let slices = if team.threads() == 1 {
+        1
+    } else {
+        (3 * team.threads()).div_ceil(blocks.max(1)).min(panels)
+    };
+    team.share(blocks * slices, |task, scratch| {
+        let (rows, part) = (task / slices, task % slices);
+        let first = rows * block;
+        let kernel = Part {
+            product,
+            rows: first..product.x.rows().min(first + block),
+            panels: part * panels / slices..(part + 1) * panels / slices,
+            scratch,
+        };
+        simd::run(isa, kernel);
+    });
+}
+
+/// Some rows and some panels of a product.
+struct Part<'a> {
+    product: &'a Linear<'a>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    scratch: &'a mut [f32],
+}
+
+impl Kernel for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (x, weight) = (self.product.x, self.product.weight);
+        let depth = weight.depth();
+        let (step, cols) = (S::SHAPE.tile_rows, S::SHAPE.tile_cols());
+        assert!(weight.shape() == S::SHAPE, "panels of another kernel");
+        let (sums, packed) = self.scratch.split_at_mut(TILE_FLOATS);
+        pack(s, x, self.rows.clone(), packed);
+        for index in self.panels {
+            let panel = weight.panel(index);
+            for (index_of_tile, first) in self.rows.clone().step_by(step).enumerate() {
+                let rows = step.min(self.rows.end - first);
+                let left = &packed[index_of_tile * step * depth..][..step * depth];
+                // SAFETY: `left` holds `depth` steps of `step ≥ rows` floats, the panel `depth`
+                // steps of two vectors, and `sums` a whole tile.
+                unsafe {
+                    tile::<S, 2>(
+                        s,
+                        rows,
+                        depth,
+                        Left::Packed(left.as_ptr()),
+                        panel.as_ptr(),
+                        Sums {
+                            start: sums.as_mut_ptr(),
+                            stride: cols,
+                            resume: false,
+                        },
+                    );
+                }
+                finish(s, self.product, first..first + rows, index, sums);
+            }
+        }
+    }
+}
+
+/// Packs rows of x for the tiles: `[tile][k][rows of a tile]`.
+#[inline(always)]
+fn pack<S: Simd>(_: S, x: Rows<'_>, rows: Range<usize>, packed: &mut [f32]) {
+    let step = S::SHAPE.tile_rows;
+    let depth = x.cols();
+    for (tile, first) in rows.clone().step_by(step).enumerate() {
+        let to = &mut packed[tile * step * depth..][..step * depth];
+        for row in first..rows.end.min(first + step) {
+            let to = to[row - first..].iter_mut().step_by(step);
+            for (to, &value) in to.zip(x.row(row)) {
+                *to = value;
+            }
+        }
+    }
+}
+
+/// Bias, activation and residual of a tile of sums, into the result.
+#[inline(always)]
+fn finish<S: Simd>(s: S, product: &Linear<'_>, rows: Range<usize>, panel: usize, sums: &[f32]) {
+    let Linear {
+        weight,
+        bias,
+        epilogue,
+        out,
+        ..
+    } = *product;
+    let cols = S::SHAPE.tile_cols();
+    let first = panel * weight.outputs_per_panel();
+    let end = weight.outputs().min(first + weight.outputs_per_panel());
+    for (row, sums) in rows.zip(sums.chunks_exact(cols)) {
+        // SAFETY: the part of this row in `first..end` is this task's alone, and only that part
+        // is referred to.
+        let to = unsafe { out.part(row, first..end) };
+        let mut col = 0;
+        while col < to.len() {
+            let sum = s.at(sums, col);
+            let sum = match bias {
+                Some(bias) => s.add(sum, s.at(bias, first + col)),
+                None => sum,
+            };
+            let result = match epilogue {
+                Epilogue::Store => sum,
+                Epilogue::Gelu => math::gelu(s, sum),
+                Epilogue::Relu => s.max(s.splat(0.0), sum),
+                Epilogue::GeluGated => s.mul(math::gelu(s, sum), s.at(sums, S::LANES + col)),
+                Epilogue::Residual => s.add(s.at(to, col), sum),
+            };
+            s.put(to, col, result);
+            col += S::LANES;
+        }
+    }
+}

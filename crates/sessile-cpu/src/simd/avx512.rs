@@ -1,0 +1,122 @@
+//! 512-bit vectors: 16 lanes, 32 registers, masks for the rest of a row.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Shape, Simd};
+use crate::isa::Isa;
+
+/// The proof that this machine has AVX-512 (F, BW, VL, DQ).
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    pub(crate) fn new() -> Option<Self> {
+        Isa::Avx512.available().then_some(Avx512(()))
+    }
+}
+
+/// Wraps an intrinsic. The value `Avx512` is the proof that it exists here.
+macro_rules! op {
+    ($(fn $name:ident($($arg:ident),+) -> V = $body:expr;)+) => {
+        $(#[inline(always)]
+        fn $name(self, $($arg: Self::V),+) -> Self::V {
+            // SAFETY: a value of `Avx512` exists only where the machine has the instructions.
+            unsafe { $body }
+        })+
+    };
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+
+    const SHAPE: Shape = Shape::of(Isa::Avx512);
+
+    #[inline(always)]
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+        #[inline(never)]
+        fn inner<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+            kernel.run(simd)
+        }
+        // SAFETY: a value of `Avx512` exists only where the machine has the instructions.
+        unsafe { inner(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        // SAFETY: as in `enter`.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Self::V {
+        // SAFETY: as in `enter`, and the caller's promise.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, v: Self::V) {
+        // SAFETY: as in `enter`, and the caller's promise.
+        unsafe { _mm512_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::V {
+        // SAFETY: as in `enter`; lanes that are masked out are not read.
+        unsafe { _mm512_maskz_loadu_ps(mask(count), from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, v: Self::V, count: usize) {
+        // SAFETY: as in `enter`; lanes that are masked out are not written.
+        unsafe { _mm512_mask_storeu_ps(to, mask(count), v) }
+    }
+
+    op! {
+        fn add(a, b) -> V = _mm512_add_ps(a, b);
+        fn sub(a, b) -> V = _mm512_sub_ps(a, b);
+        fn mul(a, b) -> V = _mm512_mul_ps(a, b);
+        fn div(a, b) -> V = _mm512_div_ps(a, b);
+        fn fma(a, b, c) -> V = _mm512_fmadd_ps(a, b, c);
+        fn max(a, b) -> V = _mm512_max_ps(a, b);
+        fn min(a, b) -> V = _mm512_min_ps(a, b);
+        fn abs(a) -> V = _mm512_abs_ps(a);
+        fn copysign(a, b) -> V = _mm512_or_ps(
+            _mm512_abs_ps(a),
+            _mm512_and_ps(b, _mm512_set1_ps(-0.0)),
+        );
+        fn round(a) -> V = _mm512_roundscale_ps::<_MM_FROUND_TO_NEAREST_INT>(a);
+        fn ldexp(a, n) -> V = _mm512_scalef_ps(a, n);
+        fn select_gt(a, b, yes, no) -> V =
+            _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), no, yes);
+    }
+
+    #[inline(always)]
+    fn first(self, a: Self::V, count: usize, rest: Self::V) -> Self::V {
+        // SAFETY: as in `enter`.
+        unsafe { _mm512_mask_blend_ps(mask(count), rest, a) }
+    }
+
+    #[inline(always)]
+    fn sum(self, a: Self::V) -> f32 {
+        // SAFETY: as in `enter`.
+        unsafe {
+            let a = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a));
+            let a = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let a = _mm_add_ps(a, _mm_movehl_ps(a, a));
+            _mm_cvtss_f32(_mm_add_ss(a, _mm_movehdup_ps(a)))
+        }
+    }
+
+    #[inline(always)]
+    fn top(self, a: Self::V) -> f32 {
+        // SAFETY: as in `enter`.
+        unsafe { _mm512_reduce_max_ps(a) }
+    }
+}
+
+/// The first `count` lanes.
+#[inline(always)]
+fn mask(count: usize) -> __mmask16 {
+    ((1u32 << count.min(16)) - 1) as __mmask16
+}
