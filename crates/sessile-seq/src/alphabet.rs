@@ -126,6 +126,18 @@ impl std::error::Error for UnexpectedSymbol {}
 
 impl UnexpectedSymbol {
     /// The same as an error of a FASTA record, with its place in the file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_seq::alphabet::Alphabet;
+    /// use sessile_seq::fasta::Record;
+    ///
+    /// let record = Record::new("p1", "ACGTE");
+    /// let found = Alphabet::DNA_IUPAC.check(&record.sequence).unwrap_err();
+    /// let error = found.in_record(&record, "reads.fa");
+    /// assert_eq!(error.message(), "'E' at position 5 is not an IUPAC code of DNA");
+    /// ```
     pub fn in_record(self, record: &crate::fasta::Record, file: &str) -> Error {
         Error::new(ErrorKind::UnexpectedSymbol, self.to_string())
             .in_file(file)

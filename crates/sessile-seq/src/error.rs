@@ -98,7 +98,14 @@ impl Error {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             _ => ErrorKind::Io,
         };
-        let mut error = Self::new(kind, format!("{what}: {source}"));
+        let cause = match source.kind() {
+            io::ErrorKind::NotFound => "no such file".to_owned(),
+            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+            io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+            _ => source.to_string(),
+        };
+        let mut error = Self::new(kind, format!("{what}: {cause}"));
         error.0.source = Some(source);
         error
     }

@@ -76,6 +76,15 @@ impl Input {
     /// # Errors
     ///
     /// When it does not exist, is a folder, or cannot be opened or read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_seq::inputs::Input;
+    ///
+    /// let error = Input::File("no-such-file.fa".into()).open().map(|_| ()).unwrap_err();
+    /// assert_eq!(error.to_string(), "no-such-file.fa: cannot open: no such file");
+    /// ```
     pub fn open(&self) -> Result<BoxRead> {
         let opened = match self {
             Self::Stdin => compression::decompress(io::stdin()),

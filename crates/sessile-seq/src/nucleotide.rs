@@ -43,6 +43,14 @@ static COMPLEMENTS: [u8; 256] = {
 /// The complement of an IUPAC code, in its case; `U` becomes `A`, other bytes stay.
 ///
 /// Codes after Cornish-Bowden 1985, <https://doi.org/10.1093/nar/13.9.3021>.
+///
+/// # Examples
+///
+/// ```
+/// use sessile_seq::nucleotide::complement;
+///
+/// assert_eq!([b'A', b'g', b'R', b'N', b'-'].map(complement), [b'T', b'c', b'Y', b'N', b'-']);
+/// ```
 pub fn complement(base: u8) -> u8 {
     COMPLEMENTS[usize::from(base)]
 }

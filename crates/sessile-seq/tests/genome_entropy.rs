@@ -92,6 +92,41 @@ fn compare_orfs(record: &Value, orfs: &Orfs<'_>, extra: &Value) -> usize {
     orfs.len()
 }
 
+/// Inputs that end a whole run of genome_entropy cost at most a record here.
+#[test]
+fn its_error_cases_are_read() {
+    let folder = golden::folder().join("genome_entropy/pipeline");
+    let cases: [(&str, usize, Option<ErrorKind>); 8] = [
+        ("with_N", 1, None),
+        ("iupac", 1, None),
+        ("rna_U", 1, None),
+        ("dash_id", 1, None),
+        ("len7", 1, None),
+        ("empty", 0, None),
+        ("noheader", 0, Some(ErrorKind::Format)),
+        ("empty_record", 1, Some(ErrorKind::EmptyRecord)),
+    ];
+    let finder = OrfFinder::new(GeneticCode::of(11).unwrap());
+    for (name, good, kind) in cases {
+        let path = folder.join(format!("input_err_{name}.fasta"));
+        let items: Vec<_> = fasta::Reader::open(&path).unwrap().collect();
+        let errors: Vec<_> = items
+            .iter()
+            .filter_map(|item| item.as_ref().err())
+            .collect();
+        assert_eq!(errors.first().map(|error| error.kind()), kind, "{name}");
+        assert_eq!(items.len() - errors.len(), good, "{name}");
+        for record in items.iter().flatten() {
+            let orfs = finder.find(&record.sequence);
+            let code = GeneticCode::of(11).unwrap();
+            assert!(
+                orfs.iter()
+                    .all(|orf| code.translate(orf.coding()) == orf.protein())
+            );
+        }
+    }
+}
+
 #[test]
 fn pipeline_runs_on_fasta() {
     let folder = golden::folder().join("genome_entropy/pipeline");

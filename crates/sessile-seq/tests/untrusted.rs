@@ -233,6 +233,16 @@ fn hostile_locations_are_refused() {
         "))))((((",
         "",
     ];
+    let behind_a_return = format!("1..3\n                     /gene=a\rb {deep}");
+    let text = format!(
+        "LOCUS       A 3 bp\nFEATURES             Location/Qualifiers\n     CDS             \
+         {behind_a_return}\nORIGIN\n        1 atg\n//\n"
+    );
+    let record = genbank::Reader::new(text.as_bytes())
+        .next()
+        .unwrap()
+        .unwrap();
+    assert_eq!((record.cds.len(), record.issues.len()), (1, 0));
     for location in cases {
         let text = format!(
             "LOCUS       A 3 bp\nFEATURES             Location/Qualifiers\n     CDS             \

@@ -58,6 +58,7 @@ fn files_are_byte_equal() {
     for chunk in [300, 500] {
         let counts = assert_files(&folder, &format!("input{chunk}"), chunk);
         let info = &info[chunk.to_string()];
+        assert_eq!(info["records"], counts.records);
         assert_eq!(info["chunks"], counts.chunks);
         assert_eq!(info["identified"], counts.candidates);
         assert_eq!(counts.failed_records, 0);

@@ -37,6 +37,17 @@ impl Record {
     }
 
     /// The header line without `>`: the identifier, and the description if there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_seq::fasta::Record;
+    ///
+    /// let mut record = Record::new("orf1", "MKT*");
+    /// assert_eq!(record.header(), "orf1");
+    /// record.description = "from contig 3".to_owned();
+    /// assert_eq!(record.header(), "orf1 from contig 3");
+    /// ```
     pub fn header(&self) -> String {
         if self.description.is_empty() {
             self.id.clone()

@@ -65,6 +65,25 @@ impl Cds {
 
     /// Its protein translated from the bases, from `codon_start`, stops written `*`.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_seq::genetic_code::GeneticCode;
+    ///
+    /// let text = b"LOCUS       TOY 9 bp
+    /// FEATURES             Location/Qualifiers
+    ///      CDS             1..9
+    ///                      /transl_table=4
+    /// ORIGIN
+    ///         1 atgtgataa
+    /// //
+    /// ";
+    /// let record = sessile_seq::genbank::Reader::new(&text[..]).next().unwrap()?;
+    /// let protein = record.cds[0].translate(&record.sequence, GeneticCode::STANDARD)?;
+    /// assert_eq!(protein, b"MW*");
+    /// # Ok::<(), sessile_seq::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// - [`ErrorKind::InvalidFeature`] when it does not lie within `sequence`.

@@ -7,6 +7,7 @@
 
 use crate::error::{Error, ErrorKind};
 
+use super::Record;
 use super::location::check_text;
 
 /// The columns before a key.
@@ -69,6 +70,9 @@ enum Qualifier {
 impl FeatureTable {
     /// Takes the next line below `FEATURES`.
     pub(super) fn push(&mut self, line: &str, number: u64) {
+        // The parser takes a lone carriage return for neither text nor a line's end, loses its place
+        // and would read what follows as a location that nobody checked.
+        let line = line.replace(char::is_control, " ");
         let text = line.trim_start();
         let indent = line.len() - text.len();
         if text.is_empty() {
@@ -129,7 +133,9 @@ impl FeatureTable {
             check_text(&location)
         };
         if let Err(error) = checked {
-            self.issues.push(error.at_line(current.line));
+            if self.issues.len() < Record::MAX_ISSUES {
+                self.issues.push(error.at_line(current.line));
+            }
             return;
         }
         // The brackets make the parser read the location to its end; without them it would take

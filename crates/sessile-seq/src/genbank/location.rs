@@ -51,6 +51,23 @@ impl Location {
 
     /// The bases of the feature in reading order, on the strand that is read.
     ///
+    /// # Examples
+    ///
+    /// ```
+    /// let text = b"LOCUS       TOY 9 bp
+    /// FEATURES             Location/Qualifiers
+    ///      CDS             complement(join(1..3,7..9))
+    /// ORIGIN
+    ///         1 atgaaacgt
+    /// //
+    /// ";
+    /// let record = sessile_seq::genbank::Reader::new(&text[..]).next().unwrap()?;
+    /// let location = &record.cds[0].location;
+    /// assert_eq!(location.extract(&record.sequence)?, b"ACGCAT");
+    /// assert_eq!((location.spans()[0].start, location.single()), (6, None));
+    /// # Ok::<(), sessile_seq::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidFeature`] when a span ends behind the sequence.

@@ -9,8 +9,10 @@ use super::lines::{Line, Lines};
 use super::{Cds, Record, cds};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most bytes of annotation that are kept for one record: 256 MiB.
-pub const MAX_ANNOTATION_BYTES: usize = 256 << 20;
+/// The most bytes of annotation that are kept for one record: 64 MiB.
+///
+/// Only the features `source` and `CDS` count; those of a human chromosome take some 20 MB.
+pub const MAX_ANNOTATION_BYTES: usize = 64 << 20;
 
 /// The beginning of a record for the parser, which only reads the features.
 ///

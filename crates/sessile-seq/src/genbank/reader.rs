@@ -49,6 +49,16 @@ impl Reader<BoxRead> {
     /// # Errors
     ///
     /// When the file does not exist or cannot be opened.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// for record in sessile_seq::genbank::Reader::open("phages.gbff.gz")? {
+    ///     let record = record?;
+    ///     assert!(record.cds.iter().all(|cds| !cds.location.spans().is_empty()));
+    /// }
+    /// # Ok::<(), sessile_seq::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_input(&Input::File(path.as_ref().to_owned()))
     }

@@ -29,6 +29,8 @@ pub struct Outputs<'w> {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
+    /// Records that were cut into chunks.
+    pub records: u64,
     /// Records that could not be read.
     pub failed_records: u64,
     /// Chunks.
@@ -106,6 +108,7 @@ where
         },
         |block| match block {
             Ok(block) => {
+                counts.records += block.counts.records;
                 counts.chunks += block.counts.chunks;
                 counts.candidates += block.counts.candidates;
                 write(&mut outputs.chunks, &block.chunks)?;
@@ -145,6 +148,7 @@ impl Block {
         let mut protein_file = fasta::Writer::new(&mut self.protein);
         let mut name = String::new();
         for chunk in batch.iter() {
+            self.counts.records += u64::from(chunk.number == 1);
             self.counts.chunks += 1;
             name.clear();
             name.push_str(&chunk.to_string());
