@@ -1,9 +1,40 @@
-//! Attention over packed sequences.
+//! Softmax attention over packed sequences, in f32.
+//!
+//! One task is one head of one sequence (of a long one: of some of its queries). Keys and values
+//! are taken in blocks that fit the L2 cache and are packed for the tiles, rotated on the way.
+//! For every tile of queries, the scores of a block stay in L1 while they become weights, with a
+//! running maximum and sum from block to block (Dao et al., 2022, arXiv:2205.14135). Blocks are
+//! counted from the start of a sequence, so a row's bytes depend on its own sequence alone.
+
+mod flash;
+mod map;
+mod pack;
+mod scores;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
 
 use sessile_device::{AttentionSpec, Bias};
 
-use crate::rows::Rows;
+use crate::isa::Isa;
+use crate::rows::{Rows, RowsMut};
+use crate::simd::{self, Shape};
+use crate::team::Team;
 use crate::weight::CpuWeight;
+use flash::Flash;
+use map::Map;
+use scores::Layout;
+
+/// Keys of a block. With 64 columns a head's keys and values take 256 KiB.
+const KEY_BLOCK: usize = 512;
+
+/// Queries of a task. Each task packs the keys once more, which is nothing beside this many.
+const QUERY_CHUNK: usize = 2048;
+
+/// Queries of a task of a map.
+const MAP_CHUNK: usize = 256;
 
 /// Queries, keys and values of all sequences.
 #[derive(Clone, Copy)]
@@ -33,6 +64,86 @@ pub(crate) enum DistanceBias<'a> {
     Slopes(&'a [f32]),
 }
 
+/// One head of one sequence.
+#[derive(Clone)]
+struct Head<'a> {
+    input: Heads<'a>,
+    spec: Attention<'a>,
+    /// The sequence's rows.
+    rows: Range<usize>,
+    head: usize,
+}
+
+/// Floats of scratch that every thread needs.
+pub(crate) fn scratch_floats(isa: Isa, head_dim: usize) -> usize {
+    Layout::new(Shape::of(isa), head_dim).floats()
+}
+
+/// Attention of every sequence over itself, with all threads of a lane.
+pub(crate) fn attention(
+    isa: Isa,
+    team: &mut Team,
+    input: Heads<'_>,
+    offsets: &[u32],
+    spec: &Attention<'_>,
+    out: RowsMut<'_>,
+) {
+    spec.check(input);
+    assert!(out.cols() == spec.heads * spec.head_dim);
+    let longest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max();
+    let chunks = (longest.unwrap_or(0) as usize).div_ceil(QUERY_CHUNK);
+    let sequences = offsets.len().saturating_sub(1);
+    team.share(sequences * spec.heads * chunks, |task, scratch| {
+        let (chunk, task) = (task % chunks, task / chunks);
+        let (head, sequence) = (task % spec.heads, task / spec.heads);
+        let rows = offsets[sequence] as usize..offsets[sequence + 1] as usize;
+        // A short sequence has nothing to do in the later chunks.
+        let first = rows.len().min(chunk * QUERY_CHUNK);
+        let queries = first..rows.len().min(first + QUERY_CHUNK);
+        let kernel = Flash {
+            head: Head {
+                input,
+                spec: *spec,
+                rows,
+                head,
+            },
+            queries,
+            out,
+            scratch,
+        };
+        simd::run(isa, kernel);
+    });
+}
+
+/// The attention probabilities of one head of the sequence in `rows`, `[length, length]`.
+pub(crate) fn attention_map(
+    isa: Isa,
+    team: &mut Team,
+    input: Heads<'_>,
+    rows: Range<usize>,
+    head: usize,
+    spec: &Attention<'_>,
+    out: RowsMut<'_>,
+) {
+    spec.check(input);
+    assert!(head < spec.heads && out.rows() == rows.len() && out.cols() == rows.len());
+    team.share(rows.len().div_ceil(MAP_CHUNK), |chunk, scratch| {
+        let first = chunk * MAP_CHUNK;
+        let kernel = Map {
+            head: Head {
+                input,
+                spec: *spec,
+                rows: rows.clone(),
+                head,
+            },
+            queries: first..rows.len().min(first + MAP_CHUNK),
+            out,
+            scratch,
+        };
+        simd::run(isa, kernel);
+    });
+}
+
 impl<'a> Attention<'a> {
     pub(crate) fn new(spec: &AttentionSpec<'a, CpuWeight>) -> Self {
         Attention {
@@ -45,17 +156,11 @@ impl<'a> Attention<'a> {
                 Bias::ByDistance {
                     table: learned,
                     reach,
-                } => {
-                    assert!(learned.cols() > 2 * reach && learned.rows() >= spec.heads);
-                    DistanceBias::Learned {
-                        table: table(learned),
-                        reach,
-                    }
-                }
-                Bias::Alibi { slopes } => {
-                    assert!(slopes.values().len() >= spec.heads);
-                    DistanceBias::Slopes(slopes.values())
-                }
+                } => DistanceBias::Learned {
+                    table: table(learned),
+                    reach,
+                },
+                Bias::Alibi { slopes } => DistanceBias::Slopes(slopes.values()),
             },
             window: spec.window,
         }
@@ -65,10 +170,46 @@ impl<'a> Attention<'a> {
     pub(crate) fn positions(&self) -> usize {
         self.rotary.map_or(usize::MAX, |table| table.rows())
     }
+
+    /// Whether the shapes fit each other, which is the program's duty.
+    fn check(&self, input: Heads<'_>) {
+        let width = self.heads * self.head_dim;
+        assert!(input.q.cols() == width && input.k.cols() == width && input.v.cols() == width);
+        if let Some(table) = self.rotary {
+            assert!(
+                table.cols() == self.head_dim && self.head_dim.is_multiple_of(2),
+                "rotation takes pairs of columns"
+            );
+        }
+        match self.bias {
+            DistanceBias::None => {}
+            DistanceBias::Learned { table, reach } => {
+                assert!(table.cols() > 2 * reach && table.rows() >= self.heads);
+            }
+            DistanceBias::Slopes(slopes) => assert!(slopes.len() >= self.heads),
+        }
+    }
+
+    /// Whether scores are anything but products.
+    fn is_plain(&self) -> bool {
+        self.window.is_none() && matches!(self.bias, DistanceBias::None)
+    }
+
+    /// The keys of a sequence of `len` that some of `queries` see.
+    fn visible(&self, queries: &Range<usize>, len: usize) -> Range<usize> {
+        match self.window {
+            None => 0..len,
+            Some(window) => {
+                let end = (queries.end - 1).saturating_add(window).saturating_add(1);
+                queries.start.saturating_sub(window)..end.min(len)
+            }
+        }
+    }
 }
 
 impl DistanceBias<'_> {
     /// The bias of `head` at `distance = key − query`.
+    #[inline(always)]
     pub(crate) fn at(&self, head: usize, distance: isize) -> f32 {
         match self {
             DistanceBias::None => 0.0,

@@ -10,7 +10,7 @@ use sessile_device::{
     Lane, LaneSpec, Mark, Norm, PackedBatch, Pooling, Ticket,
 };
 
-use crate::attention::{Attention, Heads};
+use crate::attention::{self, Attention, Heads};
 use crate::geometry::CpuGeometry;
 use crate::isa::Isa;
 use crate::linear::{self, Linear};
@@ -46,6 +46,17 @@ impl CpuLane {
     fn fail(&mut self, message: impl Into<String>) {
         let error = DeviceError::new(DeviceErrorKind::Misuse, message);
         self.fault.get_or_insert(error);
+    }
+
+    /// Makes every thread's scratch large enough. It grows in the first pass and stays.
+    fn reserve(&mut self, floats: usize) -> bool {
+        match self.team.reserve(floats) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fault.get_or_insert(error);
+                false
+            }
+        }
     }
 
     /// Notes a fault and says no when an index is not below `limit`: it came with a user's data.
@@ -172,9 +183,7 @@ impl Lane for CpuLane {
             return;
         }
         let weight = weight.panels();
-        let scratch = linear::scratch_floats(weight.depth(), weight.shape().tile_rows);
-        if let Err(error) = self.team.reserve(scratch) {
-            self.fault = Some(error);
+        if !self.reserve(linear::scratch_floats(weight)) {
             return;
         }
         let (out, inputs) = self.workspace.open(out, [x]);
@@ -196,7 +205,8 @@ impl Lane for CpuLane {
         out: Buf,
     ) {
         let spec = Attention::new(spec);
-        if !self.fits(batch, &spec) {
+        let scratch = attention::scratch_floats(self.isa, spec.head_dim);
+        if !self.fits(batch, &spec) || !self.reserve(scratch) {
             return;
         }
         let AttentionInput { q, k, v } = input;
@@ -206,7 +216,14 @@ impl Lane for CpuLane {
             k: inputs.rows(1),
             v: inputs.rows(2),
         };
-        scalar::attention(heads, inputs.indices(3), &spec, out);
+        attention::attention(
+            self.isa,
+            &mut self.team,
+            heads,
+            inputs.indices(3),
+            &spec,
+            out,
+        );
     }
 
     fn attention_map(
@@ -219,7 +236,8 @@ impl Lane for CpuLane {
         out: Buf,
     ) {
         let spec = Attention::new(spec);
-        if !self.fits(batch, &spec) {
+        let scratch = attention::scratch_floats(self.isa, spec.head_dim);
+        if !self.fits(batch, &spec) || !self.reserve(scratch) {
             return;
         }
         let rows = self.sequence(batch, sequence);
@@ -230,7 +248,7 @@ impl Lane for CpuLane {
             k: inputs.rows(1),
             v: inputs.rows(2),
         };
-        scalar::attention_map(heads, rows, head, &spec, out);
+        attention::attention_map(self.isa, &mut self.team, heads, rows, head, &spec, out);
     }
 
     fn add_contacts(&mut self, map: Buf, factor: &CpuWeight, column: usize, sum: Buf) {

@@ -38,9 +38,9 @@ pub(crate) struct Linear<'a> {
     pub(crate) out: RowsMut<'a>,
 }
 
-/// Floats of scratch that every thread needs for a product of this depth.
-pub(crate) fn scratch_floats(depth: usize, tile_rows: usize) -> usize {
-    BLOCK_FLOATS.max(depth * tile_rows) + TILE_FLOATS
+/// Floats of scratch that every thread needs for a product with this weight.
+pub(crate) fn scratch_floats(weight: &Panels) -> usize {
+    BLOCK_FLOATS.max(weight.depth() * weight.shape().tile_rows) + TILE_FLOATS
 }
 
 /// Computes a product with all threads of a lane.

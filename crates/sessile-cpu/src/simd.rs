@@ -200,6 +200,18 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
+    /// The values of `slice` from `index` on; `rest` beyond its end.
+    #[inline(always)]
+    fn first_of(self, slice: &[f32], index: usize, rest: Self::V) -> Self::V {
+        let count = slice.len() - index;
+        let values = self.at(slice, index);
+        if count >= Self::LANES {
+            values
+        } else {
+            self.first(values, count, rest)
+        }
+    }
+
     /// Puts `v` into `slice` from `index` on, as far as it goes.
     #[inline(always)]
     fn put(self, slice: &mut [f32], index: usize, v: Self::V) {

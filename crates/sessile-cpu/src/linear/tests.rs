@@ -56,8 +56,7 @@ impl Case {
         let (x, weight, bias) = (self.x(), self.panels(isa), self.bias());
         let mut out = values(11, self.rows * self.outputs);
         let mut team = Team::new(self.threads).unwrap();
-        team.reserve(scratch_floats(self.depth, Shape::of(isa).tile_rows))
-            .unwrap();
+        team.reserve(scratch_floats(&weight)).unwrap();
         let product = Linear {
             x: Rows::new(&x, self.rows, self.depth, self.depth),
             weight: &weight,
@@ -130,8 +129,7 @@ fn bytes_of_a_row_do_not_depend_on_company_or_threads() {
             let product = |first: usize, rows: usize, threads| {
                 let mut out = vec![0.0; rows * outputs];
                 let mut team = Team::new(threads).unwrap();
-                team.reserve(scratch_floats(depth, Shape::of(isa).tile_rows))
-                    .unwrap();
+                team.reserve(scratch_floats(&weight)).unwrap();
                 let product = Linear {
                     x: Rows::new(&x, 61, depth, depth).range(first, rows),
                     weight: &weight,

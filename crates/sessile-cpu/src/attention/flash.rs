@@ -1,0 +1,230 @@
+//! Attention of some queries over all keys of their sequence.
+
+use std::ops::Range;
+
+use super::scores::{Block, Layout};
+use super::{Head, KEY_BLOCK, pack};
+use crate::linear::{Left, ROW_STRIDE, Sums, tile};
+use crate::rows::RowsMut;
+use crate::simd::{Kernel, Simd, math};
+
+/// Some queries of one head of one sequence.
+pub(super) struct Flash<'a> {
+    pub(super) head: Head<'a>,
+    pub(super) queries: Range<usize>,
+    pub(super) out: RowsMut<'a>,
+    pub(super) scratch: &'a mut [f32],
+}
+
+impl Kernel for Flash<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Flash {
+            head,
+            queries,
+            out,
+            scratch,
+        } = self;
+        if queries.is_empty() {
+            return;
+        }
+        let (dim, len) = (head.spec.head_dim, head.rows.len());
+        let step = S::SHAPE.tile_rows;
+        let scratch = Layout::new(S::SHAPE, dim).divide(scratch);
+        let factor = head.spec.scale * std::f32::consts::LOG2_E;
+        // Lower than any score and yet finite, so that the first difference is a number.
+        scratch.tops[..queries.len()].fill(f32::MIN);
+        scratch.totals[..queries.len()].fill(0.0);
+
+        let seen = head.spec.visible(&queries, len);
+        for number in seen.start / KEY_BLOCK..seen.end.div_ceil(KEY_BLOCK) {
+            let keys = number * KEY_BLOCK..len.min((number + 1) * KEY_BLOCK);
+            let block = Block::pack(
+                s,
+                &head,
+                keys.clone(),
+                queries.clone(),
+                scratch.keys,
+                &mut *scratch.strip,
+                scratch.row,
+            );
+            pack::values(s, &head, keys, KEY_BLOCK, scratch.values);
+            for first in queries.clone().step_by(step) {
+                let tile = first..queries.end.min(first + step);
+                let range = block.visible::<S>(&head, &tile);
+                if range.is_empty() {
+                    continue;
+                }
+                pack::transposed(
+                    s,
+                    &head,
+                    head.input.q,
+                    tile.clone(),
+                    factor,
+                    step,
+                    scratch.row,
+                    scratch.queries,
+                );
+                block.scores(
+                    s,
+                    dim,
+                    tile.clone(),
+                    scratch.queries,
+                    scratch.keys,
+                    range.clone(),
+                    scratch.scores,
+                );
+                let seen = head.spec.visible(&tile, len);
+                let ends = Ends {
+                    first: number == seen.start / KEY_BLOCK,
+                    last: number == (seen.end - 1) / KEY_BLOCK,
+                };
+                let state = first - queries.start..first - queries.start + tile.len();
+                let tops = &mut scratch.tops[state.clone()];
+                let totals = &mut scratch.totals[state];
+                for (row, query) in tile.clone().enumerate() {
+                    let scores = &mut scratch.scores[row * ROW_STRIDE..][range.clone()];
+                    let (top, share) = weights(s, scores, tops[row]);
+                    let shrink = power(s, tops[row] - top);
+                    tops[row] = top;
+                    totals[row] = totals[row] * shrink + share;
+                    if !ends.first {
+                        // SAFETY: this head's part of this row is this task's alone.
+                        let before = unsafe { part(out, &head, query) };
+                        resume::<S>(s, before, shrink, row, scratch.sums);
+                    }
+                }
+                mix(
+                    s,
+                    dim,
+                    tile.len(),
+                    range,
+                    scratch.scores,
+                    scratch.values,
+                    !ends.first,
+                    scratch.sums,
+                );
+                for (row, query) in tile.enumerate() {
+                    let factor = if ends.last { 1.0 / totals[row] } else { 1.0 };
+                    // SAFETY: as above.
+                    let to = unsafe { part(out, &head, query) };
+                    settle::<S>(s, scratch.sums, row, factor, to);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a block is the first or the last one that a tile sees.
+struct Ends {
+    first: bool,
+    last: bool,
+}
+
+/// The head's columns of a query's row in the result.
+///
+/// # Safety
+///
+/// Nobody else has them at the same time.
+#[inline(always)]
+unsafe fn part<'a>(out: RowsMut<'a>, head: &Head<'_>, query: usize) -> &'a mut [f32] {
+    let first = head.head * head.spec.head_dim;
+    // SAFETY: the caller's promise.
+    unsafe { out.part(head.rows.start + query, first..first + head.spec.head_dim) }
+}
+
+/// Turns scores into weights, `2^(score − top)`. Returns the greatest score, no less than
+/// `before`, and the sum of the weights.
+#[inline(always)]
+fn weights<S: Simd>(s: S, scores: &mut [f32], before: f32) -> (f32, f32) {
+    let none = s.splat(f32::MIN);
+    let mut tops = s.splat(before);
+    let mut i = 0;
+    while i < scores.len() {
+        let scores = s.first_of(scores, i, none);
+        tops = s.max(tops, scores);
+        i += S::LANES;
+    }
+    let top = s.top(tops);
+    let (shift, mut sums) = (s.splat(top), s.splat(0.0));
+    let mut i = 0;
+    while i < scores.len() {
+        let weights = math::exp2(
+            s,
+            s.sub(s.first_of(scores, i, s.splat(f32::NEG_INFINITY)), shift),
+        );
+        s.put(scores, i, weights);
+        sums = s.add(sums, weights);
+        i += S::LANES;
+    }
+    (top, s.sum(sums))
+}
+
+/// `2ˣ` of one value, in the same way as of many.
+#[inline(always)]
+fn power<S: Simd>(s: S, x: f32) -> f32 {
+    s.top(math::exp2(s, s.splat(x)))
+}
+
+/// Takes up the sums of earlier blocks.
+#[inline(always)]
+fn resume<S: Simd>(s: S, before: &[f32], shrink: f32, row: usize, sums: &mut [f32]) {
+    let width = before.len().next_multiple_of(S::SHAPE.tile_cols());
+    let sums = &mut sums[row * width..][..width];
+    let mut i = 0;
+    while i < before.len() {
+        s.put(sums, i, s.mul(s.at(before, i), s.splat(shrink)));
+        i += S::LANES;
+    }
+}
+
+/// Values weighted by `weights[query][range]`, to `sums[query][column]`.
+#[inline(always)]
+fn mix<S: Simd>(
+    s: S,
+    dim: usize,
+    rows: usize,
+    range: Range<usize>,
+    weights: &[f32],
+    values: &[f32],
+    resume: bool,
+    sums: &mut [f32],
+) {
+    let width = dim.next_multiple_of(S::SHAPE.tile_cols());
+    assert!(weights.len() >= rows * ROW_STRIDE && range.end <= KEY_BLOCK);
+    assert!(sums.len() >= rows * width && rows <= S::SHAPE.tile_rows);
+    let mut panel = 0;
+    for (first, cols) in pack::panels::<S>(dim) {
+        let right = &values[panel + range.start * cols..][..range.len() * cols];
+        // SAFETY: the weights hold `rows` rows with `range` in each, `right` one row of columns
+        // for every key of `range`, and the sums `rows` rows of `width ≥ first + cols`.
+        unsafe {
+            let left = Left::Rows(weights.as_ptr().add(range.start));
+            let sums = Sums {
+                start: sums.as_mut_ptr().add(first),
+                stride: width,
+                resume,
+            };
+            if cols == S::LANES {
+                tile::<S, 1>(s, rows, range.len(), left, right.as_ptr(), sums);
+            } else {
+                tile::<S, 2>(s, rows, range.len(), left, right.as_ptr(), sums);
+            }
+        }
+        panel += KEY_BLOCK * cols;
+    }
+}
+
+/// Sums times `factor` into the result.
+#[inline(always)]
+fn settle<S: Simd>(s: S, sums: &[f32], row: usize, factor: f32, to: &mut [f32]) {
+    let width = to.len().next_multiple_of(S::SHAPE.tile_cols());
+    let sums = &sums[row * width..][..width];
+    let mut i = 0;
+    while i < to.len() {
+        s.put(to, i, s.mul(s.at(sums, i), s.splat(factor)));
+        i += S::LANES;
+    }
+}
