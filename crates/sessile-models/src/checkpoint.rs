@@ -28,7 +28,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use self::file::WeightFile;
+pub(crate) use self::index::is_plain_name;
 pub use self::index::{ShardIndex, parse_index};
+pub(crate) use self::locate::{Weights, locate};
 pub use self::rows::TensorRows;
 pub use self::tensor::{TensorDType, TensorInfo};
 pub use self::torch::{Saved, TorchFile, write_torch};
@@ -91,7 +93,7 @@ impl Checkpoint {
     /// # Ok::<(), sessile_models::ModelError>(())
     /// ```
     pub fn open(path: &Path) -> Result<Checkpoint, ModelError> {
-        let (weights, directory) = locate::locate(path)?;
+        let (weights, directory) = locate(path)?;
         let config = load::read_config(&directory)?;
         let loaded = load::load(&weights)?;
         Ok(Checkpoint {

@@ -15,6 +15,7 @@ pub mod checkpoint;
 pub mod encoder;
 pub mod error;
 pub mod esm2;
+pub mod hub;
 pub mod model;
 pub mod synthesize;
 pub mod tokenizer;
