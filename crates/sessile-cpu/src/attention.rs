@@ -150,14 +150,14 @@ impl<'a> Attention<'a> {
             heads: spec.heads,
             head_dim: spec.head_dim,
             scale: spec.scale,
-            rotary: spec.rotary.map(|rotary| table(rotary.table)),
+            rotary: spec.rotary.map(|rotary| rotary.table.table()),
             bias: match spec.bias {
                 Bias::None => DistanceBias::None,
                 Bias::ByDistance {
                     table: learned,
                     reach,
                 } => DistanceBias::Learned {
-                    table: table(learned),
+                    table: learned.table(),
                     reach,
                 },
                 Bias::Alibi { slopes } => DistanceBias::Slopes(slopes.values()),
@@ -191,12 +191,12 @@ impl<'a> Attention<'a> {
     }
 
     /// Whether scores are anything but products.
-    fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.window.is_none() && matches!(self.bias, DistanceBias::None)
     }
 
     /// The keys of a sequence of `len` that some of `queries` see.
-    fn visible(&self, queries: &Range<usize>, len: usize) -> Range<usize> {
+    pub(crate) fn visible(&self, queries: &Range<usize>, len: usize) -> Range<usize> {
         match self.window {
             None => 0..len,
             Some(window) => {
@@ -220,8 +220,4 @@ impl DistanceBias<'_> {
             DistanceBias::Slopes(slopes) => -slopes[head] * distance.unsigned_abs() as f32,
         }
     }
-}
-
-fn table(weight: &CpuWeight) -> Rows<'_> {
-    Rows::new(weight.values(), weight.rows(), weight.cols(), weight.cols())
 }

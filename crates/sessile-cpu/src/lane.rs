@@ -11,11 +11,14 @@ use sessile_device::{
 };
 
 use crate::attention::{self, Attention, Heads};
+use crate::contacts;
+use crate::gather;
 use crate::geometry::CpuGeometry;
 use crate::isa::Isa;
 use crate::linear::{self, Linear};
-use crate::rows::RowsMut;
-use crate::scalar;
+use crate::norm;
+use crate::pool;
+use crate::softmax;
 use crate::team::Team;
 use crate::weight::CpuWeight;
 use staging::Staging;
@@ -28,6 +31,8 @@ pub struct CpuLane {
     workspace: Workspace,
     team: Team,
     staging: Staging,
+    /// One value per row of a contact map.
+    margins: Vec<f32>,
     /// The first thing that went wrong since the last wait. Operations do nothing while it is set.
     fault: Option<DeviceError>,
 }
@@ -39,6 +44,7 @@ impl CpuLane {
             team: Team::new(spec.threads)?,
             workspace: Workspace::new(geometry, spec.arena_bytes)?,
             staging: Staging::default(),
+            margins: Vec::new(),
             fault: None,
         })
     }
@@ -121,15 +127,8 @@ impl Lane for CpuLane {
             return;
         }
         let (out, inputs) = self.workspace.open(out, [ids, scale.unwrap_or(ids)]);
-        for (index, &id) in inputs.indices(0).iter().enumerate() {
-            // SAFETY: the only reference to this row.
-            let to = unsafe { out.row(index) };
-            to.copy_from_slice(table.row(id as usize));
-            if scale.is_some() {
-                let factor = inputs.rows(1).row(index)[0];
-                to.iter_mut().for_each(|x| *x *= factor);
-            }
-        }
+        let scale = scale.map(|_| inputs.rows(1));
+        gather::gather(&mut self.team, table.table(), inputs.indices(0), scale, out);
     }
 
     fn gather_rows(&mut self, x: Buf, rows: Buf, out: Buf) {
@@ -137,38 +136,29 @@ impl Lane for CpuLane {
             return;
         }
         let (out, inputs) = self.workspace.open(out, [x, rows]);
-        for (index, &row) in inputs.indices(1).iter().enumerate() {
-            // SAFETY: the only reference to this row.
-            unsafe { out.row(index) }.copy_from_slice(inputs.rows(0).row(row as usize));
-        }
+        gather::gather(&mut self.team, inputs.rows(0), inputs.indices(1), None, out);
     }
 
     fn norm(&mut self, x: Buf, norm: Norm<'_, CpuWeight>, out: Buf) {
         if self.fault.is_some() {
             return;
         }
-        if x != out {
-            copy_rows(&mut self.workspace, x, out);
-        }
-        let out = self.workspace.write(out);
-        for index in 0..out.rows() {
-            // SAFETY: the only reference to this row.
-            let row = unsafe { out.row(index) };
-            match norm {
-                Norm::Layer {
-                    gain,
-                    shift,
-                    epsilon,
-                } => scalar::layer_norm(row, gain.values(), shift.map(CpuWeight::values), epsilon),
-                Norm::Rms { gain, epsilon } => scalar::rms_norm(row, gain.values(), epsilon),
-            }
+        let norm = norm::Norm::new(norm);
+        if x == out {
+            let out = self.workspace.write(out);
+            norm::norm(self.isa, &mut self.team, None, norm, out);
+        } else {
+            let (out, inputs) = self.workspace.open(out, [x]);
+            norm::norm(self.isa, &mut self.team, Some(inputs.rows(0)), norm, out);
         }
     }
 
     fn convert(&mut self, x: Buf, out: Buf) {
-        if self.fault.is_none() {
-            copy_rows(&mut self.workspace, x, out);
+        if self.fault.is_some() {
+            return;
         }
+        let (out, inputs) = self.workspace.open(out, [x]);
+        gather::copy(&mut self.team, inputs.rows(0), out);
     }
 
     fn linear(
@@ -255,17 +245,23 @@ impl Lane for CpuLane {
         if self.fault.is_some() {
             return;
         }
+        // Scratch that grows in the first pass and stays, as the threads' does.
+        self.margins.resize(sum.rows(), 0.0);
         let (sum, inputs) = self.workspace.open(sum, [map]);
-        scalar::add_contacts(inputs.rows(0), factor.values()[column], sum);
+        let factor = factor.values()[column];
+        contacts::add_contacts(self.isa, inputs.rows(0), factor, &mut self.margins, sum);
     }
 
     fn sigmoid(&mut self, x: Buf, shift: &CpuWeight) {
-        let shift = shift.values()[0];
-        each(self.workspace.write(x), |x| scalar::sigmoid(x + shift));
+        if self.fault.is_none() {
+            contacts::sigmoid(self.isa, self.workspace.write(x), shift.values()[0]);
+        }
     }
 
     fn zero(&mut self, x: Buf) {
-        each(self.workspace.write(x), |_| 0.0);
+        if self.fault.is_none() {
+            gather::zero(&mut self.team, self.workspace.write(x));
+        }
     }
 
     fn pool(&mut self, x: Buf, batch: &BatchBuf, pooling: Pooling, out: Buf) {
@@ -273,25 +269,8 @@ impl Lane for CpuLane {
             return;
         }
         let (out, inputs) = self.workspace.open(out, [x, batch.offsets]);
-        let x = inputs.rows(0);
-        for (index, pair) in inputs.indices(1).windows(2).enumerate() {
-            let (start, end) = (pair[0] as usize, pair[1] as usize);
-            // SAFETY: the only reference to this row.
-            let to = unsafe { out.row(index) };
-            to.fill(0.0);
-            let (first, last) = match pooling {
-                Pooling::Mean {
-                    skip_first,
-                    skip_last,
-                } => (start + skip_first, end.saturating_sub(skip_last)),
-                Pooling::First => (start, end.min(start + 1)),
-            };
-            for row in first..last {
-                to.iter_mut().zip(x.row(row)).for_each(|(to, x)| *to += x);
-            }
-            let count = last.saturating_sub(first).max(1) as f32;
-            to.iter_mut().for_each(|x| *x /= count);
-        }
+        let (x, offsets) = (inputs.rows(0), inputs.indices(1));
+        pool::pool(self.isa, &mut self.team, x, offsets, pooling, out);
     }
 
     fn log_softmax_at(&mut self, x: Buf, columns: Buf, out: Buf) {
@@ -299,12 +278,8 @@ impl Lane for CpuLane {
             return;
         }
         let (out, inputs) = self.workspace.open(out, [x, columns]);
-        for (index, &column) in inputs.indices(1).iter().enumerate() {
-            let value = scalar::log_softmax_at(inputs.rows(0).row(index), column as usize);
-            // SAFETY: the only reference to this row.
-            let to = unsafe { out.row(index) };
-            to[0] = value;
-        }
+        let (x, columns) = (inputs.rows(0), inputs.indices(1));
+        softmax::log_softmax_at(self.isa, &mut self.team, x, columns, out);
     }
 
     fn read(&mut self, x: Buf) -> Ticket {
@@ -339,22 +314,5 @@ impl CpuLane {
     fn sequence(&self, batch: &BatchBuf, index: usize) -> Range<usize> {
         let offsets = self.workspace.indices(batch.offsets);
         offsets[index] as usize..offsets[index + 1] as usize
-    }
-}
-
-fn copy_rows(workspace: &mut Workspace, x: Buf, out: Buf) {
-    let (out, inputs) = workspace.open(out, [x]);
-    for index in 0..out.rows() {
-        // SAFETY: the only reference to this row.
-        unsafe { out.row(index) }.copy_from_slice(inputs.rows(0).row(index));
-    }
-}
-
-fn each(x: RowsMut<'_>, change: impl Fn(f32) -> f32) {
-    for index in 0..x.rows() {
-        // SAFETY: the only reference to this row.
-        unsafe { x.row(index) }
-            .iter_mut()
-            .for_each(|x| *x = change(*x));
     }
 }

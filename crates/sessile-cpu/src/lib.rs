@@ -4,16 +4,22 @@
 mod amx;
 mod attention;
 mod bf16;
+mod contacts;
 mod device;
+mod gather;
 mod geometry;
 mod isa;
 mod lane;
 mod linear;
 mod memory;
+mod norm;
 pub mod peak;
+mod pool;
 mod rows;
+#[cfg(test)]
 mod scalar;
 mod simd;
+mod softmax;
 mod team;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use sessile_device::{DType, DeviceError, DeviceErrorKind, RowSource, WeightLayou
 use crate::isa::Isa;
 use crate::linear::Panels;
 use crate::memory::Block;
+use crate::rows::Rows;
 use crate::simd::Shape;
 pub(crate) use stacked::{Stacked, for_each};
 
@@ -105,8 +106,8 @@ impl CpuWeight {
         }
     }
 
-    /// One row of a table in f32.
-    pub(crate) fn row(&self, index: usize) -> &[f32] {
-        &self.values()[index * self.cols..][..self.cols]
+    /// A table in f32.
+    pub(crate) fn table(&self) -> Rows<'_> {
+        Rows::new(self.values(), self.rows, self.cols, self.cols)
     }
 }

@@ -7,6 +7,7 @@ use super::{Head, KEY_BLOCK, pack};
 use crate::linear::{Left, ROW_STRIDE, Sums, tile};
 use crate::rows::RowsMut;
 use crate::simd::{Kernel, Simd, math};
+use crate::softmax;
 
 /// Some queries of one head of one sequence.
 pub(super) struct Flash<'a> {
@@ -86,7 +87,8 @@ impl Kernel for Flash<'_> {
                 let totals = &mut scratch.totals[state];
                 for (row, query) in tile.clone().enumerate() {
                     let scores = &mut scratch.scores[row * ROW_STRIDE..][range.clone()];
-                    let (top, share) = weights(s, scores, tops[row]);
+                    let top = softmax::top(s, scores, tops[row]);
+                    let share = softmax::weigh(s, scores, top);
                     let shrink = power(s, tops[row] - top);
                     tops[row] = top;
                     totals[row] = totals[row] * shrink + share;
@@ -133,33 +135,6 @@ unsafe fn part<'a>(out: RowsMut<'a>, head: &Head<'_>, query: usize) -> &'a mut [
     let first = head.head * head.spec.head_dim;
     // SAFETY: the caller's promise.
     unsafe { out.part(head.rows.start + query, first..first + head.spec.head_dim) }
-}
-
-/// Turns scores into weights, `2^(score − top)`. Returns the greatest score, no less than
-/// `before`, and the sum of the weights.
-#[inline(always)]
-fn weights<S: Simd>(s: S, scores: &mut [f32], before: f32) -> (f32, f32) {
-    let none = s.splat(f32::MIN);
-    let mut tops = s.splat(before);
-    let mut i = 0;
-    while i < scores.len() {
-        let scores = s.first_of(scores, i, none);
-        tops = s.max(tops, scores);
-        i += S::LANES;
-    }
-    let top = s.top(tops);
-    let (shift, mut sums) = (s.splat(top), s.splat(0.0));
-    let mut i = 0;
-    while i < scores.len() {
-        let weights = math::exp2(
-            s,
-            s.sub(s.first_of(scores, i, s.splat(f32::NEG_INFINITY)), shift),
-        );
-        s.put(scores, i, weights);
-        sums = s.add(sums, weights);
-        i += S::LANES;
-    }
-    (top, s.sum(sums))
 }
 
 /// `2ˣ` of one value, in the same way as of many.

@@ -6,7 +6,8 @@ use super::scores::{Block, Layout};
 use super::{Head, KEY_BLOCK, pack};
 use crate::linear::ROW_STRIDE;
 use crate::rows::RowsMut;
-use crate::simd::{Kernel, Simd, math};
+use crate::simd::{Kernel, Simd};
+use crate::softmax;
 
 /// Some queries of one head of one sequence.
 pub(super) struct Map<'a> {
@@ -73,33 +74,10 @@ impl Kernel for Map<'_> {
         }
         for query in queries {
             // SAFETY: as above.
-            softmax(s, unsafe { out.row(query) });
+            let row = unsafe { out.row(query) };
+            let top = softmax::top(s, row, f32::MIN);
+            let total = softmax::weigh(s, row, top);
+            softmax::scale(s, row, 1.0 / total);
         }
-    }
-}
-
-/// Softmax of a row of powers of two, in place.
-#[inline(always)]
-fn softmax<S: Simd>(s: S, row: &mut [f32]) {
-    let mut tops = s.splat(f32::MIN);
-    let mut i = 0;
-    while i < row.len() {
-        tops = s.max(tops, s.first_of(row, i, s.splat(f32::MIN)));
-        i += S::LANES;
-    }
-    let (top, mut sums) = (s.splat(s.top(tops)), s.splat(0.0));
-    let mut i = 0;
-    while i < row.len() {
-        let scores = s.first_of(row, i, s.splat(f32::NEG_INFINITY));
-        let weights = math::exp2(s, s.sub(scores, top));
-        s.put(row, i, weights);
-        sums = s.add(sums, weights);
-        i += S::LANES;
-    }
-    let factor = s.splat(1.0 / s.sum(sums));
-    let mut i = 0;
-    while i < row.len() {
-        s.put(row, i, s.mul(s.at(row, i), factor));
-        i += S::LANES;
     }
 }

@@ -1,0 +1,50 @@
+//! Rows by their numbers, and copies of rows.
+
+use crate::rows::{Rows, RowsMut};
+use crate::team::Team;
+
+/// Rows of a task: enough that meeting costs less than copying.
+const CHUNK: usize = 64;
+
+/// `out[i] = from[ids[i]] × scale[i]`.
+pub(crate) fn gather(
+    team: &mut Team,
+    from: Rows<'_>,
+    ids: &[u32],
+    scale: Option<Rows<'_>>,
+    out: RowsMut<'_>,
+) {
+    assert!(ids.len() == out.rows() && from.cols() == out.cols());
+    assert!(scale.is_none_or(|scale| scale.rows() == ids.len()));
+    each_row(team, out, |index, to| {
+        let from = from.row(ids[index] as usize);
+        match scale {
+            Some(scale) => {
+                let factor = scale.row(index)[0];
+                to.iter_mut().zip(from).for_each(|(to, x)| *to = x * factor);
+            }
+            None => to.copy_from_slice(from),
+        }
+    });
+}
+
+/// `out = x`.
+pub(crate) fn copy(team: &mut Team, x: Rows<'_>, out: RowsMut<'_>) {
+    assert!(x.rows() == out.rows() && x.cols() == out.cols());
+    each_row(team, out, |index, to| to.copy_from_slice(x.row(index)));
+}
+
+/// `x = 0`.
+pub(crate) fn zero(team: &mut Team, x: RowsMut<'_>) {
+    each_row(team, x, |_, to| to.fill(0.0));
+}
+
+fn each_row(team: &mut Team, out: RowsMut<'_>, write: impl Fn(usize, &mut [f32]) + Sync) {
+    team.share(out.rows().div_ceil(CHUNK), |chunk, _| {
+        let first = chunk * CHUNK;
+        for index in first..out.rows().min(first + CHUNK) {
+            // SAFETY: this row is this task's alone.
+            write(index, unsafe { out.row(index) });
+        }
+    });
+}
