@@ -7,13 +7,13 @@ use sessile_device::{
     Lane, Norm, PackedBatch, Pooling, Rotary, RowSource, WeightLayout,
 };
 
-pub const WIDTH: usize = 48;
-pub const HEADS: usize = 3;
-pub const FFN: usize = 80;
-pub const VOCABULARY: usize = 33;
+pub(crate) const WIDTH: usize = 48;
+pub(crate) const HEADS: usize = 3;
+pub(crate) const FFN: usize = 80;
+pub(crate) const VOCABULARY: usize = 33;
 
 /// The same values on every run: uniform in −1..1.
-pub fn values(seed: u64, len: usize) -> Vec<f32> {
+pub(crate) fn values(seed: u64, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..len)
         .map(|_| {
@@ -26,7 +26,7 @@ pub fn values(seed: u64, len: usize) -> Vec<f32> {
 }
 
 /// A batch of sequences of these lengths; what a sequence holds depends on its length alone.
-pub fn batch(lengths: &[usize]) -> PackedBatch {
+pub(crate) fn batch(lengths: &[usize]) -> PackedBatch {
     let mut batch = PackedBatch::default();
     for &len in lengths {
         let tokens: Vec<u32> = (0..len)
@@ -38,7 +38,7 @@ pub fn batch(lengths: &[usize]) -> PackedBatch {
 }
 
 /// A pre-norm block with everything: rotary attention, a gated and a plain feed-forward layer.
-pub struct Block<W> {
+pub(crate) struct Block<W> {
     table: W,
     gain: W,
     shift: W,
@@ -55,7 +55,10 @@ pub struct Block<W> {
 }
 
 impl<W> Block<W> {
-    pub fn new<D: Device<Weight = W>>(device: &D, dtype: DType) -> Result<Self, DeviceError> {
+    pub(crate) fn new<D: Device<Weight = W>>(
+        device: &D,
+        dtype: DType,
+    ) -> Result<Self, DeviceError> {
         let weight = |seed: u64, rows: usize, cols: usize, layout| {
             let scale = 1.7 / (cols as f32).sqrt();
             let data = values(seed, rows * cols)
@@ -91,7 +94,7 @@ impl<W> Block<W> {
     }
 
     /// One pass: the pooled vectors and the logits, appended to `answers`.
-    pub fn run<L: Lane<Weight = W>>(
+    pub(crate) fn run<L: Lane<Weight = W>>(
         &self,
         lane: &mut L,
         batch: &PackedBatch,
@@ -191,8 +194,8 @@ impl<W> Block<W> {
 
 /// What a pass of the block says.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answers {
-    pub pooled: Vec<f32>,
-    pub logits: Vec<f32>,
-    pub chosen: Vec<f32>,
+pub(crate) struct Answers {
+    pub(crate) pooled: Vec<f32>,
+    pub(crate) logits: Vec<f32>,
+    pub(crate) chosen: Vec<f32>,
 }
