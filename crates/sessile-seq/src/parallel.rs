@@ -69,7 +69,7 @@ where
     thread::scope(|scope| {
         for _ in 0..threads.get() {
             scope.spawn(|| {
-                // Also when the work panics, so that the caller does not wait for ever.
+                // Also when the work panics, so that nobody waits for its result for ever.
                 let _leaving = OnDrop(|| queue.leave());
                 let mut work = worker();
                 while let Some((place, item)) = queue.take() {
@@ -154,7 +154,11 @@ impl<I: Iterator, O> Queue<I, O> {
     }
 
     fn leave(&self) {
-        self.state().working -= 1;
+        let mut state = self.state();
+        state.working -= 1;
+        // The item of a thread that panics is lost, and room for items behind it never comes.
+        state.stopped |= thread::panicking();
+        drop(state);
         self.changed.notify_all();
     }
 

@@ -191,6 +191,13 @@ fn pipeline_runs_on_public_genbank_files() {
             assert!(record.issues.is_empty(), "{:?}", record.issues);
             assert_eq!(expected["input_id"], record.id);
             assert_bits(shannon(&record.sequence), &expected["dna_entropy_global"]);
+            for cds in &record.cds {
+                // The first codon is M whatever it is, and the stop is not written.
+                let ours = cds.translate(&record.sequence, code).unwrap();
+                let ours = ours.strip_suffix(b"*").unwrap_or(&ours);
+                let theirs = cds.translation.as_ref().unwrap().as_bytes();
+                assert_eq!(ours[1..], theirs[1..], "{:?}", cds.locus_tag);
+            }
             let orfs = finder.find(&record.sequence);
             compare_orfs(expected, &orfs, &extra[&record.id]);
             let (cds, issues) = CdsIndex::new(record, code);
