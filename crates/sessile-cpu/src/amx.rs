@@ -5,6 +5,7 @@
 //! intrinsics are not stable. All layouts of [`crate::bf16`] are made of whole tiles, so one tile
 //! configuration serves everything, and everything that touches a tile holds a [`tile::Tiles`].
 
+pub(crate) mod attention;
 pub(crate) mod detect;
 pub(crate) mod peak;
 pub(crate) mod product;

@@ -5,6 +5,7 @@
 //! bytes: AMX tiles ([`crate::amx`]), AVX-512, and a portable scalar one, the twin that the tests
 //! compare the others with. Without AMX this format is right but slower than f32.
 
+pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]

@@ -1,0 +1,112 @@
+//! The way that always works: the maximum of every row first, then weights relative to it.
+//!
+//! Taken for the tiles of 16 rows whose scores the fast way can not hold, so it is plain: twice
+//! the scores, nothing interleaved.
+
+use std::arch::x86_64::*;
+
+use super::layout::{ROWS, TILE, UNIT, VALUE_TILES};
+use super::tiles::{add_values, load_sums, scores, store_sums};
+use super::{Job, finish};
+use crate::bf16::attention::ONE_BITS;
+
+#[repr(C, align(64))]
+struct Scores([f32; 512]);
+
+#[repr(C, align(64))]
+struct RowWeights([u16; TILE]);
+
+/// Computes row tile `tile` over the units `seen.0..seen.1`.
+///
+/// # Safety
+///
+/// As [`super::run`]; the head is packed, `sums` has the tiles of one row tile.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vbmi")]
+#[cold]
+pub(super) unsafe fn tile<const STEPS: usize, const DISTANCES: bool>(
+    job: &Job<'_>,
+    tile: usize,
+    seen: (usize, usize),
+    sums: *mut f32,
+) {
+    let (layout, places) = (job.layout, job.places);
+    let mut room = Scores([0.0; 512]);
+    let room = (&raw mut room).cast::<f32>();
+    let mut weights = RowWeights([0; TILE]);
+    let weights = (&raw mut weights).cast::<u16>();
+    // SAFETY: tiles and units that exist; `room` is two tiles, `weights` one.
+    unsafe {
+        let make_scores = |unit: usize| {
+            let q = places.q.add(tile * layout.steps * TILE);
+            let k = places.k.add(unit * 2 * layout.steps * TILE);
+            scores::<STEPS>(job.tiles, layout.steps, q, k, room);
+        };
+        let bits = |unit: usize, row: usize| {
+            let at = layout.middle() + unit * UNIT - (tile * ROWS + row);
+            job.weights
+                .linear::<DISTANCES>(room.add(row * 16), places.distances.wrapping_add(at))
+        };
+
+        // Which keys of a unit there are, as two masks.
+        let exist = |unit: usize| {
+            let exist = u32::MAX >> (UNIT - (layout.len - unit * UNIT).min(UNIT));
+            [exist as u16, (exist >> 16) as u16]
+        };
+
+        let mut tops = [_mm512_set1_ps(f32::NEG_INFINITY); ROWS];
+        let mut unordered = [false; ROWS];
+        for unit in seen.0..seen.1 {
+            make_scores(unit);
+            let [first, second] = exist(unit);
+            for row in 0..ROWS {
+                let [low, high] = bits(unit, row);
+                tops[row] = _mm512_mask_max_ps(tops[row], first, tops[row], low);
+                tops[row] = _mm512_mask_max_ps(tops[row], second, tops[row], high);
+                let odd = _mm512_mask_cmp_ps_mask::<_CMP_UNORD_Q>(first, low, low)
+                    | _mm512_mask_cmp_ps_mask::<_CMP_UNORD_Q>(second, high, high);
+                unordered[row] |= odd != 0;
+            }
+        }
+        // A NaN among the scores makes every weight zero, and so the result NaN.
+        let tops: [__m512; ROWS] = std::array::from_fn(|row| {
+            let top = _mm512_reduce_max_ps(tops[row]);
+            _mm512_set1_ps(if unordered[row] { f32::NAN } else { top })
+        });
+        let one = _mm512_set1_ps(ONE_BITS);
+        let nothing = _mm512_set1_ps(-1e30);
+
+        let mut part = 0;
+        while part < layout.value_tiles {
+            let count = (layout.value_tiles - part).min(VALUE_TILES);
+            let last = part + count == layout.value_tiles;
+            let ones = layout.ones_apart() && last;
+            let sums = sums.add(part * 256);
+            load_sums(job.tiles, count, ones, sums, true);
+            for unit in seen.0..seen.1 {
+                make_scores(unit);
+                let [first, second] = exist(unit);
+                for (row, &top) in tops.iter().enumerate() {
+                    let [low, high] = bits(unit, row);
+                    let low = _mm512_add_ps(_mm512_sub_ps(low, top), one);
+                    let high = _mm512_add_ps(_mm512_sub_ps(high, top), one);
+                    // Beyond the last key, a score of nothing may be far above the top.
+                    let bits = [
+                        _mm512_mask_blend_ps(first, nothing, low),
+                        _mm512_mask_blend_ps(second, nothing, high),
+                    ];
+                    _mm512_store_si512(weights.add(row * 32).cast(), job.weights.weights(bits));
+                }
+                let values = places.v.add((unit * layout.value_tiles + part) * TILE);
+                let ones = match (ones, unit + 1 == layout.units) {
+                    (false, _) => std::ptr::null(),
+                    (true, false) => places.ones.cast_const(),
+                    (true, true) => places.ones.add(TILE).cast_const(),
+                };
+                add_values(job.tiles, count, weights, values, ones);
+            }
+            store_sums(job.tiles, count, ones, sums);
+            part += count;
+        }
+        finish::tile(job, tile, sums, false);
+    }
+}
