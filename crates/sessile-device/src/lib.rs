@@ -32,6 +32,7 @@ pub mod id;
 pub mod lane;
 pub mod plan;
 pub mod tensor;
+pub mod timed;
 pub mod weight;
 
 pub use arena::{Arena, Mark};
@@ -49,4 +50,5 @@ pub use id::DeviceId;
 pub use lane::{Epilogue, Lane, Norm, Pooling, Ticket};
 pub use plan::{PlanDevice, PlanLane, PlanReport, PlanWeight};
 pub use tensor::HostTensor;
+pub use timed::{OperationClass, OperationTime, TimedDevice, TimedLane};
 pub use weight::{RowSource, WeightLayout};
