@@ -11,4 +11,4 @@ pub(crate) mod peak;
 pub(crate) mod product;
 pub(crate) mod tile;
 
-pub use detect::available;
+pub(crate) use detect::available;

@@ -88,7 +88,7 @@ pub(crate) fn attention(
     spec: &Attention<'_>,
     out: RowsMut<'_>,
 ) {
-    spec.check(input);
+    spec.check([input.q.cols(), input.k.cols(), input.v.cols()]);
     assert!(out.cols() == spec.heads * spec.head_dim);
     let longest = offsets.windows(2).map(|pair| pair[1] - pair[0]).max();
     let chunks = (longest.unwrap_or(0) as usize).div_ceil(QUERY_CHUNK);
@@ -125,7 +125,7 @@ pub(crate) fn attention_map(
     spec: &Attention<'_>,
     out: RowsMut<'_>,
 ) {
-    spec.check(input);
+    spec.check([input.q.cols(), input.k.cols(), input.v.cols()]);
     assert!(head < spec.heads && out.rows() == rows.len() && out.cols() == rows.len());
     team.share(rows.len().div_ceil(MAP_CHUNK), |chunk, scratch| {
         let first = chunk * MAP_CHUNK;
@@ -172,9 +172,8 @@ impl<'a> Attention<'a> {
     }
 
     /// Whether the shapes fit each other, which is the program's duty.
-    fn check(&self, input: Heads<'_>) {
-        let width = self.heads * self.head_dim;
-        assert!(input.q.cols() == width && input.k.cols() == width && input.v.cols() == width);
+    pub(crate) fn check(&self, columns: [usize; 3]) {
+        assert_eq!(columns, [self.heads * self.head_dim; 3]);
         if let Some(table) = self.rotary {
             assert!(
                 table.cols() == self.head_dim && self.head_dim.is_multiple_of(2),

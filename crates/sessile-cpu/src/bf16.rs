@@ -13,6 +13,7 @@ pub(crate) mod gelu;
 pub(crate) mod operand;
 pub(crate) mod panels;
 pub(crate) mod product;
+pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod testing;
 

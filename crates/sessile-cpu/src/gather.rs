@@ -1,5 +1,6 @@
 //! Rows by their numbers, and copies of rows.
 
+use crate::bf16;
 use crate::rows::{Rows, RowsMut};
 use crate::team::Team;
 
@@ -25,6 +26,22 @@ pub(crate) fn gather(
             }
             None => to.copy_from_slice(from),
         }
+    });
+}
+
+/// `out[i] = from[ids[i]] × scale[i]`, of a table in bf16.
+pub(crate) fn gather_bf16(
+    team: &mut Team,
+    from: Rows<'_, u16>,
+    ids: &[u32],
+    scale: Option<Rows<'_>>,
+    out: RowsMut<'_>,
+) {
+    assert!(ids.len() == out.rows() && from.cols() == out.cols());
+    assert!(scale.is_none_or(|scale| scale.rows() == ids.len()));
+    each_row(team, out, |index, to| {
+        let factor = scale.map_or(1.0, |scale| scale.row(index)[0]);
+        bf16::rows::widen(from.row(ids[index] as usize), factor, to);
     });
 }
 

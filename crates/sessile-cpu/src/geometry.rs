@@ -2,6 +2,7 @@
 
 use sessile_device::{DType, Format, Geometry, WeightLayout};
 
+use crate::bf16::{operand, panels};
 use crate::isa::Isa;
 use crate::linear::Panels;
 use crate::simd::Shape;
@@ -28,6 +29,7 @@ impl Geometry for CpuGeometry {
     fn buffer_bytes(&self, rows: usize, cols: usize, format: Format) -> usize {
         let size = match format {
             Format::F32 | Format::Index => size_of::<f32>(),
+            Format::Operand(DType::Bf16) => return operand::bytes(rows, cols),
             Format::Operand(dtype) | Format::Heads(dtype) => dtype.size(),
         };
         // A shape that does not fit the address space does not fit any arena either.
@@ -40,18 +42,23 @@ impl Geometry for CpuGeometry {
                 let gated = layout == WeightLayout::Gated;
                 return Panels::bytes(Shape::of(self.isa), rows, cols, gated);
             }
+            (WeightLayout::Linear | WeightLayout::Gated, DType::Bf16) => {
+                let gated = layout == WeightLayout::Gated;
+                return panels::bytes(rows, cols, gated);
+            }
             (WeightLayout::Vector | WeightLayout::TableF32, _) => size_of::<f32>(),
             (WeightLayout::Linear | WeightLayout::Gated | WeightLayout::Table, _) => dtype.size(),
         };
         rows.saturating_mul(cols).saturating_mul(size)
     }
 
-    /// Nothing in f32: every thread of a lane has a fixed scratch of its own beside the arena.
+    /// Nothing: every thread of a lane has a scratch of its own beside the arena, fixed in f32 and
+    /// as large as one head of the longest sequence in bf16.
     fn attention_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
         0
     }
 
-    /// Nothing in f32, as above.
+    /// Nothing, as above.
     fn linear_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
         0
     }

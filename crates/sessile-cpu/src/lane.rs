@@ -1,5 +1,6 @@
 //! Lanes: operations that run at once, inside the call.
 
+mod bf16;
 mod staging;
 mod workspace;
 
@@ -31,6 +32,8 @@ pub struct CpuLane {
     workspace: Workspace,
     team: Team,
     staging: Staging,
+    /// Queries and keys of one head in f32.
+    widened: Vec<f32>,
     /// One value per row of a contact map.
     margins: Vec<f32>,
     /// The first thing that went wrong since the last wait. Operations do nothing while it is set.
@@ -44,6 +47,7 @@ impl CpuLane {
             team: Team::new(spec.threads)?,
             workspace: Workspace::new(geometry, spec.arena_bytes)?,
             staging: Staging::default(),
+            widened: Vec::new(),
             margins: Vec::new(),
             fault: None,
         })
@@ -128,7 +132,11 @@ impl Lane for CpuLane {
         }
         let (out, inputs) = self.workspace.open(out, [ids, scale.unwrap_or(ids)]);
         let scale = scale.map(|_| inputs.rows(1));
-        gather::gather(&mut self.team, table.table(), inputs.indices(0), scale, out);
+        let ids = inputs.indices(0);
+        match table.bf16_table() {
+            Some(table) => gather::gather_bf16(&mut self.team, table, ids, scale, out),
+            None => gather::gather(&mut self.team, table.table(), ids, scale, out),
+        }
     }
 
     fn gather_rows(&mut self, x: Buf, rows: Buf, out: Buf) {
@@ -144,7 +152,9 @@ impl Lane for CpuLane {
             return;
         }
         let norm = norm::Norm::new(norm);
-        if x == out {
+        if out.format() == bf16::OPERAND {
+            self.norm_to_operand(x, norm, out);
+        } else if x == out {
             let out = self.workspace.write(out);
             norm::norm(self.isa, &mut self.team, None, norm, out);
         } else {
@@ -156,6 +166,9 @@ impl Lane for CpuLane {
     fn convert(&mut self, x: Buf, out: Buf) {
         if self.fault.is_some() {
             return;
+        }
+        if out.format() == bf16::OPERAND {
+            return self.convert_to_operand(x, out);
         }
         let (out, inputs) = self.workspace.open(out, [x]);
         gather::copy(&mut self.team, inputs.rows(0), out);
@@ -171,6 +184,9 @@ impl Lane for CpuLane {
     ) {
         if self.fault.is_some() {
             return;
+        }
+        if x.format() == bf16::OPERAND {
+            return self.linear_bf16(x, weight, bias, epilogue, out);
         }
         let weight = weight.panels();
         if !self.reserve(linear::scratch_floats(weight)) {
@@ -198,6 +214,9 @@ impl Lane for CpuLane {
         let scratch = attention::scratch_floats(self.isa, spec.head_dim);
         if !self.fits(batch, &spec) || !self.reserve(scratch) {
             return;
+        }
+        if input.q.format() == bf16::HEADS {
+            return self.attention_bf16(input, batch, &spec, out);
         }
         let AttentionInput { q, k, v } = input;
         let (out, inputs) = self.workspace.open(out, [q, k, v, batch.offsets]);
@@ -231,6 +250,9 @@ impl Lane for CpuLane {
             return;
         }
         let rows = self.sequence(batch, sequence);
+        if input.q.format() == bf16::HEADS {
+            return self.attention_map_bf16(input, rows, head, &spec, out);
+        }
         let AttentionInput { q, k, v } = input;
         let (out, inputs) = self.workspace.open(out, [q, k, v]);
         let heads = Heads {

@@ -51,6 +51,12 @@ impl Block {
         Block::zeroed(bytes)
     }
 
+    /// A block of `len` zeros of 16 bits.
+    pub(crate) fn halves(len: usize) -> Result<Block, DeviceError> {
+        let bytes = len.checked_mul(2).ok_or_else(|| out_of_memory(len))?;
+        Block::zeroed(bytes)
+    }
+
     fn allocated(len: usize) -> Result<Block, DeviceError> {
         let layout =
             Layout::from_size_align(len.max(1), ALIGNMENT).map_err(|_| out_of_memory(len))?;
@@ -120,6 +126,18 @@ impl Block {
         // SAFETY: the block holds `len` initialised bytes, its start is aligned, every bit
         // pattern is an f32, and `&self` lends it for reading.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len / 4) }
+    }
+
+    /// The block as numbers of 16 bits.
+    pub(crate) fn as_halves(&self) -> &[u16] {
+        // SAFETY: as in `as_floats`.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len / 2) }
+    }
+
+    /// The block as numbers of 16 bits to write to.
+    pub(crate) fn as_halves_mut(&mut self) -> &mut [u16] {
+        // SAFETY: as in `as_floats`, and `&mut self` makes it the only view.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.len / 2) }
     }
 
     /// The block as floats to write to.

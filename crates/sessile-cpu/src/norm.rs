@@ -79,6 +79,36 @@ pub(crate) fn norm(
     });
 }
 
+/// Normalises the rows of `x`, one at a time in the scratch of a thread (as many floats as a row
+/// has), and hands each to `write` with its number.
+pub(crate) fn norm_each(
+    isa: Isa,
+    team: &mut Team,
+    x: Rows<'_>,
+    norm: Norm<'_>,
+    write: impl Fn(usize, &[f32]) + Sync,
+) {
+    assert_eq!(norm.cols(), x.cols(), "columns of the gain and of x");
+    team.share(x.rows().div_ceil(CHUNK), |chunk, scratch| {
+        let first = chunk * CHUNK;
+        for at in first..x.rows().min(first + CHUNK) {
+            let row = &mut scratch[..x.cols()];
+            let out = RowsMut::of_row(row);
+            let from = x.range(at, 1);
+            simd::run(
+                isa,
+                NormRows {
+                    x: Some(from),
+                    norm,
+                    out,
+                    rows: 0..1,
+                },
+            );
+            write(at, row);
+        }
+    });
+}
+
 struct NormRows<'a> {
     x: Option<Rows<'a>>,
     norm: Norm<'a>,

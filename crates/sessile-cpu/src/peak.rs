@@ -1,5 +1,7 @@
 //! What the machine could do at best, measured: the number that every rate is a fraction of.
 
+mod bf16;
 mod f32;
 
+pub use self::bf16::bf16_flops;
 pub use self::f32::f32_flops;

@@ -129,6 +129,17 @@ impl<'a, T> RowsMut<'a, T> {
         }
     }
 
+    /// A matrix of one row.
+    pub(crate) fn of_row(row: &'a mut [T]) -> Self {
+        RowsMut {
+            start: row.as_mut_ptr(),
+            rows: 1,
+            cols: row.len(),
+            stride: row.len(),
+            life: PhantomData,
+        }
+    }
+
     /// The same from a pointer.
     ///
     /// # Safety

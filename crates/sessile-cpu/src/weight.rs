@@ -4,6 +4,8 @@ mod stacked;
 
 use sessile_device::{DType, DeviceError, DeviceErrorKind, RowSource, WeightLayout};
 
+use crate::bf16::panels;
+use crate::bf16::to_bf16;
 use crate::isa::Isa;
 use crate::linear::Panels;
 use crate::memory::Block;
@@ -26,6 +28,10 @@ enum Store {
     Rows(Block),
     /// Panels of f32: the weights of products.
     Panels(Panels),
+    /// Panels of bf16.
+    Bf16Panels(Block),
+    /// Row-major bf16: tables.
+    Bf16Rows(Block),
 }
 
 impl CpuWeight {
@@ -56,7 +62,27 @@ impl CpuWeight {
                 source.read_parallel(&mut block.as_floats_mut()[..rows * cols], threads)?;
                 Store::Rows(block)
             }
-            (_, DType::Bf16 | DType::F16) => {
+            (WeightLayout::Linear | WeightLayout::Gated, DType::Bf16) => {
+                let gated = layout == WeightLayout::Gated;
+                let mut block = Block::halves(panels::len(rows, cols, gated))?;
+                panels::pack(parts, gated, threads, block.as_halves_mut())?;
+                Store::Bf16Panels(block)
+            }
+            (WeightLayout::Table, DType::Bf16) => {
+                let mut block = Block::halves(rows * cols)?;
+                let table = block.as_halves_mut();
+                let mut values = vec![0.0; source.block_rows().min(rows) * cols];
+                for first in (0..rows).step_by(source.block_rows()) {
+                    let count = source.block_rows().min(rows - first);
+                    let values = &mut values[..count * cols];
+                    source.read(first, values)?;
+                    for (to, &from) in table[first * cols..].iter_mut().zip(&*values) {
+                        *to = to_bf16(from);
+                    }
+                }
+                Store::Bf16Rows(block)
+            }
+            (_, DType::F16) => {
                 return Err(DeviceError::new(
                     DeviceErrorKind::Unsupported,
                     format!("the CPU device has no {dtype} weights"),
@@ -94,7 +120,7 @@ impl CpuWeight {
     pub(crate) fn values(&self) -> &[f32] {
         match &self.store {
             Store::Rows(block) => &block.as_floats()[..self.rows * self.cols],
-            Store::Panels(_) => panic!("a {:?} weight is no table", self.layout),
+            _ => panic!("a {:?} weight has no f32 values", self.layout),
         }
     }
 
@@ -102,7 +128,28 @@ impl CpuWeight {
     pub(crate) fn panels(&self) -> &Panels {
         match &self.store {
             Store::Panels(panels) => panels,
-            Store::Rows(_) => panic!("a {:?} weight is not for products", self.layout),
+            _ => panic!("a {:?} weight is not for f32 products", self.layout),
+        }
+    }
+
+    /// The panels of a product in bf16.
+    pub(crate) fn bf16_panels(&self, gated: bool) -> &[u16] {
+        match &self.store {
+            Store::Bf16Panels(block) if gated == (self.layout == WeightLayout::Gated) => {
+                block.as_halves()
+            }
+            _ => panic!("a {:?} weight is not for this bf16 product", self.layout),
+        }
+    }
+
+    /// A table in bf16, if it is one.
+    pub(crate) fn bf16_table(&self) -> Option<Rows<'_, u16>> {
+        match &self.store {
+            Store::Bf16Rows(block) => {
+                let values = &block.as_halves()[..self.rows * self.cols];
+                Some(Rows::new(values, self.rows, self.cols, self.cols))
+            }
+            _ => None,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::bf16::{from_bf16, to_bf16};
 
 /// Whether bf16 tile products work here. The first call asks the kernel for the tile state, which
 /// holds for the whole process and every later thread; the answer is kept.
-pub fn available() -> bool {
+pub(crate) fn available() -> bool {
     static AVAILABLE: OnceLock<bool> = OnceLock::new();
     *AVAILABLE.get_or_init(|| announced() && permitted() && trial())
 }

@@ -20,8 +20,16 @@ pub(crate) const fn steps(cols: usize) -> usize {
 }
 
 /// Elements of an operand of this shape.
+#[cfg(test)]
 pub(crate) const fn len(rows: usize, cols: usize) -> usize {
     rows.div_ceil(PANEL) * steps(cols) * BLOCK
+}
+
+/// Bytes of an operand of this shape; as many as there can be where it fits no address space.
+pub(crate) const fn bytes(rows: usize, cols: usize) -> usize {
+    rows.div_ceil(PANEL)
+        .saturating_mul(steps(cols))
+        .saturating_mul(BLOCK * 2)
 }
 
 /// Where row `row` starts in an operand of `steps` steps. Its next 32 columns are [`BLOCK`]
@@ -35,6 +43,22 @@ pub(crate) const fn row(row: usize, steps: usize) -> usize {
 #[inline]
 pub(crate) const fn index(at: usize, col: usize, steps: usize) -> usize {
     row(at, steps) + col / STEP * BLOCK + col % STEP
+}
+
+/// Sets the columns beyond the last of a row that starts at `row` to zero.
+///
+/// # Safety
+///
+/// It is a row of an operand of `cols` columns, and nobody else uses its last step.
+pub(crate) unsafe fn zero_tail(row: *mut u16, cols: usize) {
+    let first = cols % STEP;
+    if first > 0 {
+        // SAFETY: the rest of the last step of the row.
+        unsafe {
+            let tail = row.add(cols / STEP * BLOCK + first);
+            std::slice::from_raw_parts_mut(tail, STEP - first).fill(0);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,13 @@ pub(crate) const fn len(n: usize, k: usize, gated: bool) -> usize {
     panels(n, gated) * steps(k) * BLOCK
 }
 
+/// Bytes of a packed weight; as many as there can be where it fits no address space.
+pub(crate) const fn bytes(n: usize, k: usize, gated: bool) -> usize {
+    panels(n, gated)
+        .saturating_mul(steps(k))
+        .saturating_mul(BLOCK * 2)
+}
+
 /// Packs `parts`, stacked along their rows, into `out` ([`len`] elements), by `threads` threads
 /// that each hold 32 rows at a time beside the result.
 ///
@@ -145,7 +152,7 @@ fn pack_panel(rows: &[f32], k: usize, panel: &mut [u16]) {
 
 /// Where the weight from `input` to `output` is. For a gated weight, `output` counts within the
 /// packed order (16 gates, 16 values, 16 gates…).
-#[inline]
+#[cfg(test)]
 pub(crate) const fn index(output: usize, input: usize, steps: usize) -> usize {
     (output / PANEL * steps + input / STEP) * BLOCK
         + output % PANEL / TILE * (TILE * STEP)

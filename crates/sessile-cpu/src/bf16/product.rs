@@ -9,6 +9,7 @@ use sessile_device::Epilogue;
 use crate::bf16::operand;
 use crate::bf16::panels;
 use crate::bf16::{from_bf16, to_bf16};
+use crate::isa::Isa;
 
 /// Where a product goes.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,19 @@ pub(crate) enum Kernel {
     Avx512,
     /// Plain Rust.
     Portable,
+}
+
+impl Kernel {
+    /// The kernels for an instruction set. All have the same layouts.
+    pub(crate) fn of(isa: Isa) -> Self {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Kernel::Amx,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Kernel::Avx512,
+            _ => Kernel::Portable,
+        }
+    }
 }
 
 /// Computes the columns that the weight panels `range` make. Which panels are computed together

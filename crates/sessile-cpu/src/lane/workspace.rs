@@ -2,6 +2,7 @@
 
 use sessile_device::{Arena, Buf, DType, DeviceError, Format, Mark};
 
+use crate::bf16::operand;
 use crate::geometry::CpuGeometry;
 use crate::memory::Block;
 use crate::rows::{Rows, RowsMut};
@@ -68,6 +69,20 @@ impl Workspace {
         inputs: [Buf; N],
     ) -> (RowsMut<'_>, Inputs<'_, N>) {
         assert!(is_f32(out.format()), "{:?} is not f32", out.format());
+        let (start, inputs) = self.open_bytes(out, inputs);
+        // SAFETY: `open_bytes` has checked the bounds, `&mut self` keeps everybody else away, and
+        // the inputs that are lent beside it lie elsewhere.
+        let out =
+            unsafe { RowsMut::from_ptr(start.cast(), out.rows(), out.cols(), out.row_stride()) };
+        (out, inputs)
+    }
+
+    /// The same for an output of any format: where it starts.
+    pub(crate) fn open_bytes<const N: usize>(
+        &mut self,
+        out: Buf,
+        inputs: [Buf; N],
+    ) -> (*mut u8, Inputs<'_, N>) {
         for input in &inputs {
             assert!(
                 self.apart(out, *input),
@@ -75,15 +90,11 @@ impl Workspace {
             );
         }
         let start = self.locate(out);
-        // SAFETY: `locate` has checked the bounds, `&mut self` keeps everybody else away, and the
-        // inputs that are lent beside it lie elsewhere.
-        let out =
-            unsafe { RowsMut::from_ptr(start.cast(), out.rows(), out.cols(), out.row_stride()) };
         let inputs = Inputs {
             workspace: self,
             bufs: inputs,
         };
-        (out, inputs)
+        (start, inputs)
     }
 
     /// Copies into the start of a buffer. `T` is u32 or f32.
@@ -135,6 +146,31 @@ impl<'a, const N: usize> Inputs<'a, N> {
         self.workspace.read(self.bufs[index])
     }
 
+    /// Input `index` as bf16 rows.
+    pub(crate) fn halves(&self, index: usize) -> Rows<'a, u16> {
+        let buf = self.bufs[index];
+        assert!(
+            buf.format() == Format::Heads(DType::Bf16),
+            "{:?} has no bf16 rows",
+            buf.format()
+        );
+        let start = self.workspace.locate(buf);
+        // SAFETY: `locate` has checked the bounds; the block is initialised memory, aligned for
+        // u16, and the output that is written beside it lies elsewhere.
+        unsafe { Rows::from_ptr(start.cast(), buf.rows(), buf.cols(), buf.row_stride()) }
+    }
+
+    /// Where input `index`, a bf16 operand, starts.
+    pub(crate) fn operand(&self, index: usize) -> *const u16 {
+        let buf = self.bufs[index];
+        assert!(
+            buf.format() == Format::Operand(DType::Bf16),
+            "{:?} is no bf16 operand",
+            buf.format()
+        );
+        self.workspace.locate(buf).cast()
+    }
+
     /// Input `index` as row numbers.
     pub(crate) fn indices(&self, index: usize) -> &'a [u32] {
         self.workspace.indices(self.bufs[index])
@@ -164,6 +200,9 @@ fn element(format: Format) -> usize {
 /// Bytes from the start of the arena to the end of the whole buffer.
 fn end(buf: Buf) -> Option<usize> {
     (buf.first_col() + buf.cols() <= buf.row_stride()).then_some(())?;
+    if buf.format() == Format::Operand(DType::Bf16) {
+        return operand::bytes(buf.rows(), buf.cols()).checked_add(buf.offset());
+    }
     buf.rows()
         .checked_mul(buf.row_stride())?
         .checked_mul(element(buf.format()))?
