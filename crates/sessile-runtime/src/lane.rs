@@ -3,62 +3,101 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sessile_device::{
-    Admission, DeviceError, DeviceErrorKind, Event, Execution, Request, RequestError,
+    Admission, DeviceError, DeviceErrorKind, DeviceId, Event, Execution, Request, RequestError,
     RequestErrorKind, RequestId,
 };
 
-use crate::metrics::Metrics;
-use crate::queue::{Entry, Queue};
+use crate::metrics::{LaneMetrics, Metrics, TakenBatch};
+use crate::queue::{Answer, Entry, LastBatch, Queue, Timing};
 
 /// How many lanes may fail under a request before it is taken for the cause.
 const MAX_ATTEMPTS: u32 = 3;
 
+/// How many steps may fail in a row before a lane must show that it still works.
+const MAX_FAILURES: u32 = 3;
+
 /// A lane: something that executes, and what it pulls from.
 pub(crate) struct LaneLoop {
     pub(crate) name: String,
+    /// Its number in the pool.
+    pub(crate) number: usize,
+    pub(crate) device: DeviceId,
     pub(crate) execution: Box<dyn Execution>,
     pub(crate) token_budget: usize,
     pub(crate) queue: Arc<Queue>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) lane_metrics: Arc<LaneMetrics>,
+    /// Something small that every working lane answers.
+    pub(crate) trial: Option<Request>,
+    pub(crate) failures_in_a_row: u32,
 }
 
 /// A request that is running, without its tokens: the execution holds those.
 struct Running {
     entry: Entry,
     token_count: usize,
+    taken: Instant,
+}
+
+impl Running {
+    fn answer(self, answer: Answer, device: DeviceId) {
+        let timing = Timing {
+            queued: self.taken.duration_since(self.entry.arrived),
+            computed: self.taken.elapsed(),
+            device,
+        };
+        // Nobody may be waiting any more.
+        let _ = self.entry.reply.send((answer, Some(timing)));
+    }
 }
 
 impl LaneLoop {
-    /// Runs until the queue closes or the device is lost.
+    /// Runs until the queue closes or the lane is taken out.
     pub(crate) fn run(mut self) {
         let mut taken = Vec::new();
         let mut events = Vec::new();
         let mut running = HashMap::new();
         let mut last_id = 0;
-        let mut is_lost = false;
-        while !is_lost && self.queue.take(self.token_budget, &mut taken).is_some() {
+        let mut is_out = false;
+        let mut last = LastBatch::default();
+        while !is_out
+            && self
+                .queue
+                .take(self.number, self.token_budget, last, &mut taken)
+                .is_some()
+        {
+            let begun = Instant::now();
+            let tokens = taken.iter().map(|entry| entry.tokens.len()).sum();
+            let requests = taken.len();
+            self.metrics.batch_taken(TakenBatch { requests, tokens });
             for entry in taken.drain(..) {
                 last_id += 1;
-                self.admit(RequestId(last_id), entry, &mut running);
+                self.admit(RequestId(last_id), entry, begun, &mut running);
             }
-            while !is_lost && !self.execution.is_idle() {
+            while !is_out && !self.execution.is_idle() {
                 let step = self.step(&mut events);
                 self.answer(&mut events, &mut running);
                 if let Err(error) = step {
-                    is_lost = self.put_back(&error, &mut running);
+                    is_out = self.put_back(&error, &mut running);
                 }
             }
+            last = LastBatch {
+                requests,
+                tokens,
+                took: begun.elapsed(),
+            };
         }
-        self.queue.leave();
+        self.queue.leave(self.number);
     }
 
     fn admit(
         &mut self,
         id: RequestId,
         mut entry: Entry,
+        taken: Instant,
         running: &mut HashMap<RequestId, Running>,
     ) {
         let tokens = std::mem::take(&mut entry.tokens);
@@ -71,7 +110,12 @@ impl LaneLoop {
         };
         match self.execution.admit(request) {
             Admission::Accepted => {
-                running.insert(id, Running { entry, token_count });
+                let entry = Running {
+                    entry,
+                    token_count,
+                    taken,
+                };
+                running.insert(id, entry);
             }
             Admission::Full(request) => {
                 entry.tokens = request.tokens;
@@ -79,7 +123,7 @@ impl LaneLoop {
             }
             Admission::Refused(_, error) => {
                 self.metrics.failed.add(1);
-                let _ = entry.reply.send(Err(error));
+                entry.refuse(error);
             }
         }
     }
@@ -89,16 +133,24 @@ impl LaneLoop {
     fn step(&mut self, events: &mut Vec<(RequestId, Event)>) -> Result<(), DeviceError> {
         let begun = Instant::now();
         let step = catch_unwind(AssertUnwindSafe(|| self.execution.step(events)));
-        self.metrics
-            .busy_nanos
-            .add(begun.elapsed().as_nanos() as u64);
+        let nanos = begun.elapsed().max(Duration::from_nanos(1)).as_nanos() as u64;
+        self.metrics.busy_nanos.add(nanos);
         self.metrics.steps.add(1);
-        step.unwrap_or_else(|_| {
+        self.lane_metrics.busy_nanos.add(nanos);
+        let step = step.unwrap_or_else(|_| {
             Err(DeviceError::new(
                 DeviceErrorKind::Lost,
                 "a fault in the program stopped the lane",
             ))
-        })
+        });
+        if step.is_ok() {
+            self.failures_in_a_row = 0;
+            self.lane_metrics.succeeded();
+        } else {
+            self.failures_in_a_row += 1;
+            self.lane_metrics.failures.add(1);
+        }
+        step
     }
 
     fn answer(
@@ -112,54 +164,79 @@ impl LaneLoop {
                 Event::Failed(error) => Err(error),
                 Event::Token(_) => continue,
             };
-            let Some(Running { entry, token_count }) = running.remove(&id) else {
+            let Some(request) = running.remove(&id) else {
                 continue;
             };
             if answer.is_ok() {
+                let tokens = request.token_count as u64;
                 self.metrics.answered.add(1);
-                self.metrics.tokens.add(token_count as u64);
+                self.metrics.tokens.add(tokens);
+                self.lane_metrics.tokens.add(tokens);
             } else {
                 self.metrics.failed.add(1);
             }
-            // Nobody may be waiting any more.
-            let _ = entry.reply.send(answer);
+            request.answer(answer, self.device);
         }
     }
 
     /// Gives the unfinished work of a failed step back to the queue. Returns whether the lane is
-    /// lost; otherwise it goes on.
+    /// out; otherwise it goes on.
     fn put_back(&mut self, error: &DeviceError, running: &mut HashMap<RequestId, Running>) -> bool {
-        let is_lost = error.kind() == DeviceErrorKind::Lost;
-        tracing::warn!(lane = %self.name, %error, is_lost, "a step failed");
         let mut again = Vec::new();
         let taken_back = catch_unwind(AssertUnwindSafe(|| self.execution.take_back()));
         for request in taken_back.unwrap_or_default() {
-            let Some(Running { mut entry, .. }) = running.remove(&request.id) else {
+            let Some(mut request_running) = running.remove(&request.id) else {
                 continue;
             };
-            entry.tokens = request.tokens;
-            entry.attempts += 1;
-            if entry.attempts < MAX_ATTEMPTS {
-                again.push(entry);
+            request_running.entry.tokens = request.tokens;
+            request_running.entry.attempts += 1;
+            if request_running.entry.attempts < MAX_ATTEMPTS {
+                again.push(request_running.entry);
             } else {
                 self.metrics.failed.add(1);
                 let error = RequestError::new(
                     RequestErrorKind::Device,
                     format!("the device failed {MAX_ATTEMPTS} times: {error}"),
                 );
-                let _ = entry.reply.send(Err(error));
+                request_running.answer(Err(error), self.device);
             }
         }
         // What the execution did not give back has no tokens any more.
-        for (_, Running { entry, .. }) in running.drain() {
+        for (_, request) in running.drain() {
             self.metrics.failed.add(1);
             let error = RequestError::new(RequestErrorKind::Device, error.to_string());
-            let _ = entry.reply.send(Err(error));
+            request.answer(Err(error), self.device);
+        }
+        let is_lost = error.kind() == DeviceErrorKind::Lost;
+        let is_out = is_lost || (self.failures_in_a_row >= MAX_FAILURES && !self.still_works());
+        tracing::warn!(lane = %self.name, %error, is_out, "a step failed");
+        if is_out {
+            self.metrics.lanes_lost.add(1);
+            self.lane_metrics.taken_out();
         }
         self.queue.put_back(again);
-        if is_lost {
-            self.metrics.lanes_lost.add(1);
+        is_out
+    }
+
+    /// Whether the lane answers the trial request: then the fault was in the work, not in it.
+    fn still_works(&mut self) -> bool {
+        let Some(trial) = self.trial.clone() else {
+            return false;
+        };
+        let id = trial.id;
+        let mut events = Vec::new();
+        if !matches!(self.execution.admit(trial), Admission::Accepted) {
+            return false;
         }
-        is_lost
+        while !self.execution.is_idle() {
+            if self.step(&mut events).is_err() {
+                // It must not stay behind.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.execution.take_back()));
+                return false;
+            }
+        }
+        events
+            .iter()
+            .any(|(done, event)| *done == id && matches!(event, Event::Done(_)))
     }
 }

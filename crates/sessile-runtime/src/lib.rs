@@ -22,7 +22,8 @@ mod queue;
 
 pub use discovery::FoundDevice;
 pub use error::{RuntimeError, RuntimeErrorKind};
-pub use metrics::Metrics;
-pub use options::{DTypeChoice, DeviceChoice, PoolOptions};
+pub use metrics::{LaneMetrics, Metrics, TakenBatch};
+pub use options::{DTypeChoice, DeviceChoice, Dispatch, PoolOptions};
 pub use plan::MemoryPlan;
 pub use pool::{InferMany, LaneInfo, Pending, Pool, PoolRequest, plan as plan_pool};
+pub use queue::Timing;

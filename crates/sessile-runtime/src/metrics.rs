@@ -1,6 +1,8 @@
-//! Counters of a pool, cheap enough to be always on.
+//! Counters of a pool and of its lanes, cheap enough to be always on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -19,7 +21,7 @@ impl Counter {
 }
 
 /// What a pool has done since it was made.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Metrics {
     /// Models packed onto devices. Stays at models × devices for the life of a pool.
     pub model_loads: Counter,
@@ -39,4 +41,90 @@ pub struct Metrics {
     pub requeued: Counter,
     /// Lanes lost for the rest of the process.
     pub lanes_lost: Counter,
+    batch_observer: OnceLock<BatchObserver>,
+}
+
+/// Told of every batch that a lane takes.
+type BatchObserver = Box<dyn Fn(TakenBatch) + Send + Sync>;
+
+/// A batch as a lane took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenBatch {
+    /// Requests in it.
+    pub requests: usize,
+    /// Tokens in it.
+    pub tokens: usize,
+}
+
+impl Metrics {
+    /// Has `observer` told of every batch. The first one stays. It runs on the lane's thread, so
+    /// it must be quick.
+    pub fn observe_batches(&self, observer: impl Fn(TakenBatch) + Send + Sync + 'static) {
+        // A second observer is not an error worth a Result: there is one service per pool.
+        let _ = self.batch_observer.set(Box::new(observer));
+    }
+
+    pub(crate) fn batch_taken(&self, batch: TakenBatch) {
+        if let Some(observer) = self.batch_observer.get() {
+            observer(batch);
+        }
+    }
+}
+
+/// What one lane has done and how it is.
+#[derive(Debug)]
+pub struct LaneMetrics {
+    /// Steps that went well.
+    pub steps: Counter,
+    /// Tokens of the requests it answered.
+    pub tokens: Counter,
+    /// Nanoseconds in steps.
+    pub busy_nanos: Counter,
+    /// Steps that failed.
+    pub failures: Counter,
+    is_out: AtomicBool,
+    born: Instant,
+    /// Nanoseconds from `born` to the last step that went well; 0: none yet.
+    last_success: AtomicU64,
+}
+
+impl Default for LaneMetrics {
+    fn default() -> Self {
+        LaneMetrics {
+            steps: Counter::default(),
+            tokens: Counter::default(),
+            busy_nanos: Counter::default(),
+            failures: Counter::default(),
+            is_out: AtomicBool::new(false),
+            born: Instant::now(),
+            last_success: AtomicU64::new(0),
+        }
+    }
+}
+
+impl LaneMetrics {
+    /// Whether it was taken out for the rest of the process.
+    pub fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::Relaxed)
+    }
+
+    /// How long ago a forward pass went well.
+    pub fn since_success(&self) -> Option<Duration> {
+        let nanos = self.last_success.load(Ordering::Relaxed);
+        (nanos > 0).then(|| {
+            self.born
+                .elapsed()
+                .saturating_sub(Duration::from_nanos(nanos))
+        })
+    }
+
+    pub(crate) fn succeeded(&self) {
+        let nanos = self.born.elapsed().as_nanos() as u64;
+        self.last_success.store(nanos.max(1), Ordering::Relaxed);
+        self.steps.add(1);
+    }
+
+    pub(crate) fn taken_out(&self) {
+        self.is_out.store(true, Ordering::Relaxed);
+    }
 }

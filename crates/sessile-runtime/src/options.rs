@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use sessile_device::{DType, DeviceId, OutputSet};
 
@@ -107,6 +108,33 @@ pub struct PoolOptions {
     pub outputs: OutputSet,
     /// Bytes of memory to leave alone.
     pub memory_reserve: u64,
+    /// How requests wait and are put together.
+    pub dispatch: Dispatch,
+}
+
+/// Longest time a lane waits for a batch to fill, unless chosen otherwise.
+pub const DEFAULT_FILL_WAIT: Duration = Duration::from_millis(50);
+
+/// How requests wait and are put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispatch {
+    /// Tokens that may wait; `None`: a few batches for each lane.
+    pub queue_tokens: Option<usize>,
+    /// Longest time a lane waits for a batch to fill. It only waits at all when it has just
+    /// answered several requests, whose senders may be about to ask again.
+    pub max_fill_wait: Duration,
+    /// Most requests of a batch.
+    pub max_batch_requests: usize,
+}
+
+impl Default for Dispatch {
+    fn default() -> Self {
+        Dispatch {
+            queue_tokens: None,
+            max_fill_wait: DEFAULT_FILL_WAIT,
+            max_batch_requests: usize::MAX,
+        }
+    }
 }
 
 impl Default for PoolOptions {
@@ -120,6 +148,7 @@ impl Default for PoolOptions {
             max_tokens: None,
             outputs: OutputSet::default(),
             memory_reserve: 0,
+            dispatch: Dispatch::default(),
         }
     }
 }

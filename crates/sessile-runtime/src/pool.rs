@@ -9,17 +9,22 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sessile_cpu::{CpuDevice, CpuOptions};
-use sessile_device::{Device, DeviceId, Execution, LaneSpec, ModelIndex, OutputSet, RequestError};
+use sessile_device::{
+    Device, DeviceId, Execution, LaneSpec, ModelIndex, OutputKind, OutputSet, Request,
+    RequestError, RequestErrorKind, RequestId,
+};
 use sessile_models::{EncoderExecution, LoadReport, ModelFiles, ModelInfo};
 use tokio::sync::oneshot;
 
 use crate::discovery::{self, FoundDevice};
 use crate::error::{RuntimeError, RuntimeErrorKind};
 use crate::lane::LaneLoop;
-use crate::metrics::Metrics;
-use crate::options::{DEFAULT_TOKEN_BUDGET, MAX_TOKEN_BUDGET, MIN_TOKEN_BUDGET, PoolOptions};
+use crate::metrics::{LaneMetrics, Metrics};
+use crate::options::{
+    DEFAULT_TOKEN_BUDGET, Dispatch, MAX_TOKEN_BUDGET, MIN_TOKEN_BUDGET, PoolOptions,
+};
 use crate::plan::{self, MemoryPlan};
-use crate::queue::{Entry, Queue};
+use crate::queue::{Entry, Queue, QueuePolicy};
 
 pub use bulk::InferMany;
 pub use pending::Pending;
@@ -37,7 +42,7 @@ pub struct PoolRequest {
     pub tokens: Vec<u32>,
     /// What is wanted.
     pub outputs: OutputSet,
-    /// 0 is served first, 2 last.
+    /// 0 is served first, 2 last; who has waited long enough is served before either.
     pub priority: u8,
     /// Not worth computing after this.
     pub deadline: Option<Instant>,
@@ -69,6 +74,7 @@ impl PoolRequest {
             cancelled: self.cancelled,
             is_bulk,
             attempts: 0,
+            arrived: Instant::now(),
             reply,
         };
         (entry, Pending::new(answer))
@@ -92,6 +98,8 @@ pub struct Pool {
     queue: Arc<Queue>,
     metrics: Arc<Metrics>,
     lanes: Vec<LaneInfo>,
+    lane_metrics: Vec<Arc<LaneMetrics>>,
+    trial: Option<PoolRequest>,
     threads: Vec<JoinHandle<()>>,
     plans: Vec<MemoryPlan>,
     models: Vec<ModelInfo>,
@@ -213,7 +221,11 @@ impl Pool {
         let infos = plans.first().map_or_else(Vec::new, |plan| {
             plan.models.iter().map(|model| model.info.clone()).collect()
         });
-        let mut pool = Pool::from_executions(lanes, metrics);
+        let trial = models.first().map(|files| {
+            let tokens = files.tokenizer().encode(b"M").tokens;
+            PoolRequest::new(ModelIndex(0), tokens, trial_outputs(options.outputs))
+        });
+        let mut pool = Pool::with_lanes(lanes, metrics, &options.dispatch, trial);
         pool.plans = plans;
         pool.models = infos;
         pool.fingerprints = fingerprints;
@@ -228,49 +240,82 @@ impl Pool {
         lanes: Vec<(LaneInfo, Box<dyn Execution>)>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let capacity = lanes
-            .iter()
-            .map(|(lane, _)| lane.token_budget)
-            .sum::<usize>();
-        let capacity = capacity.saturating_mul(QUEUED_BATCHES_PER_LANE);
-        let queue = Arc::new(Queue::new(capacity, lanes.len(), Arc::clone(&metrics)));
-        let mut infos = Vec::new();
-        let mut threads = Vec::new();
-        for (lane, execution) in lanes {
-            let name = format!("{} lane {}", lane.device, lane.index);
-            let lane_loop = LaneLoop {
-                name: name.clone(),
-                execution,
-                token_budget: lane.token_budget,
-                queue: Arc::clone(&queue),
-                metrics: Arc::clone(&metrics),
-            };
-            match std::thread::Builder::new()
-                .name(name)
-                .spawn(move || lane_loop.run())
-            {
-                Ok(thread) => {
-                    threads.push(thread);
-                    infos.push(lane);
-                }
-                // The closure, and the lane in it, is gone: the others do the work.
-                Err(error) => {
-                    tracing::warn!(%error, "a lane's thread could not be started");
-                    queue.leave();
-                }
-            }
-        }
-        Pool {
+        Pool::with_lanes(lanes, metrics, &Dispatch::default(), None)
+    }
+
+    /// The same with its own rules, and with a request that every working lane answers: a lane
+    /// whose steps keep failing is tried with it before it is taken out, and [`Pool::probe`] sends
+    /// it.
+    pub fn with_lanes(
+        lanes: Vec<(LaneInfo, Box<dyn Execution>)>,
+        metrics: Arc<Metrics>,
+        dispatch: &Dispatch,
+        trial: Option<PoolRequest>,
+    ) -> Self {
+        let batch_tokens: usize = lanes.iter().map(|(lane, _)| lane.token_budget).sum();
+        let policy = QueuePolicy {
+            capacity_tokens: dispatch
+                .queue_tokens
+                .unwrap_or_else(|| batch_tokens.saturating_mul(QUEUED_BATCHES_PER_LANE)),
+            max_fill_wait: dispatch.max_fill_wait,
+            max_batch_requests: dispatch.max_batch_requests.max(1),
+        };
+        let queue = Arc::new(Queue::new(policy, lanes.len(), Arc::clone(&metrics)));
+        let mut pool = Pool {
             queue,
             metrics,
-            lanes: infos,
-            threads,
+            lanes: Vec::new(),
+            lane_metrics: Vec::new(),
+            trial,
+            threads: Vec::new(),
             plans: Vec::new(),
             models: Vec::new(),
             fingerprints: Vec::new(),
             reports: Vec::new(),
             load_time: Duration::ZERO,
+        };
+        for (number, (lane, execution)) in lanes.into_iter().enumerate() {
+            pool.start_lane(number, lane, execution);
         }
+        pool
+    }
+
+    fn start_lane(&mut self, number: usize, lane: LaneInfo, execution: Box<dyn Execution>) {
+        let name = format!("{} lane {}", lane.device, lane.index);
+        let lane_metrics = Arc::new(LaneMetrics::default());
+        let trial = self.trial.as_ref().map(|trial| Request {
+            id: RequestId(0),
+            model: trial.model,
+            tokens: trial.tokens.clone(),
+            outputs: trial.outputs,
+        });
+        let lane_loop = LaneLoop {
+            name: name.clone(),
+            number,
+            device: lane.device,
+            execution,
+            token_budget: lane.token_budget,
+            queue: Arc::clone(&self.queue),
+            metrics: Arc::clone(&self.metrics),
+            lane_metrics: Arc::clone(&lane_metrics),
+            trial,
+            failures_in_a_row: 0,
+        };
+        match std::thread::Builder::new()
+            .name(name)
+            .spawn(move || lane_loop.run())
+        {
+            Ok(thread) => self.threads.push(thread),
+            // The closure, and the lane in it, is gone: the others do the work.
+            Err(error) => {
+                tracing::warn!(%error, "a lane's thread could not be started");
+                lane_metrics.taken_out();
+                self.metrics.lanes_lost.add(1);
+                self.queue.leave(number);
+            }
+        }
+        self.lanes.push(lane);
+        self.lane_metrics.push(lane_metrics);
     }
 
     /// Queues a request, if there is room.
@@ -284,6 +329,40 @@ impl Pool {
             Ok(()) => Ok(pending),
             Err((_, error)) => Err(error),
         }
+    }
+
+    /// Queues a request as soon as there is room, without holding a thread meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `NoDevice` when no lane is left.
+    pub async fn submit_when_room(&self, request: PoolRequest) -> Result<Pending, RequestError> {
+        let (entry, pending) = request.into_entry(false);
+        self.queue.push_when_room(entry).await?;
+        Ok(pending)
+    }
+
+    /// Asks one lane, by its place in [`Pool::lanes`], for a real forward pass over a minimal
+    /// sequence, before all other work.
+    ///
+    /// # Errors
+    ///
+    /// `NoDevice` when the lane is out, `Overloaded` while it has not answered the last probe,
+    /// `InvalidInput` when the pool was made without a request to try lanes with.
+    pub fn probe(&self, lane: usize) -> Result<Pending, RequestError> {
+        let trial = self.trial.clone().ok_or_else(|| {
+            RequestError::new(
+                RequestErrorKind::InvalidInput,
+                "the pool has no request to try its lanes with",
+            )
+        })?;
+        if self.lane_metrics.get(lane).is_none_or(|lane| lane.is_out()) {
+            let message = "the lane was taken out";
+            return Err(RequestError::new(RequestErrorKind::NoDevice, message));
+        }
+        let (entry, pending) = trial.into_entry(false);
+        self.queue.push_pinned(lane, entry)?;
+        Ok(pending)
     }
 
     /// Queues a request and waits for room first.
@@ -322,6 +401,11 @@ impl Pool {
         I: IntoIterator<Item = (K, PoolRequest)>,
     {
         InferMany::new(self, requests.into_iter())
+    }
+
+    /// What each lane has done and how it is, in the order of [`Pool::lanes`].
+    pub fn lane_metrics(&self) -> &[Arc<LaneMetrics>] {
+        &self.lane_metrics
     }
 
     /// The lanes.
@@ -363,6 +447,27 @@ impl Pool {
     pub fn queued_tokens(&self) -> usize {
         self.queue.queued_tokens()
     }
+
+    /// Tokens that may wait for a lane.
+    pub fn queue_capacity(&self) -> usize {
+        self.queue.capacity_tokens()
+    }
+
+    /// Requests that wait for a lane.
+    pub fn queued_requests(&self) -> usize {
+        self.queue.queued_requests()
+    }
+
+    /// How long the oldest of them has waited.
+    pub fn oldest_wait(&self) -> Duration {
+        self.queue.oldest_wait()
+    }
+}
+
+/// What a lane is tried with: the cheapest of what it was planned for.
+fn trial_outputs(planned: OutputSet) -> OutputSet {
+    let cheapest = planned.iter().next().unwrap_or(OutputKind::Mean);
+    OutputSet::default().with(cheapest)
 }
 
 impl Drop for Pool {

@@ -1,85 +1,72 @@
 //! The queue in front of the lanes: bounded in tokens, emptied by whoever is idle.
+//!
+//! The order is shortest first with ageing, see [`Entry::due`].
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod entry;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sessile_device::{ModelIndex, Output, OutputKind, OutputSet, RequestError, RequestErrorKind};
-use tokio::sync::oneshot;
+use sessile_device::{ModelIndex, RequestError, RequestErrorKind};
+use tokio::sync::Notify;
 
 use crate::metrics::Metrics;
 
+pub use entry::Timing;
+pub(crate) use entry::{Answer, Entry, Reply};
+
 /// How long a lane waits for more work when bulk work has begun to arrive but does not fill a
 /// batch yet. Far below the time of a batch, far above the time to read a record.
-const FILL_WAIT: Duration = Duration::from_millis(4);
+const BULK_FILL_WAIT: Duration = Duration::from_millis(4);
+
+/// A lane that has just answered several requests gives those who sent them this part of the
+/// batch's time to ask again: what is lost by waiting is less than what a fuller batch gains.
+const FILL_WAIT_SHARE: u32 = 16;
+
+/// How long no request may come before a lane stops waiting for more.
+const FILL_QUIET: Duration = Duration::from_millis(2);
 
 /// How many waiting requests are looked at to fill a batch: far enough to find short sequences
 /// for the last tokens of a budget, not so far that a long queue costs time.
 const FILL_LOOKAHEAD: usize = 256;
 
-/// What an answer is.
-pub(crate) type Answer = Result<Output, RequestError>;
+/// How often a full queue is searched from end to end for requests that nobody waits for.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A request on its way to a lane.
-pub(crate) struct Entry {
-    pub(crate) model: ModelIndex,
-    pub(crate) tokens: Vec<u32>,
-    pub(crate) outputs: OutputSet,
-    /// Smaller is sooner.
-    pub(crate) priority: u8,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) cancelled: Option<Arc<AtomicBool>>,
-    /// Part of a large job: worth waiting a little for a full batch.
-    pub(crate) is_bulk: bool,
-    /// How often a lane failed under it.
-    pub(crate) attempts: u32,
-    pub(crate) reply: oneshot::Sender<Answer>,
+/// How batches are made of what waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueuePolicy {
+    /// Tokens that may wait.
+    pub(crate) capacity_tokens: usize,
+    /// Longest time a lane waits for a batch to fill.
+    pub(crate) max_fill_wait: Duration,
+    /// Most requests of a batch.
+    pub(crate) max_batch_requests: usize,
 }
 
-impl Entry {
-    /// What it costs a lane, in tokens: masked scoring runs the sequence once per residue.
-    pub(crate) fn cost(&self) -> usize {
-        let scans = if self.outputs.contains(OutputKind::MaskedLogprob) {
-            self.tokens.len()
-        } else {
-            1
-        };
-        self.tokens.len().saturating_mul(scans).max(1)
-    }
-
-    /// Why it need not be computed any more.
-    fn is_dead(&self, now: Instant) -> Option<RequestError> {
-        let cancelled = self.reply.is_closed()
-            || self
-                .cancelled
-                .as_ref()
-                .is_some_and(|flag| flag.load(Ordering::Relaxed));
-        if cancelled {
-            let message = "the request was cancelled";
-            return Some(RequestError::new(RequestErrorKind::Cancelled, message));
-        }
-        if self.deadline.is_some_and(|deadline| deadline < now) {
-            let message = "the deadline passed before a device was free";
-            return Some(RequestError::new(RequestErrorKind::Deadline, message));
-        }
-        None
-    }
+/// What a lane has just done: it tells whether more is about to come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LastBatch {
+    pub(crate) requests: usize,
+    pub(crate) tokens: usize,
+    pub(crate) took: Duration,
 }
 
 struct State {
-    /// One list per priority, the first served first.
-    waiting: [VecDeque<Entry>; PRIORITIES],
+    /// By place in line; the number keeps equals apart.
+    waiting: BTreeMap<(Instant, u64), Entry>,
+    /// Work that only one lane may do, by lane.
+    pinned: Vec<VecDeque<Entry>>,
+    next_number: u64,
     queued_tokens: usize,
     closed: bool,
     /// Lanes that still pull.
     lanes: usize,
     /// Bulk jobs that may still bring more.
     open_bulk_jobs: usize,
+    last_sweep: Instant,
 }
-
-/// Number of priorities.
-pub(crate) const PRIORITIES: usize = 3;
 
 /// The queue. Shared by the submitters and all lanes.
 pub(crate) struct Queue {
@@ -88,23 +75,29 @@ pub(crate) struct Queue {
     work: Condvar,
     /// Signalled when room is made.
     room: Condvar,
-    capacity_tokens: usize,
+    /// The same for asynchronous submitters.
+    room_notice: Notify,
+    policy: QueuePolicy,
     metrics: Arc<Metrics>,
 }
 
 impl Queue {
-    pub(crate) fn new(capacity_tokens: usize, lanes: usize, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(policy: QueuePolicy, lanes: usize, metrics: Arc<Metrics>) -> Self {
         Queue {
             state: Mutex::new(State {
-                waiting: Default::default(),
+                waiting: BTreeMap::new(),
+                pinned: (0..lanes).map(|_| VecDeque::new()).collect(),
+                next_number: 0,
                 queued_tokens: 0,
                 closed: false,
                 lanes,
                 open_bulk_jobs: 0,
+                last_sweep: Instant::now(),
             }),
             work: Condvar::new(),
             room: Condvar::new(),
-            capacity_tokens,
+            room_notice: Notify::new(),
+            policy,
             metrics,
         }
     }
@@ -119,11 +112,31 @@ impl Queue {
         self.lock().queued_tokens
     }
 
+    /// Requests waiting now.
+    pub(crate) fn queued_requests(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// How long the oldest of them has waited.
+    pub(crate) fn oldest_wait(&self) -> Duration {
+        let state = self.lock();
+        let oldest = state.waiting.values().map(|entry| entry.arrived).min();
+        oldest.map_or(Duration::ZERO, |arrived| arrived.elapsed())
+    }
+
+    /// Tokens that may wait.
+    pub(crate) fn capacity_tokens(&self) -> usize {
+        self.policy.capacity_tokens
+    }
+
     /// Appends an entry, or hands it back with the reason.
     pub(crate) fn try_push(&self, entry: Entry) -> Result<(), (Box<Entry>, RequestError)> {
         let mut state = self.lock();
         if state.lanes == 0 || state.closed {
             return Err((Box::new(entry), no_device()));
+        }
+        if !self.has_room(&state, &entry) {
+            self.sweep(&mut state);
         }
         if !self.has_room(&state, &entry) {
             let message = format!(
@@ -145,7 +158,7 @@ impl Queue {
         loop {
             if state.lanes == 0 || state.closed {
                 drop(state);
-                let _ = entry.reply.send(Err(no_device()));
+                entry.refuse(no_device());
                 return;
             }
             if self.has_room(&state, &entry) {
@@ -159,30 +172,66 @@ impl Queue {
         }
     }
 
+    /// Appends an entry as soon as there is room, without holding a thread meanwhile.
+    pub(crate) async fn push_when_room(&self, mut entry: Entry) -> Result<(), RequestError> {
+        loop {
+            let notice = self.room_notice.notified();
+            tokio::pin!(notice);
+            // Registered before looking, so that room made in between is not missed.
+            notice.as_mut().enable();
+            match self.try_push(entry) {
+                Ok(()) => return Ok(()),
+                Err((back, error)) if error.kind() == RequestErrorKind::Overloaded => entry = *back,
+                Err((_, error)) => return Err(error),
+            }
+            notice.await;
+        }
+    }
+
+    /// Appends work that only this lane may do; it goes before all other. At most one such entry
+    /// waits for a lane.
+    pub(crate) fn push_pinned(&self, lane: usize, entry: Entry) -> Result<(), RequestError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(no_device());
+        }
+        match state.pinned.get_mut(lane) {
+            Some(list) if list.is_empty() => list.push_back(entry),
+            Some(_) => {
+                let message = "the lane has such a request already";
+                return Err(RequestError::new(RequestErrorKind::Overloaded, message));
+            }
+            None => return Err(no_device()),
+        }
+        self.work.notify_all();
+        Ok(())
+    }
+
     /// An entry larger than the whole queue may stand in it alone.
     fn has_room(&self, state: &State, entry: &Entry) -> bool {
         state.queued_tokens == 0
-            || state.queued_tokens.saturating_add(entry.cost()) <= self.capacity_tokens
+            || state.queued_tokens.saturating_add(entry.cost()) <= self.policy.capacity_tokens
     }
 
     fn insert(&self, state: &mut State, entry: Entry) {
-        state.queued_tokens = state.queued_tokens.saturating_add(entry.cost());
-        let priority = usize::from(entry.priority).min(PRIORITIES - 1);
-        state.waiting[priority].push_back(entry);
+        state.insert(entry);
         self.work.notify_all();
     }
 
-    /// Puts entries back in front, in their order: the lane that had them failed.
+    fn notify_room(&self) {
+        self.room.notify_all();
+        self.room_notice.notify_waiters();
+    }
+
+    /// Puts entries back in their places: the lane that had them failed.
     pub(crate) fn put_back(&self, entries: Vec<Entry>) {
         let mut state = self.lock();
         self.metrics.requeued.add(entries.len() as u64);
-        for entry in entries.into_iter().rev() {
-            state.queued_tokens = state.queued_tokens.saturating_add(entry.cost());
-            let priority = usize::from(entry.priority).min(PRIORITIES - 1);
-            state.waiting[priority].push_front(entry);
+        for entry in entries {
+            state.insert(entry);
         }
         if state.lanes == 0 {
-            fail_all(&mut state);
+            state.fail_all();
         }
         self.work.notify_all();
     }
@@ -200,16 +249,32 @@ impl Queue {
 
     /// Takes work of one model for at most `token_budget` tokens, or a single larger entry. Waits
     /// while there is none. `None`: the queue is closed and empty.
-    pub(crate) fn take(&self, token_budget: usize, batch: &mut Vec<Entry>) -> Option<ModelIndex> {
+    pub(crate) fn take(
+        &self,
+        lane: usize,
+        token_budget: usize,
+        last: LastBatch,
+        batch: &mut Vec<Entry>,
+    ) -> Option<ModelIndex> {
         let mut state = self.lock();
+        let mut may_wait = true;
         loop {
-            self.bury(&mut state);
+            if let Some(entry) = state.pinned.get_mut(lane).and_then(VecDeque::pop_front) {
+                let model = entry.model;
+                batch.push(entry);
+                return Some(model);
+            }
+            self.bury(&mut state, FILL_LOOKAHEAD);
             if state.queued_tokens > 0 {
-                state = self.wait_for_fill(state, token_budget);
-                self.bury(&mut state);
+                if std::mem::take(&mut may_wait) {
+                    state = self.wait_for_bulk(state, token_budget);
+                    state = self.wait_for_senders(state, token_budget, last);
+                    self.bury(&mut state, FILL_LOOKAHEAD);
+                }
+                let most = self.policy.max_batch_requests;
                 // Another lane may have been quicker.
-                if let Some(model) = fill(&mut state, token_budget, batch) {
-                    self.room.notify_all();
+                if let Some(model) = state.fill(token_budget, most, batch) {
+                    self.notify_room();
                     return Some(model);
                 }
             } else if state.closed {
@@ -224,19 +289,18 @@ impl Queue {
     }
 
     /// Waits a moment when a bulk job is just beginning to fill the queue.
-    fn wait_for_fill<'a>(
+    fn wait_for_bulk<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         token_budget: usize,
     ) -> MutexGuard<'a, State> {
-        let until = Instant::now() + FILL_WAIT;
+        let until = Instant::now() + BULK_FILL_WAIT;
         while state.open_bulk_jobs > 0
             && !state.closed
-            && state.queued_tokens < token_budget.min(self.capacity_tokens)
+            && state.queued_tokens < token_budget.min(self.policy.capacity_tokens)
             && state
                 .waiting
-                .iter()
-                .flatten()
+                .values()
                 .next()
                 .is_some_and(|entry| entry.is_bulk)
         {
@@ -244,47 +308,91 @@ impl Queue {
             if left.is_zero() {
                 break;
             }
-            let (guard, _) = self
-                .work
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner);
-            state = guard;
+            state = self.wait_for_work(state, left);
         }
         state
     }
 
-    /// Answers and removes entries that nobody waits for any more.
-    fn bury(&self, state: &mut State) {
-        let now = Instant::now();
-        let mut freed = 0;
-        for list in &mut state.waiting {
-            // Only the part that may be taken next is looked at.
-            let mut index = 0;
-            while index < list.len().min(FILL_LOOKAHEAD) {
-                if let Some(error) = list[index].is_dead(now)
-                    && let Some(entry) = list.remove(index)
-                {
-                    freed += entry.cost();
-                    self.metrics.dropped.add(1);
-                    let _ = entry.reply.send(Err(error));
-                } else {
-                    index += 1;
-                }
+    /// Waits a moment for those to ask again whose requests were just answered together. A lane
+    /// that answered one request, or none, does not wait: there the queue is short.
+    fn wait_for_senders<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        token_budget: usize,
+        last: LastBatch,
+    ) -> MutexGuard<'a, State> {
+        if last.requests < 2 {
+            return state;
+        }
+        let wait = (last.took / FILL_WAIT_SHARE).min(self.policy.max_fill_wait);
+        let until = Instant::now() + wait;
+        let enough = last.tokens.min(token_budget);
+        while !state.closed && state.open_bulk_jobs == 0 && state.queued_tokens < enough {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let before = state.next_number;
+            state = self.wait_for_work(state, left.min(FILL_QUIET));
+            if state.next_number == before {
+                break;
             }
         }
-        if freed > 0 {
-            state.queued_tokens -= freed.min(state.queued_tokens);
-            self.room.notify_all();
+        state
+    }
+
+    fn wait_for_work<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        at_most: Duration,
+    ) -> MutexGuard<'a, State> {
+        self.work
+            .wait_timeout(state, at_most)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
+    /// Answers and removes entries that nobody waits for any more, among the first in line.
+    fn bury(&self, state: &mut State, lookahead: usize) {
+        let now = Instant::now();
+        let dead: Vec<_> = state
+            .waiting
+            .iter()
+            .take(lookahead)
+            .filter_map(|(place, entry)| entry.is_dead(now).map(|error| (*place, error)))
+            .collect();
+        if dead.is_empty() {
+            return;
+        }
+        for (place, error) in dead {
+            if let Some(entry) = state.remove(&place) {
+                self.metrics.dropped.add(1);
+                entry.refuse(error);
+            }
+        }
+        self.notify_room();
+    }
+
+    /// Looks through the whole line, now and then.
+    fn sweep(&self, state: &mut State) {
+        if state.last_sweep.elapsed() >= SWEEP_INTERVAL {
+            state.last_sweep = Instant::now();
+            self.bury(state, usize::MAX);
         }
     }
 
     /// A lane stops pulling. With the last one gone everything that waits is answered.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn leave(&self, lane: usize) {
         let mut state = self.lock();
         state.lanes -= 1;
+        if let Some(pinned) = state.pinned.get_mut(lane) {
+            for entry in pinned.drain(..) {
+                entry.refuse(no_device());
+            }
+        }
         if state.lanes == 0 {
-            fail_all(&mut state);
-            self.room.notify_all();
+            state.fail_all();
+            self.notify_room();
         }
     }
 
@@ -292,7 +400,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.work.notify_all();
-        self.room.notify_all();
+        self.notify_room();
     }
 }
 
@@ -303,47 +411,72 @@ fn no_device() -> RequestError {
     )
 }
 
-fn fail_all(state: &mut State) {
-    for list in &mut state.waiting {
-        for entry in list.drain(..) {
-            let _ = entry.reply.send(Err(no_device()));
-        }
+impl State {
+    fn insert(&mut self, entry: Entry) {
+        self.queued_tokens = self.queued_tokens.saturating_add(entry.cost());
+        self.next_number += 1;
+        self.waiting.insert((entry.due(), self.next_number), entry);
     }
-    state.queued_tokens = 0;
-}
 
-/// Moves entries of one model into `batch`: the first in line, then whatever fits behind it.
-fn fill(state: &mut State, token_budget: usize, batch: &mut Vec<Entry>) -> Option<ModelIndex> {
-    let mut model = None;
-    let mut tokens = 0_usize;
-    for list in &mut state.waiting {
-        let mut index = 0;
-        let mut seen = 0;
-        while index < list.len() && seen < FILL_LOOKAHEAD && tokens < token_budget {
-            seen += 1;
-            let cost = list[index].cost();
-            let is_first = model.is_none();
-            let fits = is_first || tokens.saturating_add(cost) <= token_budget;
-            if fits && model.is_none_or(|model| model == list[index].model) {
-                if let Some(entry) = list.remove(index) {
+    fn remove(&mut self, place: &(Instant, u64)) -> Option<Entry> {
+        let entry = self.waiting.remove(place)?;
+        self.queued_tokens -= entry.cost().min(self.queued_tokens);
+        Some(entry)
+    }
+
+    fn fail_all(&mut self) {
+        for entry in std::mem::take(&mut self.waiting).into_values() {
+            entry.refuse(no_device());
+        }
+        self.queued_tokens = 0;
+    }
+
+    /// Moves entries of one model into `batch`: the first in line, then whatever fits behind it.
+    /// An entry under which a lane failed goes alone, so that it fails alone if it is the cause.
+    fn fill(
+        &mut self,
+        token_budget: usize,
+        most: usize,
+        batch: &mut Vec<Entry>,
+    ) -> Option<ModelIndex> {
+        let mut model = None;
+        let mut tokens = 0_usize;
+        let mut places = Vec::new();
+        for (place, entry) in self.waiting.iter().take(FILL_LOOKAHEAD) {
+            let cost = entry.cost();
+            match model {
+                None => {
                     model = Some(entry.model);
-                    tokens = tokens.saturating_add(cost);
-                    state.queued_tokens -= cost.min(state.queued_tokens);
-                    batch.push(entry);
+                    tokens = cost;
+                    places.push(*place);
+                    if entry.attempts > 0 {
+                        break;
+                    }
                 }
-            } else {
-                index += 1;
+                Some(model) => {
+                    let fits = tokens.saturating_add(cost) <= token_budget;
+                    if fits && model == entry.model && entry.attempts == 0 {
+                        tokens += cost;
+                        places.push(*place);
+                    }
+                }
+            }
+            if tokens >= token_budget || places.len() >= most {
+                break;
             }
         }
+        batch.extend(places.iter().filter_map(|place| self.remove(place)));
+        model
     }
-    model
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sessile_device::{OutputKind, OutputSet};
+    use tokio::sync::oneshot;
 
-    fn entry(tokens: usize, priority: u8) -> (Entry, oneshot::Receiver<Answer>) {
+    fn entry(tokens: usize, priority: u8) -> (Entry, oneshot::Receiver<Reply>) {
         let (reply, answer) = oneshot::channel();
         let entry = Entry {
             model: ModelIndex(0),
@@ -354,66 +487,195 @@ mod tests {
             cancelled: None,
             is_bulk: false,
             attempts: 0,
+            arrived: Instant::now(),
             reply,
         };
         (entry, answer)
     }
 
-    fn queue(capacity: usize) -> Queue {
-        Queue::new(capacity, 1, Arc::default())
+    fn queue(capacity_tokens: usize) -> Queue {
+        let policy = QueuePolicy {
+            capacity_tokens,
+            max_fill_wait: Duration::from_millis(50),
+            max_batch_requests: usize::MAX,
+        };
+        Queue::new(policy, 1, Arc::default())
     }
 
-    fn taken(queue: &Queue, budget: usize) -> Vec<usize> {
+    fn taken_after(queue: &Queue, budget: usize, last: LastBatch) -> Vec<usize> {
         let mut batch = Vec::new();
-        queue.take(budget, &mut batch);
+        queue.take(0, budget, last, &mut batch);
         batch.iter().map(|entry| entry.tokens.len()).collect()
     }
 
+    fn taken(queue: &Queue, budget: usize) -> Vec<usize> {
+        taken_after(queue, budget, LastBatch::default())
+    }
+
+    fn push(queue: &Queue, entry: Entry) {
+        queue.try_push(entry).map_err(|(_, error)| error).unwrap();
+    }
+
     #[test]
-    fn batches_are_filled_by_tokens() {
+    fn batches_are_filled_by_tokens_and_short_ones_go_first() {
         let queue = queue(1000);
         let mut answers = Vec::new();
         for tokens in [60, 50, 30, 20, 10] {
             let (entry, answer) = entry(tokens, 1);
-            queue.try_push(entry).map_err(|(_, error)| error).unwrap();
+            push(&queue, entry);
+            answers.push(answer);
+        }
+        assert_eq!(taken(&queue, 100), [10, 20, 30]);
+        assert_eq!(taken(&queue, 100), [50]);
+        assert_eq!(taken(&queue, 100), [60]);
+        assert_eq!(queue.queued_tokens(), 0);
+    }
+
+    #[test]
+    fn large_jobs_keep_their_order() {
+        let queue = queue(1000);
+        let mut answers = Vec::new();
+        for tokens in [60, 50, 30, 20, 10] {
+            let (mut entry, answer) = entry(tokens, 1);
+            entry.is_bulk = true;
+            push(&queue, entry);
             answers.push(answer);
         }
         // 60 + 30 + 10 fill the budget; 50 and 20 stay in order for the next.
         assert_eq!(taken(&queue, 100), [60, 30, 10]);
         assert_eq!(taken(&queue, 100), [50, 20]);
-        assert_eq!(queue.queued_tokens(), 0);
+    }
+
+    #[test]
+    fn a_long_sequence_grows_old_and_goes() {
+        let queue = queue(10_000);
+        let (mut long, _a) = entry(400, 1);
+        let (short, _b) = entry(10, 1);
+        long.arrived -= WAIT_FOR_400_TOKENS;
+        push(&queue, long);
+        push(&queue, short);
+        assert_eq!(taken(&queue, 100), [400]);
+    }
+
+    #[test]
+    fn what_is_not_urgent_grows_old_and_goes() {
+        let queue = queue(10_000);
+        let (mut patient, _a) = entry(20, 2);
+        let (urgent, _b) = entry(20, 0);
+        patient.arrived -= Duration::from_secs(21);
+        push(&queue, patient);
+        push(&queue, urgent);
+        let mut batch = Vec::new();
+        queue.take(0, 20, LastBatch::default(), &mut batch);
+        assert_eq!(batch[0].priority, 2);
+    }
+
+    /// More than a sequence of 400 tokens waits for one of 10.
+    const WAIT_FOR_400_TOKENS: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn a_batch_has_at_most_so_many_requests() {
+        let mut queue = queue(1000);
+        queue.policy.max_batch_requests = 2;
+        let mut answers = Vec::new();
+        for _ in 0..5 {
+            let (entry, answer) = entry(3, 1);
+            push(&queue, entry);
+            answers.push(answer);
+        }
+        assert_eq!(taken(&queue, 100), [3, 3]);
     }
 
     #[test]
     fn a_sequence_over_the_budget_goes_alone() {
         let queue = queue(1000);
-        let (long, _answer) = entry(300, 1);
+        let (long, _answer) = entry(300, 0);
         let (short, _other) = entry(5, 1);
-        queue.try_push(long).map_err(|(_, error)| error).unwrap();
-        queue.try_push(short).map_err(|(_, error)| error).unwrap();
+        push(&queue, long);
+        push(&queue, short);
         assert_eq!(taken(&queue, 100), [300]);
+        assert_eq!(taken(&queue, 100), [5]);
+    }
+
+    #[test]
+    fn what_failed_before_goes_alone() {
+        let queue = queue(1000);
+        let mut answers = Vec::new();
+        for attempts in [0, 1, 0] {
+            let (mut entry, answer) = entry(5, 1);
+            entry.attempts = attempts;
+            push(&queue, entry);
+            answers.push(answer);
+        }
+        assert_eq!(taken(&queue, 100), [5, 5]);
         assert_eq!(taken(&queue, 100), [5]);
     }
 
     #[test]
     fn urgent_requests_go_first() {
         let queue = queue(1000);
-        let (late, _a) = entry(70, 2);
-        let (soon, _b) = entry(60, 0);
-        queue.try_push(late).map_err(|(_, error)| error).unwrap();
-        queue.try_push(soon).map_err(|(_, error)| error).unwrap();
-        assert_eq!(taken(&queue, 100), [60]);
+        let (late, _a) = entry(40, 2);
+        let (soon, _b) = entry(70, 0);
+        push(&queue, late);
+        push(&queue, soon);
+        assert_eq!(taken(&queue, 100), [70]);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_lane_that_answered_one() {
+        let queue = queue(1000);
+        let (one, _a) = entry(5, 1);
+        push(&queue, one);
+        let last = LastBatch {
+            requests: 1,
+            tokens: 50,
+            took: Duration::from_secs(100),
+        };
+        let begun = Instant::now();
+        assert_eq!(taken_after(&queue, 100, last), [5]);
+        assert!(begun.elapsed() < FILL_QUIET);
+    }
+
+    #[test]
+    fn a_lane_that_answered_several_waits_for_their_senders() {
+        let queue = queue(1000);
+        let (one, _a) = entry(5, 1);
+        let (two, _b) = entry(45, 1);
+        push(&queue, one);
+        let last = LastBatch {
+            requests: 2,
+            tokens: 50,
+            took: Duration::from_secs(1),
+        };
+        std::thread::scope(|scope| {
+            let lane = scope.spawn(|| taken_after(&queue, 100, last));
+            push(&queue, two);
+            let batch = lane.join().unwrap();
+            assert!(batch == [5, 45] || batch == [5], "{batch:?}");
+        });
     }
 
     #[test]
     fn a_full_queue_says_so_and_keeps_nothing() {
         let queue = queue(100);
         let (first, _a) = entry(80, 1);
-        queue.try_push(first).map_err(|(_, error)| error).unwrap();
+        push(&queue, first);
         let (second, _b) = entry(30, 1);
         let (_, error) = queue.try_push(second).err().unwrap();
         assert_eq!(error.kind(), RequestErrorKind::Overloaded);
         assert_eq!(queue.queued_tokens(), 80);
+    }
+
+    #[test]
+    fn those_who_left_make_room() {
+        let queue = queue(100);
+        let (first, answer) = entry(80, 1);
+        push(&queue, first);
+        drop(answer);
+        queue.lock().last_sweep -= SWEEP_INTERVAL;
+        let (second, _b) = entry(30, 1);
+        push(&queue, second);
+        assert_eq!(queue.queued_tokens(), 30);
     }
 
     #[test]
@@ -428,10 +690,10 @@ mod tests {
             ..late
         };
         for entry in [gone, late, stays] {
-            queue.try_push(entry).map_err(|(_, error)| error).unwrap();
+            push(&queue, entry);
         }
         assert_eq!(taken(&queue, 100), [7]);
-        let error = deadline.try_recv().unwrap().unwrap_err();
+        let error = deadline.try_recv().unwrap().0.unwrap_err();
         assert_eq!(error.kind(), RequestErrorKind::Deadline);
     }
 
@@ -439,10 +701,14 @@ mod tests {
     fn the_last_lane_to_leave_answers_everybody() {
         let queue = queue(1000);
         let (waiting, mut answer) = entry(40, 1);
-        queue.try_push(waiting).map_err(|(_, error)| error).unwrap();
-        queue.leave();
-        let error = answer.try_recv().unwrap().unwrap_err();
-        assert_eq!(error.kind(), RequestErrorKind::NoDevice);
+        let (pinned, mut pinned_answer) = entry(3, 1);
+        push(&queue, waiting);
+        queue.push_pinned(0, pinned).unwrap();
+        queue.leave(0);
+        for answer in [&mut answer, &mut pinned_answer] {
+            let error = answer.try_recv().unwrap().0.unwrap_err();
+            assert_eq!(error.kind(), RequestErrorKind::NoDevice);
+        }
         let (after, _b) = entry(1, 1);
         assert!(queue.try_push(after).is_err());
     }
