@@ -130,17 +130,12 @@ impl Kernel for Part<'_> {
 
 /// Packs rows of x for the tiles: `[tile][k][rows of a tile]`.
 #[inline(always)]
-fn pack<S: Simd>(_: S, x: Rows<'_>, rows: Range<usize>, packed: &mut [f32]) {
+fn pack<S: Simd>(s: S, x: Rows<'_>, rows: Range<usize>, packed: &mut [f32]) {
     let step = S::SHAPE.tile_rows;
-    let depth = x.cols();
-    for (tile, first) in rows.clone().step_by(step).enumerate() {
-        let to = &mut packed[tile * step * depth..][..step * depth];
-        for row in first..rows.end.min(first + step) {
-            let to = to[row - first..].iter_mut().step_by(step);
-            for (to, &value) in to.zip(x.row(row)) {
-                *to = value;
-            }
-        }
+    let tiles = packed.chunks_exact_mut(step * x.cols());
+    for (first, to) in rows.clone().step_by(step).zip(tiles) {
+        let rows = x.range(first, step.min(rows.end - first));
+        simd::interleave(s, rows, step, to);
     }
 }
 

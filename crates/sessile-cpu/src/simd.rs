@@ -8,6 +8,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod interleave;
 pub(crate) mod math;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -22,6 +23,7 @@ pub(crate) use avx2::Avx2;
 pub(crate) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
+pub(crate) use interleave::interleave;
 pub(crate) use portable::Portable;
 
 use crate::isa::Isa;
@@ -173,6 +175,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sum(self, a: Self::V) -> f32;
     /// The greatest lane.
     fn top(self, a: Self::V) -> f32;
+
+    /// Turns rows into columns: lane *i* of vector *j* and lane *j* of vector *i* change places.
+    /// There are LANES vectors.
+    fn transpose(self, square: &mut [Self::V]);
 
     /// Asks for a cache line that will be read soon. Any address will do.
     #[inline(always)]

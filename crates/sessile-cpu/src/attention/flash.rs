@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::scores::{Block, Layout};
+use super::scores::{Block, Layout, Scratch};
 use super::{Head, KEY_BLOCK, pack};
 use crate::linear::{Left, ROW_STRIDE, Sums, tile};
 use crate::rows::RowsMut;
@@ -33,8 +33,7 @@ impl Kernel for Flash<'_> {
         }
         let (dim, len) = (head.spec.head_dim, head.rows.len());
         let step = S::SHAPE.tile_rows;
-        let scratch = Layout::new(S::SHAPE, dim).divide(scratch);
-        let factor = head.spec.scale * std::f32::consts::LOG2_E;
+        let mut scratch = Layout::new(S::SHAPE, dim).divide(scratch);
         // Lower than any score and yet finite, so that the first difference is a number.
         scratch.tops[..queries.len()].fill(f32::MIN);
         scratch.totals[..queries.len()].fill(0.0);
@@ -42,15 +41,7 @@ impl Kernel for Flash<'_> {
         let seen = head.spec.visible(&queries, len);
         for number in seen.start / KEY_BLOCK..seen.end.div_ceil(KEY_BLOCK) {
             let keys = number * KEY_BLOCK..len.min((number + 1) * KEY_BLOCK);
-            let block = Block::pack(
-                s,
-                &head,
-                keys.clone(),
-                queries.clone(),
-                scratch.keys,
-                &mut *scratch.strip,
-                scratch.row,
-            );
+            let block = Block::pack(s, &head, keys.clone(), queries.clone(), &mut scratch);
             pack::values(s, &head, keys, KEY_BLOCK, scratch.values);
             for first in queries.clone().step_by(step) {
                 let tile = first..queries.end.min(first + step);
@@ -58,58 +49,33 @@ impl Kernel for Flash<'_> {
                 if range.is_empty() {
                     continue;
                 }
-                pack::transposed(
-                    s,
-                    &head,
-                    head.input.q,
-                    tile.clone(),
-                    factor,
-                    step,
-                    scratch.row,
-                    scratch.queries,
-                );
-                block.scores(
-                    s,
-                    dim,
-                    tile.clone(),
-                    scratch.queries,
-                    scratch.keys,
-                    range.clone(),
-                    scratch.scores,
-                );
+                block.scores(s, &head, tile.clone(), range.clone(), &mut scratch);
                 let seen = head.spec.visible(&tile, len);
                 let ends = Ends {
                     first: number == seen.start / KEY_BLOCK,
                     last: number == (seen.end - 1) / KEY_BLOCK,
                 };
-                let state = first - queries.start..first - queries.start + tile.len();
-                let tops = &mut scratch.tops[state.clone()];
-                let totals = &mut scratch.totals[state];
+                let state = first - queries.start;
                 for (row, query) in tile.clone().enumerate() {
                     let scores = &mut scratch.scores[row * ROW_STRIDE..][range.clone()];
-                    let top = softmax::top(s, scores, tops[row]);
+                    let top = softmax::top(s, scores, scratch.tops[state + row]);
                     let share = softmax::weigh(s, scores, top);
-                    let shrink = power(s, tops[row] - top);
-                    tops[row] = top;
-                    totals[row] = totals[row] * shrink + share;
+                    let shrink = power(s, scratch.tops[state + row] - top);
+                    scratch.tops[state + row] = top;
+                    scratch.totals[state + row] = scratch.totals[state + row] * shrink + share;
                     if !ends.first {
                         // SAFETY: this head's part of this row is this task's alone.
                         let before = unsafe { part(out, &head, query) };
                         resume::<S>(s, before, shrink, row, scratch.sums);
                     }
                 }
-                mix(
-                    s,
-                    dim,
-                    tile.len(),
-                    range,
-                    scratch.scores,
-                    scratch.values,
-                    !ends.first,
-                    scratch.sums,
-                );
+                mix(s, dim, tile.len(), range, !ends.first, &mut scratch);
                 for (row, query) in tile.enumerate() {
-                    let factor = if ends.last { 1.0 / totals[row] } else { 1.0 };
+                    let factor = if ends.last {
+                        1.0 / scratch.totals[state + row]
+                    } else {
+                        1.0
+                    };
                     // SAFETY: as above.
                     let to = unsafe { part(out, &head, query) };
                     settle::<S>(s, scratch.sums, row, factor, to);
@@ -162,11 +128,15 @@ fn mix<S: Simd>(
     dim: usize,
     rows: usize,
     range: Range<usize>,
-    weights: &[f32],
-    values: &[f32],
     resume: bool,
-    sums: &mut [f32],
+    scratch: &mut Scratch<'_>,
 ) {
+    let Scratch {
+        scores: weights,
+        values,
+        sums,
+        ..
+    } = scratch;
     let width = dim.next_multiple_of(S::SHAPE.tile_cols());
     assert!(weights.len() >= rows * ROW_STRIDE && range.end <= KEY_BLOCK);
     assert!(sums.len() >= rows * width && rows <= S::SHAPE.tile_rows);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::scores::{Block, Layout};
-use super::{Head, KEY_BLOCK, pack};
+use super::{Head, KEY_BLOCK};
 use crate::linear::ROW_STRIDE;
 use crate::rows::RowsMut;
 use crate::simd::{Kernel, Simd};
@@ -30,41 +30,14 @@ impl Kernel for Map<'_> {
         } = self;
         let (dim, len) = (head.spec.head_dim, head.rows.len());
         let step = S::SHAPE.tile_rows;
-        let scratch = Layout::new(S::SHAPE, dim).divide(scratch);
-        let factor = head.spec.scale * std::f32::consts::LOG2_E;
+        let mut scratch = Layout::new(S::SHAPE, dim).divide(scratch);
         for start in (0..len).step_by(KEY_BLOCK) {
             let keys = start..len.min(start + KEY_BLOCK);
-            let block = Block::pack(
-                s,
-                &head,
-                keys.clone(),
-                queries.clone(),
-                scratch.keys,
-                &mut *scratch.strip,
-                scratch.row,
-            );
+            let block = Block::pack(s, &head, keys.clone(), queries.clone(), &mut scratch);
             for first in queries.clone().step_by(step) {
                 let tile = first..queries.end.min(first + step);
-                pack::transposed(
-                    s,
-                    &head,
-                    head.input.q,
-                    tile.clone(),
-                    factor,
-                    step,
-                    scratch.row,
-                    scratch.queries,
-                );
                 let range = 0..keys.len();
-                block.scores(
-                    s,
-                    dim,
-                    tile.clone(),
-                    scratch.queries,
-                    scratch.keys,
-                    range.clone(),
-                    scratch.scores,
-                );
+                block.scores(s, &head, tile.clone(), range.clone(), &mut scratch);
                 for (row, query) in tile.enumerate() {
                     // SAFETY: the rows of these queries are this task's alone.
                     let to = unsafe { out.part(query, keys.clone()) };

@@ -1,50 +1,53 @@
 //! One head's columns, rotated and laid out for the tiles.
 
+use std::ops::Range;
+
 use super::Head;
 use crate::rows::Rows;
-use crate::simd::Simd;
+use crate::simd::{self, Simd};
 
-/// The rows `first..` of `x` (queries or keys), times `factor`, into `to` as
-/// `[group][column of the head][row of the group]`; groups of `group` rows.
+/// Queries or keys on their way to the tiles.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'a> {
+    pub(super) rows: Rows<'a>,
+    /// What they are multiplied by.
+    pub(super) factor: f32,
+    /// Rows of a group.
+    pub(super) group: usize,
+}
+
+/// The rows of `positions` into `to` as `[group][column of the head][row of the group]`. `turned`
+/// is memory for a group of rows.
 #[inline(always)]
 pub(super) fn transposed<S: Simd>(
     s: S,
     head: &Head<'_>,
-    x: Rows<'_>,
-    positions: std::ops::Range<usize>,
-    factor: f32,
-    group: usize,
-    row: &mut [f32],
+    side: Side<'_>,
+    positions: Range<usize>,
+    turned: &mut [f32],
     to: &mut [f32],
 ) {
     let dim = head.spec.head_dim;
-    for (index, position) in positions.enumerate() {
-        rotated(s, head, x, position, factor, row);
-        let to = &mut to[index / group * group * dim..][..group * dim];
-        let column = to[index % group..].iter_mut().step_by(group);
-        for (to, &value) in column.zip(&row[..dim]) {
-            *to = value;
+    let groups = to.chunks_exact_mut(side.group * dim);
+    for (first, to) in positions.clone().step_by(side.group).zip(groups) {
+        let count = side.group.min(positions.end - first);
+        for (index, to) in turned.chunks_exact_mut(dim).take(count).enumerate() {
+            rotated(s, head, side, first + index, to);
         }
+        simd::interleave(s, Rows::new(turned, count, dim, dim), side.group, to);
     }
 }
 
-/// One row of a head, rotated by its position, times `factor`.
+/// One row of a head, rotated by its position and multiplied.
 #[inline(always)]
-fn rotated<S: Simd>(
-    s: S,
-    head: &Head<'_>,
-    x: Rows<'_>,
-    position: usize,
-    factor: f32,
-    to: &mut [f32],
-) {
+fn rotated<S: Simd>(s: S, head: &Head<'_>, side: Side<'_>, position: usize, to: &mut [f32]) {
     let dim = head.spec.head_dim;
-    let from = &x.row(head.rows.start + position)[head.head * dim..][..dim];
-    let factor = s.splat(factor);
+    let from = &side.rows.row(head.rows.start + position)[head.head * dim..][..dim];
+    let factor = s.splat(side.factor);
     let Some(table) = head.spec.rotary else {
         let mut i = 0;
         while i < dim {
-            s.put(&mut to[..dim], i, s.mul(s.at(from, i), factor));
+            s.put(to, i, s.mul(s.at(from, i), factor));
             i += S::LANES;
         }
         return;
@@ -52,7 +55,7 @@ fn rotated<S: Simd>(
     let half = dim / 2;
     let (low, high) = from.split_at(half);
     let (cos, sin) = table.row(position).split_at(half);
-    let (to_low, to_high) = to[..dim].split_at_mut(half);
+    let (to_low, to_high) = to.split_at_mut(half);
     let mut i = 0;
     while i < half {
         let (a, b) = (s.mul(s.at(low, i), factor), s.mul(s.at(high, i), factor));
@@ -69,7 +72,7 @@ fn rotated<S: Simd>(
 pub(super) fn values<S: Simd>(
     s: S,
     head: &Head<'_>,
-    keys: std::ops::Range<usize>,
+    keys: Range<usize>,
     block: usize,
     to: &mut [f32],
 ) {

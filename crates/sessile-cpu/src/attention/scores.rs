@@ -2,14 +2,16 @@
 
 use std::ops::Range;
 
-use super::pack::transposed;
+use super::pack::{Side, transposed};
 use super::{Head, KEY_BLOCK, QUERY_CHUNK};
-use crate::linear::{Left, ROW_STRIDE, Sums, tile};
+use crate::linear::{Left, ROW_STRIDE, Sums, tile as product};
 use crate::simd::{Shape, Simd};
 
 /// Where things lie in a thread's scratch, in floats.
 pub(super) struct Layout {
     tile_rows: usize,
+    /// Rows that are packed side by side, at most.
+    group: usize,
     head_dim: usize,
     /// Columns of a head in panels of values.
     width: usize,
@@ -33,14 +35,15 @@ pub(super) struct Scratch<'a> {
     pub(super) tops: &'a mut [f32],
     /// Of every query: the sum of weights so far.
     pub(super) totals: &'a mut [f32],
-    /// One row.
-    pub(super) row: &'a mut [f32],
+    /// Rows on their way to the tiles.
+    pub(super) turned: &'a mut [f32],
 }
 
 impl Layout {
     pub(super) fn new(shape: Shape, head_dim: usize) -> Self {
         Layout {
             tile_rows: shape.tile_rows,
+            group: shape.tile_rows.max(shape.tile_cols()),
             head_dim,
             width: head_dim.next_multiple_of(shape.tile_cols()),
         }
@@ -56,7 +59,7 @@ impl Layout {
             KEY_BLOCK + QUERY_CHUNK,
             QUERY_CHUNK,
             QUERY_CHUNK,
-            self.head_dim,
+            self.group * self.head_dim,
         ]
         // Every part starts on a cache line.
         .map(|size| size.next_multiple_of(16))
@@ -77,7 +80,7 @@ impl Layout {
             strip,
             tops,
             totals,
-            row,
+            turned,
         ] = self.sizes().map(|size| {
             let (part, after) = std::mem::take(&mut rest).split_at_mut(size);
             rest = after;
@@ -92,22 +95,22 @@ impl Layout {
             strip,
             tops,
             totals,
-            row,
+            turned,
         }
     }
 }
 
 /// What the scores of some queries against one block of keys are made of.
-pub(super) struct Block<'a> {
+pub(super) struct Block {
     /// The block's keys, counted in the sequence.
     pub(super) keys: Range<usize>,
     /// All queries of the task, which the strip is for.
     pub(super) queries: Range<usize>,
-    /// `strip[last query − query + key − first key]`, or nothing to add.
-    pub(super) strip: Option<&'a [f32]>,
+    /// Whether `strip[last query − query + key − first key]` is added.
+    pub(super) biased: bool,
 }
 
-impl<'a> Block<'a> {
+impl Block {
     /// Packs the keys of a block and what is added to scores.
     #[inline(always)]
     pub(super) fn pack<S: Simd>(
@@ -115,34 +118,33 @@ impl<'a> Block<'a> {
         head: &Head<'_>,
         keys: Range<usize>,
         queries: Range<usize>,
-        to: &mut [f32],
-        strip: &'a mut [f32],
-        row: &mut [f32],
+        scratch: &mut Scratch<'_>,
     ) -> Self {
-        let cols = S::SHAPE.tile_cols();
-        transposed(s, head, head.input.k, keys.clone(), 1.0, cols, row, to);
-        let strip = (!head.spec.is_plain()).then(|| {
+        let side = Side {
+            rows: head.input.k,
+            factor: 1.0,
+            group: S::SHAPE.tile_cols(),
+        };
+        transposed(s, head, side, keys.clone(), scratch.turned, scratch.keys);
+        let biased = !head.spec.is_plain();
+        if biased {
             let furthest = keys.start as isize - (queries.end as isize - 1);
             let count = queries.len() - 1 + keys.len();
-            for (index, to) in strip[..count].iter_mut().enumerate() {
+            for (index, to) in scratch.strip[..count].iter_mut().enumerate() {
                 let distance = furthest + index as isize;
-                let seen = head
-                    .spec
-                    .window
-                    .is_none_or(|w| distance.unsigned_abs() <= w);
-                *to = if seen {
-                    // The softmax is in powers of two.
+                let window = head.spec.window;
+                *to = if window.is_none_or(|w| distance.unsigned_abs() <= w) {
+                    // In powers of two, as the products are.
                     head.spec.bias.at(head.head, distance) * std::f32::consts::LOG2_E
                 } else {
                     f32::NEG_INFINITY
                 };
             }
-            &strip[..count]
-        });
+        }
         Block {
             keys,
             queries,
-            strip,
+            biased,
         }
     }
 
@@ -156,21 +158,33 @@ impl<'a> Block<'a> {
         first / S::SHAPE.tile_cols() * S::SHAPE.tile_cols()..end
     }
 
-    /// The scores of a packed tile of queries against the keys `range` of the block, as powers of
-    /// two, to `scores[query][range]`.
+    /// The scores of the queries `tile` against the keys `range` of the block, as powers of two,
+    /// to `scores[query][range]`.
     #[inline(always)]
     pub(super) fn scores<S: Simd>(
         &self,
         s: S,
-        dim: usize,
-        tile_queries: Range<usize>,
-        packed: &[f32],
-        keys: &[f32],
+        head: &Head<'_>,
+        tile: Range<usize>,
         range: Range<usize>,
-        scores: &mut [f32],
+        scratch: &mut Scratch<'_>,
     ) {
-        let cols = S::SHAPE.tile_cols();
-        let rows = tile_queries.len();
+        let Scratch {
+            keys,
+            queries: packed,
+            scores,
+            strip,
+            turned,
+            ..
+        } = scratch;
+        let side = Side {
+            rows: head.input.q,
+            // The softmax is in powers of two.
+            factor: head.spec.scale * std::f32::consts::LOG2_E,
+            group: S::SHAPE.tile_rows,
+        };
+        transposed(s, head, side, tile.clone(), turned, packed);
+        let (dim, cols, rows) = (head.spec.head_dim, S::SHAPE.tile_cols(), tile.len());
         assert!(packed.len() >= dim * S::SHAPE.tile_rows && rows <= S::SHAPE.tile_rows);
         assert!(scores.len() >= rows * ROW_STRIDE && range.end <= KEY_BLOCK);
         for first in range.clone().step_by(cols) {
@@ -178,7 +192,7 @@ impl<'a> Block<'a> {
             // SAFETY: `packed` holds `dim` steps of a tile's rows, the panel `dim` steps of a
             // tile's columns; the tile ends below KEY_BLOCK < ROW_STRIDE in each of its rows.
             unsafe {
-                tile::<S, 2>(
+                product::<S, 2>(
                     s,
                     rows,
                     dim,
@@ -192,8 +206,10 @@ impl<'a> Block<'a> {
                 );
             }
         }
-        let Some(strip) = self.strip else { return };
-        for (query, scores) in tile_queries.zip(scores.chunks_mut(ROW_STRIDE)) {
+        if !self.biased {
+            return;
+        }
+        for (query, scores) in tile.zip(scores.chunks_mut(ROW_STRIDE)) {
             let scores = &mut scores[range.clone()];
             let strip = &strip[self.queries.end - 1 - query + range.start..][..range.len()];
             let mut i = 0;

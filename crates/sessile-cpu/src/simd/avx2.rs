@@ -120,6 +120,32 @@ impl Simd for Avx2 {
             _mm_cvtss_f32(_mm_max_ss(a, _mm_movehdup_ps(a)))
         }
     }
+
+    #[inline(always)]
+    fn transpose(self, square: &mut [Self::V]) {
+        let mut a: [__m256; 8] = std::array::from_fn(|i| square[i]);
+        let b = &mut [a[0]; 8];
+        // SAFETY: as in `enter`.
+        unsafe {
+            // Pairs of rows, then pairs of pairs: squares of 4 × 4 in both halves.
+            for i in (0..8).step_by(2) {
+                b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+                b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+            }
+            for i in (0..8).step_by(4) {
+                for j in 0..2 {
+                    let (low, high) = (_mm256_castps_pd(b[i + j]), _mm256_castps_pd(b[i + 2 + j]));
+                    a[i + 2 * j] = _mm256_castpd_ps(_mm256_unpacklo_pd(low, high));
+                    a[i + 2 * j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low, high));
+                }
+            }
+            for j in 0..4 {
+                b[j] = _mm256_permute2f128_ps::<0x20>(a[j], a[4 + j]);
+                b[4 + j] = _mm256_permute2f128_ps::<0x31>(a[j], a[4 + j]);
+            }
+        }
+        square.copy_from_slice(b);
+    }
 }
 
 /// All bits of the first `count` lanes.

@@ -113,6 +113,39 @@ impl Simd for Avx512 {
         // SAFETY: as in `enter`.
         unsafe { _mm512_reduce_max_ps(a) }
     }
+
+    #[inline(always)]
+    fn transpose(self, square: &mut [Self::V]) {
+        let mut a: [__m512; 16] = std::array::from_fn(|i| square[i]);
+        let b = &mut [a[0]; 16];
+        // SAFETY: as in `enter`.
+        unsafe {
+            // Pairs of rows, then pairs of pairs: squares of 4 × 4 in every quarter.
+            for i in (0..16).step_by(2) {
+                b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+                b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+            }
+            for i in (0..16).step_by(4) {
+                for j in 0..2 {
+                    let (low, high) = (_mm512_castps_pd(b[i + j]), _mm512_castps_pd(b[i + 2 + j]));
+                    a[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+                    a[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+                }
+            }
+            // Then the quarters: rows 4i + j hold column j of their quarters.
+            for j in 0..4 {
+                let low = _mm512_shuffle_f32x4::<0x88>(a[j], a[4 + j]);
+                let high = _mm512_shuffle_f32x4::<0x88>(a[8 + j], a[12 + j]);
+                b[j] = _mm512_shuffle_f32x4::<0x88>(low, high);
+                b[8 + j] = _mm512_shuffle_f32x4::<0xdd>(low, high);
+                let low = _mm512_shuffle_f32x4::<0xdd>(a[j], a[4 + j]);
+                let high = _mm512_shuffle_f32x4::<0xdd>(a[8 + j], a[12 + j]);
+                b[4 + j] = _mm512_shuffle_f32x4::<0x88>(low, high);
+                b[12 + j] = _mm512_shuffle_f32x4::<0xdd>(low, high);
+            }
+        }
+        square.copy_from_slice(b);
+    }
 }
 
 /// The first `count` lanes.

@@ -121,4 +121,19 @@ impl Simd for Neon {
         // SAFETY: as in `enter`.
         unsafe { vmaxvq_f32(a) }
     }
+
+    #[inline(always)]
+    fn transpose(self, square: &mut [Self::V]) {
+        // SAFETY: as in `enter`.
+        unsafe {
+            let (a, b) = (
+                vtrnq_f32(square[0], square[1]),
+                vtrnq_f32(square[2], square[3]),
+            );
+            square[0] = vcombine_f32(vget_low_f32(a.0), vget_low_f32(b.0));
+            square[1] = vcombine_f32(vget_low_f32(a.1), vget_low_f32(b.1));
+            square[2] = vcombine_f32(vget_high_f32(a.0), vget_high_f32(b.0));
+            square[3] = vcombine_f32(vget_high_f32(a.1), vget_high_f32(b.1));
+        }
+    }
 }

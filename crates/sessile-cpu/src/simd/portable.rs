@@ -48,14 +48,12 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::V {
-        // SAFETY: only the `count` values that the caller promises are read.
-        std::array::from_fn(|i| {
-            if i < count {
-                unsafe { *from.add(i) }
-            } else {
-                0.0
-            }
-        })
+        let mut values = [0.0; LANES];
+        for (i, value) in values.iter_mut().enumerate().take(count) {
+            // SAFETY: one of the `count` values that the caller promises.
+            *value = unsafe { *from.add(i) };
+        }
+        values
     }
 
     #[inline(always)]
@@ -145,5 +143,13 @@ impl Simd for Portable {
     #[inline(always)]
     fn top(self, a: Self::V) -> f32 {
         a.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    fn transpose(self, square: &mut [Self::V]) {
+        let rows: [Self::V; LANES] = std::array::from_fn(|i| square[i]);
+        for (i, column) in square.iter_mut().enumerate() {
+            *column = rows.map(|row| row[i]);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::math;
 use super::*;
+use crate::rows::Rows;
 use crate::tests::isas;
 
 /// Applies a function to every value of a slice.
@@ -158,5 +159,42 @@ impl Kernel for Lanes {
 fn partial_vectors_touch_nothing_else() {
     for isa in isas() {
         run(isa, Lanes);
+    }
+}
+
+/// Rows of every number and length.
+struct Interleave;
+
+impl Kernel for Interleave {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for group in [1, 4, 6, 14, 16, 32] {
+            for rows in 0..=group {
+                for depth in [0, 1, 3, 4, 8, 15, 16, 17, 33] {
+                    let values: Vec<f32> = (0..rows * depth).map(|i| i as f32).collect();
+                    let mut out = vec![-1.0; group * depth];
+                    let view = Rows::new(&values, rows, depth, depth);
+                    interleave(s, view, group, &mut out);
+                    for (index, &x) in out.iter().enumerate() {
+                        let (k, r) = (index / group, index % group);
+                        let expected = if r < rows {
+                            (r * depth + k) as f32
+                        } else {
+                            -1.0
+                        };
+                        assert_eq!(x, expected, "{group} {rows} {depth}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_are_interleaved() {
+    for isa in isas() {
+        run(isa, Interleave);
     }
 }
