@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p sessile-cpu --bench f32 [-- linear|attention] [THREADS]`
 
+#![allow(clippy::print_stdout)] // Printing is what it is for.
+
 use std::time::{Duration, Instant};
 
 use sessile_cpu::{CpuDevice, CpuLane, CpuOptions, CpuWeight, peak};

@@ -165,11 +165,6 @@ impl<'a, T> RowsMut<'a, T> {
         self.cols
     }
 
-    /// Distance from row to row, in elements.
-    pub(crate) fn stride(&self) -> usize {
-        self.stride
-    }
-
     /// Row `index`, to write to.
     ///
     /// # Safety
@@ -198,33 +193,6 @@ impl<'a, T> RowsMut<'a, T> {
         unsafe {
             let start = self.start.add(index * self.stride + range.start);
             std::slice::from_raw_parts_mut(start, range.len())
-        }
-    }
-
-    /// A pointer to an element.
-    #[inline(always)]
-    pub(crate) fn at(&self, row: usize, col: usize) -> *mut T {
-        debug_assert!(row < self.rows && col < self.cols);
-        self.start.wrapping_add(row * self.stride + col)
-    }
-
-    /// The columns `first..first + count`.
-    pub(crate) fn columns(self, first: usize, count: usize) -> Self {
-        assert!(first + count <= self.cols);
-        RowsMut {
-            start: self.start.wrapping_add(first),
-            cols: count,
-            ..self
-        }
-    }
-
-    /// The rows `first..first + count`.
-    pub(crate) fn range(self, first: usize, count: usize) -> Self {
-        assert!(first + count <= self.rows);
-        RowsMut {
-            start: self.start.wrapping_add(first * self.stride),
-            rows: count,
-            ..self
         }
     }
 }

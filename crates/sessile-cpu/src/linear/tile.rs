@@ -10,7 +10,8 @@ use crate::simd::{Kernel, Simd};
 /// would meet in one set of the L1 cache.
 pub(crate) const ROW_STRIDE: usize = 528;
 
-/// Steps of depth by which the factors are asked for before they are used.
+/// Steps of depth by which the factors are asked for before they are used. Without it, a 3840×1280
+/// weight over 1000 rows runs at 0.61 of the f32 peak of a Xeon with AVX-512, with it at 0.75.
 const AHEAD: usize = 12;
 
 /// Where the left factor lies.
