@@ -313,13 +313,6 @@ unsafe fn kernel<F: Finish>(product: &Product<'_>, range: Range<usize>) {
                 for panel in first_panel..last_panel {
                     let b = weight.wrapping_add((panel * steps + first_step) * STEP_BYTES);
                     let out = target.block::<F>(row_panel, panel);
-                    for row in 0..rows {
-                        let row = out.wrapping_add(row * target.stride);
-                        _mm_prefetch::<_MM_HINT_ET0>(row.cast());
-                        if F::SIZE == 4 {
-                            _mm_prefetch::<_MM_HINT_ET0>(row.wrapping_add(64).cast());
-                        }
-                    }
                     tile_zero!(tiles, 0);
                     tile_zero!(tiles, 1);
                     tile_zero!(tiles, 2);

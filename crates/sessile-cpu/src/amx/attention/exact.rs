@@ -6,7 +6,10 @@
 use std::arch::x86_64::*;
 
 use super::layout::{ROWS, TILE, UNIT, VALUE_TILES};
-use super::tiles::{add_values, load_sums, scores, store_sums};
+use super::tiles::{
+    add_more_values, add_values, keep_ones, keep_queries, load_sums, scores, store_scores,
+    store_sums,
+};
 use super::{Job, finish};
 use crate::bf16::attention::ONE_BITS;
 
@@ -38,8 +41,14 @@ pub(super) unsafe fn tile<const STEPS: usize, const DISTANCES: bool>(
     unsafe {
         let make_scores = |unit: usize| {
             let q = places.q.add(tile * layout.steps * TILE);
-            let k = places.k.add(unit * 2 * layout.steps * TILE);
-            scores::<STEPS>(job.tiles, layout.steps, q, k, room);
+            if STEPS == 1 {
+                keep_queries(job.tiles, q);
+            }
+            for half in 0..2 {
+                let k = places.k.add((unit * 2 + half) * layout.steps * TILE);
+                scores::<STEPS>(job.tiles, layout.steps, q, k);
+                store_scores(job.tiles, room.add(half * 256));
+            }
         };
         let bits = |unit: usize, row: usize| {
             let at = layout.middle() + unit * UNIT - (tile * ROWS + row);
@@ -102,7 +111,13 @@ pub(super) unsafe fn tile<const STEPS: usize, const DISTANCES: bool>(
                     (true, false) => places.ones.cast_const(),
                     (true, true) => places.ones.add(TILE).cast_const(),
                 };
-                add_values(job.tiles, count, weights, values, ones);
+                if STEPS == 1 && !ones.is_null() {
+                    keep_ones(job.tiles, ones);
+                }
+                add_values::<STEPS>(job.tiles, count, !ones.is_null(), weights, values);
+                if STEPS != 1 {
+                    add_more_values(job.tiles, count, weights, values, ones);
+                }
             }
             store_sums(job.tiles, count, ones, sums);
             part += count;

@@ -99,8 +99,8 @@ impl Layout {
             self.units * 2 * self.steps * tile,
             self.units * self.value_tiles * tile,
             2 * tile,
-            2 * self.group * 2 * tile,
-            2 * self.group * tile,
+            2 * (self.group + 1) * 2 * tile,
+            2 * (self.group + 2) * tile,
             ROW_TILES * self.sum_tiles() * tile,
             // The last vector of keys of the first query reaches 16 beyond.
             if self.distances {

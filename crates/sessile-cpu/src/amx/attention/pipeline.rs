@@ -6,7 +6,10 @@
 //! so the tile unit works through the time that the weights take.
 
 use super::layout::{ROW_TILES, ROWS, TILE, UNIT, VALUE_TILES};
-use super::tiles::{add_values, load_sums, scores, store_sums};
+use super::tiles::{
+    add_more_values, add_values, keep_ones, keep_queries, load_sums, scores, store_scores,
+    store_sums,
+};
 use super::{Job, exact, finish};
 
 /// Some units of keys with one row tile of queries.
@@ -91,16 +94,15 @@ fn visible(job: &Job<'_>, tile: usize) -> (usize, usize) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vbmi")]
 pub(super) unsafe fn run<const STEPS: usize, const DISTANCES: bool>(job: &Job<'_>) {
     let (layout, places) = (job.layout, job.places);
-    let steps = layout.steps;
     let score_place = |turn: usize, unit: usize| {
         places
             .scores
-            .wrapping_add((turn * layout.group + unit) * 512)
+            .wrapping_add((turn * (layout.group + 1) + unit) * 512)
     };
     let weight_place = |turn: usize, unit: usize| {
         places
             .weights
-            .wrapping_add((turn * layout.group + unit) * TILE)
+            .wrapping_add((turn * (layout.group + 2) + unit) * TILE)
     };
     let sum_place = |group: &Group| {
         places
@@ -130,64 +132,71 @@ pub(super) unsafe fn run<const STEPS: usize, const DISTANCES: bool>(job: &Job<'_
     let mut groups = Groups::new(job);
     let mut previous = Group::default();
     let mut current = groups.next();
+    // By value: through a reference, every store of weights would have them loaded again.
+    let constants = *job.weights;
+    let sum_ones = layout.ones_apart() && more_values == 0;
     // SAFETY: every place is that of a unit, a tile or a row tile that exists.
     unsafe {
+        if STEPS == 1 {
+            keep_queries(job.tiles, places.q);
+        }
         for unit in 0..current.units {
-            make_scores::<STEPS>(job, steps, &current, unit, score_place(0, unit));
+            for half in 0..2 {
+                make_scores::<STEPS>(job, &current, unit, half);
+                store_scores(job.tiles, score_place(0, unit).wrapping_add(half * 256));
+            }
         }
         let mut turn = 0;
         while current.units + previous.units > 0 {
             let next = groups.next();
             let sums = sum_place(&previous);
+            if STEPS == 1 {
+                keep_queries(job.tiles, places.q.wrapping_add(next.tile * TILE));
+            }
             for unit in 0..current.units.max(next.units).max(previous.units) {
-                if unit < next.units {
-                    make_scores::<STEPS>(job, steps, &next, unit, score_place(turn ^ 1, unit));
-                }
+                let scores = score_place(turn, unit).cast_const();
+                let weights = weight_place(turn, unit);
                 let key = (current.first_unit + unit) * UNIT;
                 let distances = places
                     .distances
                     .wrapping_add(layout.middle() + key)
                     .wrapping_sub(current.tile * ROWS);
-                if unit < current.units {
-                    job.weights.eight_rows::<DISTANCES, 0>(
-                        score_place(turn, unit),
-                        distances,
-                        weight_place(turn, unit),
-                    );
+                let next_scores = score_place(turn ^ 1, unit);
+                let at = previous.first_unit + unit;
+                let weighted = weight_place(turn ^ 1, unit);
+                let values = places.v.wrapping_add(at * layout.value_tiles * TILE);
+
+                if unit < next.units {
+                    make_scores::<STEPS>(job, &next, unit, 0);
                 }
                 if unit < previous.units {
-                    let at = previous.first_unit + unit;
                     if unit == 0 {
-                        load_sums(
-                            job.tiles,
-                            first_values,
-                            layout.ones_apart() && more_values == 0,
-                            sums,
-                            previous.first,
-                        );
+                        load_sums(job.tiles, first_values, sum_ones, sums, previous.first);
                     }
-                    add_values(
-                        job.tiles,
-                        first_values,
-                        weight_place(turn ^ 1, unit),
-                        places.v.wrapping_add(at * layout.value_tiles * TILE),
-                        first_ones(at),
-                    );
-                    if unit + 1 == previous.units {
-                        store_sums(
-                            job.tiles,
-                            first_values,
-                            layout.ones_apart() && more_values == 0,
-                            sums,
-                        );
+                    if STEPS == 1 && sum_ones && (unit == 0 || at + 1 == layout.units) {
+                        keep_ones(job.tiles, ones(at));
                     }
+                    add_values::<STEPS>(job.tiles, first_values, sum_ones, weighted, values);
                 }
                 if unit < current.units {
-                    job.weights.eight_rows::<DISTANCES, 8>(
-                        score_place(turn, unit),
-                        distances,
-                        weight_place(turn, unit),
-                    );
+                    constants.eight_rows::<DISTANCES, 0>(scores, distances, weights);
+                }
+                if unit < next.units {
+                    store_scores(job.tiles, next_scores);
+                    make_scores::<STEPS>(job, &next, unit, 1);
+                }
+                if STEPS != 1 && unit < previous.units {
+                    let ones = first_ones(at);
+                    add_more_values(job.tiles, first_values, weighted, values, ones);
+                }
+                if unit < current.units {
+                    constants.eight_rows::<DISTANCES, 8>(scores, distances, weights);
+                }
+                if unit < next.units {
+                    store_scores(job.tiles, next_scores.wrapping_add(256));
+                }
+                if unit + 1 == previous.units {
+                    store_sums(job.tiles, first_values, sum_ones, sums);
                 }
             }
             if previous.units > 0 {
@@ -206,7 +215,8 @@ pub(super) unsafe fn run<const STEPS: usize, const DISTANCES: bool>(job: &Job<'_
                             .v
                             .wrapping_add((at * layout.value_tiles + VALUE_TILES) * TILE);
                         let weights = weight_place(turn ^ 1, unit);
-                        add_values(job.tiles, more_values, weights, values, ones(at));
+                        add_values::<STEPS>(job.tiles, more_values, false, weights, values);
+                        add_more_values(job.tiles, more_values, weights, values, ones(at));
                     }
                     store_sums(job.tiles, more_values, layout.ones_apart(), sums);
                 }
@@ -222,22 +232,17 @@ pub(super) unsafe fn run<const STEPS: usize, const DISTANCES: bool>(job: &Job<'_
     }
 }
 
-/// The scores of unit `unit` of a group.
+/// The scores of a row tile with half a unit, in tile 5.
 ///
 /// # Safety
 ///
 /// As [`run`].
 #[inline(always)]
-unsafe fn make_scores<const STEPS: usize>(
-    job: &Job<'_>,
-    steps: usize,
-    group: &Group,
-    unit: usize,
-    to: *mut f32,
-) {
+unsafe fn make_scores<const STEPS: usize>(job: &Job<'_>, group: &Group, unit: usize, half: usize) {
+    let steps = if STEPS == 0 { job.layout.steps } else { STEPS };
     let q = job.places.q.wrapping_add(group.tile * steps * TILE);
     let unit = group.first_unit + unit;
-    let k = job.places.k.wrapping_add(unit * 2 * steps * TILE);
-    // SAFETY: the tiles of a row tile and of a unit that exist.
-    unsafe { scores::<STEPS>(job.tiles, steps, q, k, to) };
+    let k = job.places.k.wrapping_add((unit * 2 + half) * steps * TILE);
+    // SAFETY: the tiles of a row tile and of half a unit that exist.
+    unsafe { scores::<STEPS>(job.tiles, steps, q, k) };
 }

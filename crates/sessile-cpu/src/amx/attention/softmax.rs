@@ -6,6 +6,7 @@
 //!
 //! Scalar twin: [`crate::bf16::attention::weight`].
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::layout::ROWS;
@@ -23,6 +24,27 @@ pub(super) fn added(head: &Head<'_>, distance: isize) -> f32 {
     } else {
         head.spec.bias.at(head.index, distance) * BITS_PER_UNIT + ONE_BITS
     }
+}
+
+/// Looks up the lowest seven bits of every 16-bit number in a table of 128 bytes.
+///
+/// As assembly, because the compiler makes an instruction of its own of the mask, and loads it.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn look_up(bits: __m512i, table: [__m512i; 2]) -> __m512i {
+    let mut found = bits;
+    // SAFETY: AVX-512 BW and VBMI are there; no memory is touched.
+    unsafe {
+        asm!(
+            "vpermi2b {found}{{{even}}}{{z}}, {low}, {high}",
+            found = inout(zmm_reg) found,
+            even = in(kreg) 0x5555_5555_5555_5555_u64,
+            low = in(zmm_reg) table[0],
+            high = in(zmm_reg) table[1],
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    found
 }
 
 /// The constants of the weights of one head.
@@ -97,12 +119,7 @@ impl Weights {
             let bits = _mm512_packus_epi32(low, high);
             // Above the largest weight: infinity, which the sum of the row will show.
             let bits = _mm512_min_epu16(bits, _mm512_set1_epi16(0x7f80));
-            let lack = _mm512_maskz_permutex2var_epi8(
-                0x5555_5555_5555_5555,
-                self.lack[0],
-                bits,
-                self.lack[1],
-            );
+            let lack = look_up(bits, self.lack);
             _mm512_sub_epi16(bits, lack)
         }
     }
