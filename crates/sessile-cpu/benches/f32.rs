@@ -31,6 +31,7 @@ fn main() {
     let threads = arguments.iter().find_map(|argument| argument.parse().ok());
     let mut bench = Bench::new(threads.unwrap_or(1));
     if wants("linear") {
+        bench.packing();
         bench.linear();
     }
     if wants("attention") {
@@ -51,6 +52,25 @@ impl Bench {
             lane,
             threads,
         }
+    }
+
+    /// How fast weights are packed that already lie in memory.
+    fn packing(&self) {
+        let tensor = HostTensor::new(vec![5120, 5120], values(5120 * 5120));
+        let start = Instant::now();
+        let weight = self
+            .device
+            .pack(
+                &[&tensor as &dyn RowSource],
+                WeightLayout::Linear,
+                DType::F32,
+            )
+            .unwrap();
+        let gigabytes = (weight.rows() * weight.cols() * 4) as f64 / 1e9;
+        println!(
+            "packing {:.2} GB/s",
+            gigabytes / start.elapsed().as_secs_f64()
+        );
     }
 
     fn linear(&mut self) {

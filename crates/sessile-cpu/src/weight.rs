@@ -10,7 +10,6 @@ use crate::isa::Isa;
 use crate::linear::Panels;
 use crate::memory::Block;
 use crate::rows::Rows;
-use crate::simd::Shape;
 pub(crate) use stacked::{Stacked, for_each};
 
 /// A weight of a [`CpuDevice`](crate::CpuDevice).
@@ -54,7 +53,7 @@ impl CpuWeight {
         let store = match (layout, dtype) {
             (WeightLayout::Linear | WeightLayout::Gated, DType::F32) => {
                 let gated = layout == WeightLayout::Gated;
-                Store::Panels(Panels::pack(&source, Shape::of(isa), gated, threads)?)
+                Store::Panels(Panels::pack(&source, isa, gated, threads)?)
             }
             (WeightLayout::Vector | WeightLayout::TableF32, _)
             | (WeightLayout::Table, DType::F32) => {

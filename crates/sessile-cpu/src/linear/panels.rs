@@ -8,8 +8,10 @@ use std::sync::Mutex;
 
 use sessile_device::DeviceError;
 
+use crate::isa::Isa;
 use crate::memory::Block;
-use crate::simd::Shape;
+use crate::rows::Rows;
+use crate::simd::{self, Kernel, Shape, Simd};
 use crate::weight::{Stacked, for_each};
 
 /// A weight of products in f32.
@@ -34,10 +36,11 @@ impl Panels {
     /// Packs a weight, on several threads, reading a panel's rows at a time.
     pub(crate) fn pack(
         source: &Stacked<'_>,
-        shape: Shape,
+        isa: Isa,
         gated: bool,
         threads: usize,
     ) -> Result<Self, DeviceError> {
+        let shape = Shape::of(isa);
         let (rows, depth) = (source.rows(), source.cols());
         let mut block = Block::zeroed(Self::bytes(shape, rows, depth, gated))?;
         let panel_floats = shape.tile_cols() * depth;
@@ -49,7 +52,7 @@ impl Panels {
                 let Some((index, panel)) = next else {
                     return Ok(());
                 };
-                pack_panel(source, shape, gated, index, panel)
+                pack_panel(source, isa, gated, index, panel)
             })?;
         }
         Ok(Panels {
@@ -113,12 +116,12 @@ fn count(shape: Shape, rows: usize, gated: bool) -> usize {
 
 fn pack_panel(
     source: &Stacked<'_>,
-    shape: Shape,
+    isa: Isa,
     gated: bool,
     index: usize,
     panel: &mut [f32],
 ) -> Result<(), DeviceError> {
-    let (depth, cols) = (source.cols(), shape.tile_cols());
+    let (shape, depth) = (Shape::of(isa), source.cols());
     let outputs = if gated {
         source.rows() / 2
     } else {
@@ -136,12 +139,28 @@ fn pack_panel(
     let mut rows = vec![0.0; count * depth];
     for &(row, column) in groups {
         source.read(row, &mut rows)?;
-        for (j, row) in rows.chunks_exact(depth).enumerate() {
-            let to = panel[column + j..].iter_mut().step_by(cols);
-            for (to, &weight) in to.zip(row) {
-                *to = weight;
-            }
-        }
+        let side = SideBySide {
+            rows: Rows::new(&rows, count, depth, depth),
+            group: shape.tile_cols(),
+            to: &mut panel[column..],
+        };
+        simd::run(isa, side);
     }
     Ok(())
+}
+
+/// Rows of W on their way into a panel.
+struct SideBySide<'a> {
+    rows: Rows<'a>,
+    group: usize,
+    to: &'a mut [f32],
+}
+
+impl Kernel for SideBySide<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        simd::interleave(s, self.rows, self.group, self.to);
+    }
 }

@@ -5,7 +5,6 @@ use sessile_device::{Epilogue, HostTensor, RowSource};
 
 use super::*;
 use crate::scalar;
-use crate::simd::Shape;
 use crate::tests::{isas, values};
 use crate::weight::Stacked;
 
@@ -49,7 +48,7 @@ impl Case {
         let parts: [&dyn RowSource; 1] = [&tensor];
         let source = Stacked::new(&parts).unwrap();
         let gated = self.epilogue == Epilogue::GeluGated;
-        Panels::pack(&source, Shape::of(isa), gated, self.threads).unwrap()
+        Panels::pack(&source, isa, gated, self.threads).unwrap()
     }
 
     fn computed(&self, isa: Isa) -> Vec<f32> {
@@ -165,7 +164,7 @@ fn parts_stack_along_their_rows() {
         for gated in [false, true] {
             let pack = |parts: &[&dyn RowSource], threads| {
                 let source = Stacked::new(parts).unwrap();
-                let panels = Panels::pack(&source, Shape::of(isa), gated, threads).unwrap();
+                let panels = Panels::pack(&source, isa, gated, threads).unwrap();
                 (0..panels.count())
                     .flat_map(|index| panels.panel(index).to_vec())
                     .collect::<Vec<_>>()

@@ -11,7 +11,7 @@ use crate::rows::Rows;
 #[inline(always)]
 pub(crate) fn interleave<S: Simd>(s: S, rows: Rows<'_>, group: usize, to: &mut [f32]) {
     let depth = rows.cols();
-    assert!(rows.rows() <= group && to.len() >= group * depth);
+    assert!(rows.rows() <= group, "rows of a group");
     let mut square = [s.splat(0.0); 16];
     let square = &mut square[..S::LANES];
     for first in (0..rows.rows()).step_by(S::LANES) {
