@@ -21,9 +21,9 @@ mod tests;
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
+pub(crate) use interleave::interleave;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
-pub(crate) use interleave::interleave;
 pub(crate) use portable::Portable;
 
 use crate::isa::Isa;
