@@ -151,3 +151,29 @@ impl FromStr for Isa {
             .ok_or_else(|| ParseIsaError(text.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_set_is_available_and_within_the_cap() {
+        for cap in Isa::ALL {
+            let best = Isa::best(cap);
+            assert!(best <= cap && best.available());
+            let better = Isa::ALL
+                .into_iter()
+                .filter(|isa| (best..=cap).contains(isa));
+            assert_eq!(better.filter(|isa| isa.available()).max(), Some(best));
+        }
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        for isa in Isa::ALL {
+            assert_eq!(isa.to_string().parse(), Ok(isa));
+        }
+        let error = "sse9".parse::<Isa>().unwrap_err();
+        assert!(error.to_string().contains("`sse9`"));
+    }
+}
