@@ -134,17 +134,17 @@ pub(crate) const BITS_PER_UNIT: f32 = 128.0 * std::f32::consts::LOG2_E;
 /// The bits of 1.0 in bf16.
 pub(crate) const ONE_BITS: f32 = 127.0 * 128.0;
 
-/// What a linear mantissa has too much: `i − round(128 (2^(i / 128) − 1))`.
+/// The mantissa of a power of two: `round(128 (2^(i / 128) − 1))`.
 #[rustfmt::skip]
-pub(crate) static LACK: [u8; 128] = [
-    0, 0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4,
-    4, 5, 5, 5, 5, 6, 6, 6, 6, 6, 7, 7, 7, 7, 7, 8,
-    8, 8, 8, 8, 8, 9, 9, 9, 9, 9, 9, 9, 10, 10, 10, 10,
-    10, 10, 10, 10, 10, 10, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11,
-    11, 11, 10, 10, 10, 10, 10, 10, 10, 10, 10, 9, 9, 9, 9, 9,
-    9, 9, 8, 8, 8, 8, 8, 7, 7, 7, 7, 7, 6, 6, 6, 6,
-    5, 5, 5, 4, 4, 4, 3, 3, 3, 3, 2, 2, 1, 1, 1, 0,
+pub(crate) static MANTISSA: [u8; 128] = [
+    0, 1, 1, 2, 3, 4, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11,
+    12, 12, 13, 14, 15, 15, 16, 17, 18, 19, 19, 20, 21, 22, 23, 23,
+    24, 25, 26, 27, 28, 28, 29, 30, 31, 32, 33, 34, 34, 35, 36, 37,
+    38, 39, 40, 41, 42, 43, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52,
+    53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68,
+    69, 70, 72, 73, 74, 75, 76, 77, 78, 79, 80, 82, 83, 84, 85, 86,
+    87, 88, 90, 91, 92, 93, 94, 96, 97, 98, 99, 100, 102, 103, 104, 105,
+    107, 108, 109, 111, 112, 113, 115, 116, 117, 118, 120, 121, 123, 124, 125, 127,
 ];
 
 /// Greatest relative error of a weight: half a step of the score (0.27 %) and half a step of the
@@ -157,7 +157,7 @@ pub(crate) const WEIGHT_ERROR: f64 = 0.0067;
 pub(crate) fn weight(bits: f32) -> u16 {
     // A cast rounds towards zero, saturates, and makes 0 of NaN.
     let linear = bits.round_ties_even().clamp(0.0, 32640.0) as u16;
-    linear - u16::from(LACK[usize::from(linear % 128)])
+    linear & !127 | u16::from(MANTISSA[usize::from(linear % 128)])
 }
 
 /// The scalar twin.

@@ -5,11 +5,8 @@
 
 use std::arch::x86_64::*;
 
-use super::layout::{ROWS, TILE, UNIT, VALUE_TILES};
-use super::tiles::{
-    add_more_values, add_values, keep_ones, keep_queries, load_sums, scores, store_scores,
-    store_sums,
-};
+use super::layout::{ROWS, TILE, UNIT};
+use super::tiles::{add_values, keep_queries, load_sums, scores, store_scores, store_sums};
 use super::{Job, finish};
 use crate::bf16::attention::ONE_BITS;
 
@@ -44,11 +41,17 @@ pub(super) unsafe fn tile<const STEPS: usize, const DISTANCES: bool>(
             if STEPS == 1 {
                 keep_queries(job.tiles, q);
             }
-            for half in 0..2 {
-                let k = places.k.add((unit * 2 + half) * layout.steps * TILE);
-                scores::<STEPS>(job.tiles, layout.steps, q, k);
-                store_scores(job.tiles, room.add(half * 256));
-            }
+            let k = places.k.add(unit * 2 * layout.steps * TILE);
+            scores::<STEPS, 0>(job.tiles, layout.steps, q, k, |_| {});
+            store_scores::<0>(job.tiles, room);
+            scores::<STEPS, 1>(
+                job.tiles,
+                layout.steps,
+                q,
+                k.add(layout.steps * TILE),
+                |_| {},
+            );
+            store_scores::<1>(job.tiles, room.add(256));
         };
         let bits = |unit: usize, row: usize| {
             let at = layout.middle() + unit * UNIT - (tile * ROWS + row);
@@ -84,13 +87,8 @@ pub(super) unsafe fn tile<const STEPS: usize, const DISTANCES: bool>(
         let one = _mm512_set1_ps(ONE_BITS);
         let nothing = _mm512_set1_ps(-1e30);
 
-        let mut part = 0;
-        while part < layout.value_tiles {
-            let count = (layout.value_tiles - part).min(VALUE_TILES);
-            let last = part + count == layout.value_tiles;
-            let ones = layout.ones_apart() && last;
-            let sums = sums.add(part * 256);
-            load_sums(job.tiles, count, ones, sums, true);
+        for part in 0..layout.parts() {
+            load_sums(job, part, sums, true);
             for unit in seen.0..seen.1 {
                 make_scores(unit);
                 let [first, second] = exist(unit);
@@ -105,22 +103,9 @@ pub(super) unsafe fn tile<const STEPS: usize, const DISTANCES: bool>(
                     ];
                     _mm512_store_si512(weights.add(row * 32).cast(), job.weights.weights(bits));
                 }
-                let values = places.v.add((unit * layout.value_tiles + part) * TILE);
-                let ones = match (ones, unit + 1 == layout.units) {
-                    (false, _) => std::ptr::null(),
-                    (true, false) => places.ones.cast_const(),
-                    (true, true) => places.ones.add(TILE).cast_const(),
-                };
-                if STEPS == 1 && !ones.is_null() {
-                    keep_ones(job.tiles, ones);
-                }
-                add_values::<STEPS>(job.tiles, count, !ones.is_null(), weights, values);
-                if STEPS != 1 {
-                    add_more_values(job.tiles, count, weights, values, ones);
-                }
+                add_values::<STEPS>(job, part, unit, weights, |_| {});
             }
-            store_sums(job.tiles, count, ones, sums);
-            part += count;
+            store_sums(job, part, sums);
         }
         finish::tile(job, tile, sums, false);
     }

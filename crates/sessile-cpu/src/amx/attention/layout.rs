@@ -11,8 +11,8 @@ pub(super) const ROWS: usize = 16;
 /// Row tiles that share the keys and values in the L1 cache.
 pub(super) const ROW_TILES: usize = 2;
 
-/// Value tiles that stay in registers at once.
-pub(super) const VALUE_TILES: usize = 4;
+/// Value tiles that stay in registers at once: a part of the values.
+pub(super) const VALUE_TILES: usize = 2;
 
 /// Elements of bf16 in a tile.
 pub(super) const TILE: usize = TILE_BYTES / 2;
@@ -75,6 +75,21 @@ impl Layout {
     /// Whether the column of ones has a tile of its own; else it is in the last value tile.
     pub(super) fn ones_apart(&self) -> bool {
         self.dim.is_multiple_of(16)
+    }
+
+    /// Parts of the values.
+    pub(super) fn parts(&self) -> usize {
+        self.value_tiles.div_ceil(VALUE_TILES)
+    }
+
+    /// Value tiles of a part.
+    pub(super) fn part_tiles(&self, part: usize) -> usize {
+        VALUE_TILES.min(self.value_tiles - part * VALUE_TILES)
+    }
+
+    /// Whether the sums of weights, with a tile of their own, go with this part.
+    pub(super) fn part_has_ones(&self, part: usize) -> bool {
+        self.ones_apart() && part + 1 == self.parts()
     }
 
     /// Tiles of sums of one row tile.

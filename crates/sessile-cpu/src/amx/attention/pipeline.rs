@@ -5,11 +5,9 @@
 //! next and C of the previous stand between its instructions; none of the three waits for another,
 //! so the tile unit works through the time that the weights take.
 
-use super::layout::{ROW_TILES, ROWS, TILE, UNIT, VALUE_TILES};
-use super::tiles::{
-    add_more_values, add_values, keep_ones, keep_queries, load_sums, scores, store_scores,
-    store_sums,
-};
+use super::layout::{ROW_TILES, ROWS, TILE, UNIT};
+use super::softmax::Rows;
+use super::tiles::{add_values, keep_queries, load_sums, scores, store_scores, store_sums};
 use super::{Job, exact, finish};
 
 /// Some units of keys with one row tile of queries.
@@ -86,6 +84,72 @@ fn visible(job: &Job<'_>, tile: usize) -> (usize, usize) {
     (keys.start / UNIT, keys.end.div_ceil(UNIT))
 }
 
+/// The products that add up the values of a group, in the order of the work: part by part, so that
+/// the sums of one part are in tiles while all units go by.
+struct Sums<'a> {
+    job: &'a Job<'a>,
+    group: Group,
+    /// Weights of the group's first unit, and sums of its row tile.
+    weights: *const u16,
+    sums: *mut f32,
+    part: usize,
+    unit: usize,
+}
+
+impl Sums<'_> {
+    /// The next `count` products.
+    ///
+    /// # Safety
+    ///
+    /// As [`run`].
+    #[inline(always)]
+    unsafe fn add<const STEPS: usize>(&mut self, count: usize, mut between: impl FnMut(usize)) {
+        for _ in 0..count {
+            if self.part == self.job.layout.parts() {
+                return;
+            }
+            let weights = self.weights.wrapping_add(self.unit * TILE);
+            // SAFETY: a part and a unit that exist.
+            unsafe {
+                if self.unit == 0 {
+                    load_sums(self.job, self.part, self.sums, self.group.first);
+                }
+                add_values::<STEPS>(
+                    self.job,
+                    self.part,
+                    self.group.first_unit + self.unit,
+                    weights,
+                    &mut between,
+                );
+                self.unit += 1;
+                if self.unit == self.group.units {
+                    store_sums(self.job, self.part, self.sums);
+                    self.part += 1;
+                    self.unit = 0;
+                }
+            }
+        }
+    }
+}
+
+/// Scores that are still in tiles. They are stored when the tile is needed again, a whole unit
+/// later: a product takes 52 cycles, and a store that waits for it holds up what is behind it.
+struct Unstored([*mut f32; 2]);
+
+impl Unstored {
+    /// # Safety
+    ///
+    /// As [`run`].
+    #[inline(always)]
+    unsafe fn store<const HALF: usize>(&mut self, job: &Job<'_>) {
+        if !self.0[HALF].is_null() {
+            // SAFETY: a place of scores.
+            unsafe { store_scores::<HALF>(job.tiles, self.0[HALF]) };
+            self.0[HALF] = std::ptr::null_mut();
+        }
+    }
+}
+
 /// Computes all rows of a head.
 ///
 /// # Safety
@@ -94,6 +158,8 @@ fn visible(job: &Job<'_>, tile: usize) -> (usize, usize) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vbmi")]
 pub(super) unsafe fn run<const STEPS: usize, const DISTANCES: bool>(job: &Job<'_>) {
     let (layout, places) = (job.layout, job.places);
+    // Two turns lie half a page apart, not whole pages: loads are not to be taken for the stores
+    // of the other turn.
     let score_place = |turn: usize, unit: usize| {
         places
             .scores
@@ -104,56 +170,48 @@ pub(super) unsafe fn run<const STEPS: usize, const DISTANCES: bool>(job: &Job<'_
             .weights
             .wrapping_add((turn * (layout.group + 2) + unit) * TILE)
     };
-    let sum_place = |group: &Group| {
-        places
-            .sums
-            .wrapping_add(group.slot * layout.sum_tiles() * 256)
-    };
-    let first_values = layout.value_tiles.min(VALUE_TILES);
-    let more_values = layout.value_tiles - first_values;
-    let ones = |unit: usize| {
-        if !layout.ones_apart() {
-            std::ptr::null()
-        } else if unit + 1 == layout.units {
-            places.ones.wrapping_add(TILE).cast_const()
-        } else {
-            places.ones.cast_const()
-        }
-    };
-    // The ones go with the last values.
-    let first_ones = |unit: usize| {
-        if more_values == 0 {
-            ones(unit)
-        } else {
-            std::ptr::null()
-        }
-    };
-
+    // By value: through a reference, every store of weights would have them loaded again.
+    let constants = *job.weights;
     let mut groups = Groups::new(job);
     let mut previous = Group::default();
     let mut current = groups.next();
-    // By value: through a reference, every store of weights would have them loaded again.
-    let constants = *job.weights;
-    let sum_ones = layout.ones_apart() && more_values == 0;
+    let mut unstored = Unstored([std::ptr::null_mut(); 2]);
     // SAFETY: every place is that of a unit, a tile or a row tile that exists.
     unsafe {
         if STEPS == 1 {
             keep_queries(job.tiles, places.q);
         }
         for unit in 0..current.units {
-            for half in 0..2 {
-                make_scores::<STEPS>(job, &current, unit, half);
-                store_scores(job.tiles, score_place(0, unit).wrapping_add(half * 256));
-            }
+            let to = score_place(0, unit);
+            make_scores::<STEPS, 0>(job, &current, unit, |_| {});
+            store_scores::<0>(job.tiles, to);
+            make_scores::<STEPS, 1>(job, &current, unit, |_| {});
+            store_scores::<1>(job.tiles, to.wrapping_add(256));
         }
         let mut turn = 0;
         while current.units + previous.units > 0 {
             let next = groups.next();
-            let sums = sum_place(&previous);
+            let sums = places
+                .sums
+                .wrapping_add(previous.slot * layout.sum_tiles() * 256);
+            let mut adding = Sums {
+                job,
+                group: previous,
+                weights: weight_place(turn ^ 1, 0),
+                sums,
+                part: if previous.units == 0 {
+                    layout.parts()
+                } else {
+                    0
+                },
+                unit: 0,
+            };
+            let slots = current.units.max(next.units).max(previous.units);
+            let share = (layout.parts() * previous.units).div_ceil(slots);
             if STEPS == 1 {
                 keep_queries(job.tiles, places.q.wrapping_add(next.tile * TILE));
             }
-            for unit in 0..current.units.max(next.units).max(previous.units) {
+            for unit in 0..slots {
                 let scores = score_place(turn, unit).cast_const();
                 let weights = weight_place(turn, unit);
                 let key = (current.first_unit + unit) * UNIT;
@@ -162,68 +220,36 @@ pub(super) unsafe fn run<const STEPS: usize, const DISTANCES: bool>(job: &Job<'_
                     .wrapping_add(layout.middle() + key)
                     .wrapping_sub(current.tile * ROWS);
                 let next_scores = score_place(turn ^ 1, unit);
-                let at = previous.first_unit + unit;
-                let weighted = weight_place(turn ^ 1, unit);
-                let values = places.v.wrapping_add(at * layout.value_tiles * TILE);
 
+                let left = if unit < current.units { ROWS } else { 0 };
+                let mut rows = Rows::<DISTANCES>::new(&constants, scores, distances, weights, left);
+
+                unstored.store::<0>(job);
+                rows.take(2);
                 if unit < next.units {
-                    make_scores::<STEPS>(job, &next, unit, 0);
+                    make_scores::<STEPS, 0>(job, &next, unit, |count| rows.take(count));
+                    unstored.0[0] = next_scores;
                 }
-                if unit < previous.units {
-                    if unit == 0 {
-                        load_sums(job.tiles, first_values, sum_ones, sums, previous.first);
-                    }
-                    if STEPS == 1 && sum_ones && (unit == 0 || at + 1 == layout.units) {
-                        keep_ones(job.tiles, ones(at));
-                    }
-                    add_values::<STEPS>(job.tiles, first_values, sum_ones, weighted, values);
-                }
-                if unit < current.units {
-                    constants.eight_rows::<DISTANCES, 0>(scores, distances, weights);
-                }
+                adding.add::<STEPS>(share.div_ceil(2), |count| rows.take(count));
+                unstored.store::<1>(job);
+                rows.take(2);
                 if unit < next.units {
-                    store_scores(job.tiles, next_scores);
-                    make_scores::<STEPS>(job, &next, unit, 1);
+                    make_scores::<STEPS, 1>(job, &next, unit, |count| rows.take(count));
+                    unstored.0[1] = next_scores.wrapping_add(256);
                 }
-                if STEPS != 1 && unit < previous.units {
-                    let ones = first_ones(at);
-                    add_more_values(job.tiles, first_values, weighted, values, ones);
-                }
-                if unit < current.units {
-                    constants.eight_rows::<DISTANCES, 8>(scores, distances, weights);
-                }
-                if unit < next.units {
-                    store_scores(job.tiles, next_scores.wrapping_add(256));
-                }
-                if unit + 1 == previous.units {
-                    store_sums(job.tiles, first_values, sum_ones, sums);
-                }
+                adding.add::<STEPS>(share / 2, |count| rows.take(count));
+                rows.take(ROWS);
             }
-            if previous.units > 0 {
-                if more_values > 0 {
-                    let sums = sums.wrapping_add(VALUE_TILES * 256);
-                    load_sums(
-                        job.tiles,
-                        more_values,
-                        layout.ones_apart(),
-                        sums,
-                        previous.first,
-                    );
-                    for unit in 0..previous.units {
-                        let at = previous.first_unit + unit;
-                        let values = places
-                            .v
-                            .wrapping_add((at * layout.value_tiles + VALUE_TILES) * TILE);
-                        let weights = weight_place(turn ^ 1, unit);
-                        add_values::<STEPS>(job.tiles, more_values, false, weights, values);
-                        add_more_values(job.tiles, more_values, weights, values, ones(at));
-                    }
-                    store_sums(job.tiles, more_values, layout.ones_apart(), sums);
-                }
-                if previous.last && !(job.tame && finish::tile(job, previous.tile, sums, true)) {
-                    let seen = visible(job, previous.tile - previous.slot);
-                    exact::tile::<STEPS, DISTANCES>(job, previous.tile, seen, sums);
-                }
+            let done = !previous.last || job.tame && finish::tile(job, previous.tile, sums, true);
+            // The scores of a group of one unit are wanted at once, and the other way needs all
+            // tiles.
+            if next.units == 1 || !done {
+                unstored.store::<0>(job);
+                unstored.store::<1>(job);
+            }
+            if !done {
+                let seen = visible(job, previous.tile - previous.slot);
+                exact::tile::<STEPS, DISTANCES>(job, previous.tile, seen, sums);
             }
             previous = current;
             current = next;
@@ -232,17 +258,22 @@ pub(super) unsafe fn run<const STEPS: usize, const DISTANCES: bool>(job: &Job<'_
     }
 }
 
-/// The scores of a row tile with half a unit, in tile 5.
+/// The scores of a row tile with half `HALF` of a unit.
 ///
 /// # Safety
 ///
 /// As [`run`].
 #[inline(always)]
-unsafe fn make_scores<const STEPS: usize>(job: &Job<'_>, group: &Group, unit: usize, half: usize) {
+unsafe fn make_scores<const STEPS: usize, const HALF: usize>(
+    job: &Job<'_>,
+    group: &Group,
+    unit: usize,
+    between: impl FnMut(usize),
+) {
     let steps = if STEPS == 0 { job.layout.steps } else { STEPS };
     let q = job.places.q.wrapping_add(group.tile * steps * TILE);
     let unit = group.first_unit + unit;
-    let k = job.places.k.wrapping_add((unit * 2 + half) * steps * TILE);
+    let k = job.places.k.wrapping_add((unit * 2 + HALF) * steps * TILE);
     // SAFETY: the tiles of a row tile and of half a unit that exist.
-    unsafe { scores::<STEPS>(job.tiles, steps, q, k) };
+    unsafe { scores::<STEPS, HALF>(job.tiles, steps, q, k, between) };
 }

@@ -1,16 +1,13 @@
 //! Scores to weights: `2^s` as bf16, by a table of 128 mantissas.
 //!
 //! A scaled score times 128, rounded to an integer, is already a bf16 whose mantissa is linear
-//! between powers of two. What the true mantissa lacks is looked up by the lowest seven bits. A
-//! weight is off by at most [`ERROR`].
+//! between powers of two. The true mantissa is looked up by the linear one. A weight is off by at most [`ERROR`].
 //!
 //! Scalar twin: [`crate::bf16::attention::weight`].
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::layout::ROWS;
-use crate::bf16::attention::{BITS_PER_UNIT, Head, LACK, ONE_BITS};
+use crate::bf16::attention::{BITS_PER_UNIT, Head, MANTISSA, ONE_BITS};
 
 /// What is added to a score at this distance, in units of weight bits, with the bits of 2⁰.
 /// Beyond the window the weight's bits come out below zero, and so zero.
@@ -26,33 +23,12 @@ pub(super) fn added(head: &Head<'_>, distance: isize) -> f32 {
     }
 }
 
-/// Looks up the lowest seven bits of every 16-bit number in a table of 128 bytes.
-///
-/// As assembly, because the compiler makes an instruction of its own of the mask, and loads it.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn look_up(bits: __m512i, table: [__m512i; 2]) -> __m512i {
-    let mut found = bits;
-    // SAFETY: AVX-512 BW and VBMI are there; no memory is touched.
-    unsafe {
-        asm!(
-            "vpermi2b {found}{{{even}}}{{z}}, {low}, {high}",
-            found = inout(zmm_reg) found,
-            even = in(kreg) 0x5555_5555_5555_5555_u64,
-            low = in(zmm_reg) table[0],
-            high = in(zmm_reg) table[1],
-            options(pure, nomem, nostack, preserves_flags)
-        );
-    }
-    found
-}
-
 /// The constants of the weights of one head.
 #[derive(Clone, Copy)]
 pub(super) struct Weights {
     factor: __m512,
     offset: __m512,
-    lack: [__m512i; 2],
+    mantissas: [__m512i; 2],
 }
 
 impl Weights {
@@ -63,16 +39,16 @@ impl Weights {
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn new(head: &Head<'_>) -> Self {
         // SAFETY: the table has 128 bytes.
-        let lack = unsafe {
+        let mantissas = unsafe {
             [
-                _mm512_loadu_si512(LACK.as_ptr().cast()),
-                _mm512_loadu_si512(LACK.as_ptr().add(64).cast()),
+                _mm512_loadu_si512(MANTISSA.as_ptr().cast()),
+                _mm512_loadu_si512(MANTISSA.as_ptr().add(64).cast()),
             ]
         };
         Weights {
             factor: _mm512_set1_ps(head.spec.scale * BITS_PER_UNIT),
             offset: _mm512_set1_ps(ONE_BITS),
-            lack,
+            mantissas,
         }
     }
 
@@ -119,33 +95,68 @@ impl Weights {
             let bits = _mm512_packus_epi32(low, high);
             // Above the largest weight: infinity, which the sum of the row will show.
             let bits = _mm512_min_epu16(bits, _mm512_set1_epi16(0x7f80));
-            let lack = look_up(bits, self.lack);
-            _mm512_sub_epi16(bits, lack)
+            let found = _mm512_permutex2var_epi8(self.mantissas[0], bits, self.mantissas[1]);
+            // Seven bits of what was found, the others of what they were.
+            const SELECT: i32 = 0xca;
+            let mantissa = _mm512_set1_epi16(0x7f);
+            _mm512_ternarylogic_epi32::<SELECT>(mantissa, found, bits)
         }
     }
+}
 
-    /// The weights of rows `FIRST..FIRST + 8` of one unit.
+/// The rows of one unit whose scores are still to become weights.
+pub(super) struct Rows<'a, const DISTANCES: bool> {
+    constants: &'a Weights,
+    /// Scores of the next row, what is added to the first of them, and where its weights go.
+    scores: *const f32,
+    distances: *const f32,
+    weights: *mut u16,
+    left: usize,
+}
+
+impl<'a, const DISTANCES: bool> Rows<'a, DISTANCES> {
+    /// The first `left` rows of a unit: 16, or none.
     ///
     /// # Safety
     ///
     /// AVX-512 F, BW and VBMI; `scores` points to two tiles and `weights` to one; `distances` to
     /// what is added to the first score of row 0, with 32 values from there and 16 before.
     #[inline(always)]
-    pub(super) unsafe fn eight_rows<const DISTANCES: bool, const FIRST: usize>(
-        &self,
+    pub(super) unsafe fn new(
+        constants: &'a Weights,
         scores: *const f32,
         distances: *const f32,
         weights: *mut u16,
-    ) {
-        for row in FIRST..FIRST + 8 {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let bits = self.linear::<DISTANCES>(
-                    scores.wrapping_add(row * ROWS),
-                    distances.wrapping_sub(row),
-                );
-                _mm512_store_si512(weights.wrapping_add(row * 32).cast(), self.weights(bits));
+        left: usize,
+    ) -> Self {
+        Rows {
+            constants,
+            scores,
+            distances,
+            weights,
+            left,
+        }
+    }
+
+    /// Turns up to `count` rows into weights.
+    #[inline(always)]
+    pub(super) fn take(&mut self, count: usize) {
+        for _ in 0..count {
+            if self.left == 0 {
+                return;
             }
+            // SAFETY: the promise of `new`; there are rows left.
+            unsafe {
+                let bits = self
+                    .constants
+                    .linear::<DISTANCES>(self.scores, self.distances);
+                let weights = self.constants.weights(bits);
+                _mm512_store_si512(self.weights.cast(), weights);
+            }
+            self.scores = self.scores.wrapping_add(16);
+            self.distances = self.distances.wrapping_sub(1);
+            self.weights = self.weights.wrapping_add(32);
+            self.left -= 1;
         }
     }
 }

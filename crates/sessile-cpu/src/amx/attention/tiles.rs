@@ -1,9 +1,13 @@
 //! The tile instructions of attention: scores of half a unit, and sums of weighted values.
 //!
-//! Tiles 0–3 hold sums of values, 4 the sums of weights, 5 scores; 6 and 7 are operands. With at
-//! most 32 columns there are two tiles of values, and so tile 3 keeps the queries and tile 2 the
-//! column of ones.
+//! Tiles 0 and 1 hold sums of values, 4 the sums of weights; 5 and 2 the scores of the two halves
+//! of a unit; 3 the queries, where one tile holds them all; 6 and 7 are operands.
+//!
+//! Every few tile instructions, `between` is called with a number of rows: vector work that fits
+//! there. In longer turns the two units wait for each other (16 rows at once, or 8: a unit takes
+//! 55 ns, where one or two at a time take 42).
 
+use super::Job;
 use super::layout::{TILE, VALUE_TILES};
 use crate::amx::tile::{Tiles, tile_load, tile_mul, tile_store, tile_zero};
 
@@ -18,45 +22,48 @@ pub(super) unsafe fn keep_queries(tiles: &Tiles, q: *const u16) {
     unsafe { tile_load!(tiles, 3, q, 64) };
 }
 
-/// Keeps a column of ones for [`add_values`] (`STEPS` of 1).
-///
-/// # Safety
-///
-/// `ones` points to a tile.
-#[inline(always)]
-pub(super) unsafe fn keep_ones(tiles: &Tiles, ones: *const u16) {
-    // SAFETY: the caller's promise.
-    unsafe { tile_load!(tiles, 2, ones, 64) };
+macro_rules! scores {
+    ($tile:literal, $tiles:expr, $steps:expr, $q:expr, $k:expr, $between:expr) => {{
+        tile_zero!($tiles, $tile);
+        if STEPS == 1 {
+            // SAFETY: the caller's promise.
+            unsafe { tile_load!($tiles, 7, $k, 64) };
+            $between(1);
+            tile_mul!($tiles, $tile, 3, 7);
+            $between(1);
+            return;
+        }
+        let steps = if STEPS == 0 { $steps } else { STEPS };
+        for step in 0..steps {
+            // SAFETY: the caller's promise.
+            unsafe {
+                tile_load!($tiles, 6, $q.wrapping_add(step * TILE), 64);
+                tile_load!($tiles, 7, $k.wrapping_add(step * TILE), 64);
+            }
+            tile_mul!($tiles, $tile, 6, 7);
+            $between(1);
+        }
+    }};
 }
 
-/// The scores of 16 queries with 16 keys, in tile 5. `STEPS` of 0: `steps`; of 1: with the queries
-/// that were kept.
+/// The scores of 16 queries with 16 keys, half `HALF` of a unit. `STEPS` of 0: `steps`; of 1: with
+/// the queries that were kept.
 ///
 /// # Safety
 ///
 /// `q` and `k` point to `steps` tiles.
 #[inline(always)]
-pub(super) unsafe fn scores<const STEPS: usize>(
+pub(super) unsafe fn scores<const STEPS: usize, const HALF: usize>(
     tiles: &Tiles,
     steps: usize,
     q: *const u16,
     k: *const u16,
+    mut between: impl FnMut(usize),
 ) {
-    tile_zero!(tiles, 5);
-    if STEPS == 1 {
-        // SAFETY: the caller's promise.
-        unsafe { tile_load!(tiles, 7, k, 64) };
-        tile_mul!(tiles, 5, 3, 7);
-        return;
-    }
-    let steps = if STEPS == 0 { steps } else { STEPS };
-    for step in 0..steps {
-        // SAFETY: the caller's promise.
-        unsafe {
-            tile_load!(tiles, 6, q.wrapping_add(step * TILE), 64);
-            tile_load!(tiles, 7, k.wrapping_add(step * TILE), 64);
-        }
-        tile_mul!(tiles, 5, 6, 7);
+    if HALF == 0 {
+        scores!(5, tiles, steps, q, k, between);
+    } else {
+        scores!(2, tiles, steps, q, k, between);
     }
 }
 
@@ -66,109 +73,87 @@ pub(super) unsafe fn scores<const STEPS: usize>(
 ///
 /// `to` points to a tile.
 #[inline(always)]
-pub(super) unsafe fn store_scores(tiles: &Tiles, to: *mut f32) {
+pub(super) unsafe fn store_scores<const HALF: usize>(tiles: &Tiles, to: *mut f32) {
     // SAFETY: the caller's promise.
-    unsafe { tile_store!(tiles, 5, to, 64) };
+    unsafe {
+        if HALF == 0 {
+            tile_store!(tiles, 5, to, 64);
+        } else {
+            tile_store!(tiles, 2, to, 64);
+        }
+    }
 }
 
-/// Adds the weighted values of one unit to the sums in tiles 0 and 1, and the weights to tile 4
-/// with the ones that were kept (`STEPS` of 1).
+/// Adds the weighted values of a part of a unit to the sums, and the weights where they go with
+/// the part.
 ///
 /// # Safety
 ///
-/// `weights` points to a tile, `values` to `count` tiles.
+/// `weights` points to a tile; the unit and the part exist.
 #[inline(always)]
 pub(super) unsafe fn add_values<const STEPS: usize>(
-    tiles: &Tiles,
-    count: usize,
-    ones: bool,
+    job: &Job<'_>,
+    part: usize,
+    unit: usize,
     weights: *const u16,
-    values: *const u16,
+    mut between: impl FnMut(usize),
 ) {
+    let (layout, tiles) = (job.layout, job.tiles);
+    let first = part * VALUE_TILES;
+    let values = job
+        .places
+        .v
+        .wrapping_add((unit * layout.value_tiles + first) * TILE);
+    // With more steps there are more products to stand between.
+    let load = usize::from(STEPS == 1);
     // SAFETY: the caller's promise.
     unsafe {
         tile_load!(tiles, 6, weights, 64);
+        between(load);
         tile_load!(tiles, 7, values, 64);
+        between(load);
         tile_mul!(tiles, 0, 6, 7);
-        if count > 1 {
+        between(1);
+        if layout.part_tiles(part) > 1 {
             tile_load!(tiles, 7, values.wrapping_add(TILE), 64);
+            between(load);
             tile_mul!(tiles, 1, 6, 7);
+            between(1);
         }
-        if STEPS == 1 && ones {
-            tile_mul!(tiles, 4, 6, 2);
-        }
-    }
-}
-
-/// Adds the other weighted values of the unit to tiles 2 and 3, and the weights to tile 4
-/// (`STEPS` other than 1).
-///
-/// # Safety
-///
-/// As [`add_values`]; `ones` points to a tile or is null.
-#[inline(always)]
-pub(super) unsafe fn add_more_values(
-    tiles: &Tiles,
-    count: usize,
-    weights: *const u16,
-    values: *const u16,
-    ones: *const u16,
-) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        tile_load!(tiles, 6, weights, 64);
-        if count > 2 {
-            tile_load!(tiles, 7, values.wrapping_add(2 * TILE), 64);
-            tile_mul!(tiles, 2, 6, 7);
-        }
-        if count > 3 {
-            tile_load!(tiles, 7, values.wrapping_add(3 * TILE), 64);
-            tile_mul!(tiles, 3, 6, 7);
-        }
-        if !ones.is_null() {
-            tile_load!(tiles, 7, ones, 64);
+        if layout.part_has_ones(part) {
+            let last = usize::from(unit + 1 == layout.units);
+            tile_load!(tiles, 7, job.places.ones.wrapping_add(last * TILE), 64);
+            between(load);
             tile_mul!(tiles, 4, 6, 7);
+            between(1);
         }
     }
 }
 
-/// Loads the sums of `count` value tiles, and of the weights when `ones`; zeros when `fresh`.
+/// Loads the sums of a part of a row tile whose sums are at `sums`; zeros when `fresh`.
 ///
 /// # Safety
 ///
-/// `sums` points to as many tiles.
+/// `sums` points to the tiles of a row tile.
 #[inline(always)]
-pub(super) unsafe fn load_sums(
-    tiles: &Tiles,
-    count: usize,
-    ones: bool,
-    sums: *const f32,
-    fresh: bool,
-) {
+pub(super) unsafe fn load_sums(job: &Job<'_>, part: usize, sums: *const f32, fresh: bool) {
+    let tiles = job.tiles;
     // SAFETY: the caller's promise.
     unsafe {
         if fresh {
             tile_zero!(tiles, 0);
             tile_zero!(tiles, 1);
-            if count > 2 {
-                tile_zero!(tiles, 2);
-                tile_zero!(tiles, 3);
-            }
             tile_zero!(tiles, 4);
             return;
         }
+        let sums = sums.wrapping_add(part * VALUE_TILES * 256);
+        let count = job.layout.part_tiles(part);
         tile_load!(tiles, 0, sums, 64);
         if count > 1 {
-            tile_load!(tiles, 1, sums.add(256), 64);
+            tile_load!(tiles, 1, sums.wrapping_add(256), 64);
         }
-        if count > 2 {
-            tile_load!(tiles, 2, sums.add(512), 64);
-        }
-        if count > 3 {
-            tile_load!(tiles, 3, sums.add(768), 64);
-        }
-        if ones {
-            tile_load!(tiles, 4, sums.add(count * 256), 64);
+        if job.layout.part_has_ones(part) {
+            tile_load!(tiles, 4, sums.wrapping_add(count * 256), 64);
         }
     }
 }
@@ -179,22 +164,18 @@ pub(super) unsafe fn load_sums(
 ///
 /// As there.
 #[inline(always)]
-pub(super) unsafe fn store_sums(tiles: &Tiles, count: usize, ones: bool, sums: *mut f32) {
-    debug_assert!(count <= VALUE_TILES);
+pub(super) unsafe fn store_sums(job: &Job<'_>, part: usize, sums: *mut f32) {
+    let tiles = job.tiles;
+    let sums = sums.wrapping_add(part * VALUE_TILES * 256);
+    let count = job.layout.part_tiles(part);
     // SAFETY: the caller's promise.
     unsafe {
         tile_store!(tiles, 0, sums, 64);
         if count > 1 {
-            tile_store!(tiles, 1, sums.add(256), 64);
+            tile_store!(tiles, 1, sums.wrapping_add(256), 64);
         }
-        if count > 2 {
-            tile_store!(tiles, 2, sums.add(512), 64);
-        }
-        if count > 3 {
-            tile_store!(tiles, 3, sums.add(768), 64);
-        }
-        if ones {
-            tile_store!(tiles, 4, sums.add(count * 256), 64);
+        if job.layout.part_has_ones(part) {
+            tile_store!(tiles, 4, sums.wrapping_add(count * 256), 64);
         }
     }
 }
