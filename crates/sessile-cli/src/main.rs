@@ -1,2 +1,42 @@
-//! The `sessile` command.
-fn main() {}
+//! The `sessile` command: arguments in, messages out, everything else in the libraries.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the program that prints"
+)]
+
+mod arguments;
+mod commands;
+mod exit;
+mod settings;
+mod signals;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use arguments::{Cli, Command};
+use exit::Failure;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run() -> Result<ExitCode, Failure> {
+    let command = settings::apply(Cli::command(), std::env::args_os())?;
+    let matches = command.get_matches();
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;
+    match cli.command {
+        Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Devices(arguments) => commands::devices::run(&arguments),
+        Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Models(arguments) => commands::models::run(&arguments),
+        Command::Completions(arguments) => commands::completions::run(&arguments),
+        Command::Man(arguments) => commands::man::run(&arguments),
+    }
+}

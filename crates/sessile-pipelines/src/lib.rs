@@ -1,1 +1,15 @@
-//! Under construction.
+//! Jobs over files: records in, results out, nothing lost on the way.
+//!
+//! A job reads its inputs as a stream, asks the resident pool and writes rows in the order of the
+//! input. What is wrong with one record costs that record and nothing else; the job goes on and
+//! says so at the end. Results appear under their name only when they are whole.
+
+pub mod embed;
+pub mod error;
+pub mod interrupt;
+pub mod output;
+pub mod progress;
+
+pub use error::{PipelineError, PipelineErrorKind};
+pub use interrupt::Interrupt;
+pub use progress::{Observer, Progress, Summary};

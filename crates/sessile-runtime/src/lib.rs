@@ -25,5 +25,5 @@ pub use error::{RuntimeError, RuntimeErrorKind};
 pub use metrics::{LaneMetrics, Metrics, TakenBatch};
 pub use options::{DTypeChoice, DeviceChoice, Dispatch, PoolOptions};
 pub use plan::MemoryPlan;
-pub use pool::{InferMany, LaneInfo, Pending, Pool, PoolRequest, plan as plan_pool};
+pub use pool::{InOrder, LaneInfo, Pending, Pool, PoolRequest, plan as plan_pool};
 pub use queue::Timing;

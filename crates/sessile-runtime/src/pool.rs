@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use sessile_cpu::{CpuDevice, CpuOptions};
 use sessile_device::{
-    Device, DeviceId, Execution, LaneSpec, ModelIndex, OutputKind, OutputSet, Request,
+    Device, DeviceId, Execution, LaneSpec, ModelIndex, Output, OutputKind, OutputSet, Request,
     RequestError, RequestErrorKind, RequestId,
 };
 use sessile_models::{EncoderExecution, LoadReport, ModelFiles, ModelInfo};
@@ -26,7 +26,7 @@ use crate::options::{
 use crate::plan::{self, MemoryPlan};
 use crate::queue::{Entry, Queue, QueuePolicy};
 
-pub use bulk::InferMany;
+pub use bulk::InOrder;
 pub use pending::Pending;
 
 /// Batches per lane that may wait in the queue: enough that no lane runs dry while others are
@@ -396,11 +396,28 @@ impl Pool {
     /// }
     /// # Ok::<(), sessile_runtime::RuntimeError>(())
     /// ```
-    pub fn infer_many<K, I>(&self, requests: I) -> InferMany<'_, K, I::IntoIter>
+    pub fn infer_many<K, I>(
+        &self,
+        requests: I,
+    ) -> impl Iterator<Item = (K, Result<Output, RequestError>)>
     where
         I: IntoIterator<Item = (K, PoolRequest)>,
     {
-        InferMany::new(self, requests.into_iter())
+        self.in_order(
+            requests
+                .into_iter()
+                .map(|(key, request)| (key, Some(request))),
+        )
+        .filter_map(|(key, answer)| answer.map(|answer| (key, answer)))
+    }
+
+    /// As [`Pool::infer_many`], with items that ask nothing: they only keep their place in the
+    /// order. What a caller found wrong with a record travels that way.
+    pub fn in_order<K, I>(&self, requests: I) -> InOrder<'_, K, I::IntoIter>
+    where
+        I: IntoIterator<Item = (K, Option<PoolRequest>)>,
+    {
+        InOrder::new(self, requests.into_iter())
     }
 
     /// What each lane has done and how it is, in the order of [`Pool::lanes`].

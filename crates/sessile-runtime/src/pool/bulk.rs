@@ -9,17 +9,20 @@ use super::{Pending, Pool, PoolRequest};
 /// Batches per lane that are in flight or waiting to be handed out in order.
 const WINDOW_BATCHES_PER_LANE: usize = 4;
 
+/// Items that may wait to be handed out in order, those that ask nothing counted too.
+const WINDOW_ITEMS: usize = 1 << 16;
+
 /// Bytes of answers that may wait to be handed out in order.
 const WINDOW_BYTES: usize = 256 << 20;
 
-/// Answers in the order of the requests. See [`Pool::infer_many`].
-pub struct InferMany<'p, K, I> {
+/// Answers in the order of the requests. See [`Pool::in_order`].
+pub struct InOrder<'p, K, I> {
     pool: &'p Pool,
     requests: I,
     exhausted: bool,
     /// What was read but does not fit the window yet.
-    held: Option<(K, PoolRequest)>,
-    in_flight: VecDeque<(K, Pending, Cost)>,
+    held: Option<(K, Option<PoolRequest>)>,
+    in_flight: VecDeque<(K, Option<Pending>, Cost)>,
     outstanding: Cost,
     window_tokens: usize,
 }
@@ -31,11 +34,11 @@ struct Cost {
     bytes: usize,
 }
 
-impl<'p, K, I: Iterator<Item = (K, PoolRequest)>> InferMany<'p, K, I> {
+impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
     pub(super) fn new(pool: &'p Pool, requests: I) -> Self {
         pool.queue.open_bulk();
         let batch_tokens: usize = pool.lanes.iter().map(|lane| lane.token_budget).sum();
-        InferMany {
+        InOrder {
             pool,
             requests,
             exhausted: false,
@@ -49,8 +52,11 @@ impl<'p, K, I: Iterator<Item = (K, PoolRequest)>> InferMany<'p, K, I> {
     /// Submits until the window is full or there is nothing more.
     fn fill(&mut self) {
         while let Some((key, request)) = self.held.take().or_else(|| self.next_request()) {
-            let cost = self.cost(&request);
-            let fits = self.outstanding.tokens + cost.tokens <= self.window_tokens
+            let cost = request
+                .as_ref()
+                .map_or_else(Cost::default, |request| self.cost(request));
+            let fits = self.in_flight.len() < WINDOW_ITEMS
+                && self.outstanding.tokens + cost.tokens <= self.window_tokens
                 && self.outstanding.bytes.saturating_add(cost.bytes) <= WINDOW_BYTES;
             if !fits && !self.in_flight.is_empty() {
                 self.held = Some((key, request));
@@ -58,13 +64,16 @@ impl<'p, K, I: Iterator<Item = (K, PoolRequest)>> InferMany<'p, K, I> {
             }
             self.outstanding.tokens += cost.tokens;
             self.outstanding.bytes += cost.bytes;
-            let (entry, pending) = request.into_entry(true);
-            self.pool.queue.push_waiting(entry);
+            let pending = request.map(|request| {
+                let (entry, pending) = request.into_entry(true);
+                self.pool.queue.push_waiting(entry);
+                pending
+            });
             self.in_flight.push_back((key, pending, cost));
         }
     }
 
-    fn next_request(&mut self) -> Option<(K, PoolRequest)> {
+    fn next_request(&mut self) -> Option<(K, Option<PoolRequest>)> {
         if self.exhausted {
             return None;
         }
@@ -105,20 +114,20 @@ impl<'p, K, I: Iterator<Item = (K, PoolRequest)>> InferMany<'p, K, I> {
     }
 }
 
-impl<K, I: Iterator<Item = (K, PoolRequest)>> Iterator for InferMany<'_, K, I> {
-    type Item = (K, Result<Output, RequestError>);
+impl<K, I: Iterator<Item = (K, Option<PoolRequest>)>> Iterator for InOrder<'_, K, I> {
+    type Item = (K, Option<Result<Output, RequestError>>);
 
     fn next(&mut self) -> Option<Self::Item> {
         self.fill();
         let (key, pending, cost) = self.in_flight.pop_front()?;
-        let answer = pending.wait();
+        let answer = pending.map(Pending::wait);
         self.outstanding.tokens -= cost.tokens;
         self.outstanding.bytes -= cost.bytes;
         Some((key, answer))
     }
 }
 
-impl<K, I> Drop for InferMany<'_, K, I> {
+impl<K, I> Drop for InOrder<'_, K, I> {
     fn drop(&mut self) {
         if !self.exhausted {
             self.pool.queue.close_bulk();

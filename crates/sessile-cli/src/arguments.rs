@@ -1,0 +1,234 @@
+//! The command line: every flag is defined once, here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sessile_pipelines::output::OutputName;
+use sessile_runtime::{DTypeChoice, DeviceChoice, PoolOptions};
+
+/// Sequence models that stay loaded and are fed without padding.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sessile",
+    version,
+    about,
+    long_about = "Sessile keeps sequence models resident on every device and feeds them without \
+                  padding.\n\nEvery flag can also be set as SESSILE_NAME (--token-budget is \
+                  SESSILE_TOKEN_BUDGET) and in a TOML file (--config).",
+    after_help = "Exit codes: 0 done; 2 usage; 3 done, but some records failed; 4 bad input or \
+                  model; 5 device; 130/143 interrupted",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    /// Settings file (TOML); a table per command
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Embed protein sequences: FASTA in, vectors out
+    Embed(EmbedArguments),
+    /// Show the devices and how they would be used
+    Devices(DevicesArguments),
+    /// Show what a model would need, before loading it
+    Plan(PlanArguments),
+    /// Find, fetch, inspect and make models
+    Models(ModelsArguments),
+    /// Print a completion script for a shell
+    Completions(CompletionsArguments),
+    /// Write the manual pages
+    Man(ManArguments),
+}
+
+/// Devices, lanes and batches: the same for every command that computes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Devices and batches")]
+pub(crate) struct PoolArguments {
+    /// Devices: auto, or a list such as cpu,cuda:0,cuda:1
+    #[arg(long, default_value = "auto", value_name = "LIST")]
+    pub(crate) devices: DeviceChoice,
+
+    /// Lanes per device that share the weights [default: one per thread]
+    #[arg(long, value_name = "N")]
+    pub(crate) instances: Option<usize>,
+
+    /// CPU threads in total [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+
+    /// Number format: auto, f32, bf16 or f16
+    #[arg(long, default_value = "auto", value_name = "FORMAT")]
+    pub(crate) dtype: DTypeChoice,
+
+    /// Tokens of a batch [default: chosen for the device]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) token_budget: Option<usize>,
+
+    /// Memory to leave alone, such as 2GiB
+    #[arg(long, default_value = "0", value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) memory_reserve: u64,
+}
+
+impl PoolArguments {
+    pub(crate) fn options(&self) -> PoolOptions {
+        PoolOptions {
+            devices: self.devices.clone(),
+            threads: self.threads,
+            instances: self.instances,
+            dtype: self.dtype,
+            token_budget: self.token_budget,
+            memory_reserve: self.memory_reserve,
+            ..PoolOptions::default()
+        }
+    }
+}
+
+/// `512MiB`, `2GB`, `1000`.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let split = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("`{text}` is not a size"))?;
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        other => return Err(format!("`{other}` is not a unit of size (MiB, GiB, GB, …)")),
+    };
+    Ok((number * factor as f64) as u64)
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// JSON Lines, a row per record
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile embed --model demo --input proteins.fasta --output embeddings.jsonl\n  \
+    sessile embed --model ./esm2_t33_650M --input 'genomes/*.faa.gz' --output out.jsonl \
+--outputs mean,cls\n  \
+    zcat proteins.fa.gz | sessile embed --model demo --input - --output -")]
+pub(crate) struct EmbedArguments {
+    /// Model: a directory or file, or `demo` (built in, untrained, for trying things out)
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// FASTA files, folders, patterns, or - for standard input
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
+
+    /// File to write, or - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Format of the output
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub(crate) format: Format,
+
+    /// What to compute: mean, mean_all, cls, per_residue, logits, contacts, likelihood
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "mean",
+        value_name = "LIST"
+    )]
+    pub(crate) outputs: Vec<OutputName>,
+
+    /// Write over an output that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) pool: PoolArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sessile plan --model ./esm2_t33_650M --dtype bf16")]
+pub(crate) struct PlanArguments {
+    /// Model: a directory or file, or `demo`
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// What would be computed
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "mean",
+        value_name = "LIST"
+    )]
+    pub(crate) outputs: Vec<OutputName>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) pool: PoolArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelsArguments {
+    #[command(subcommand)]
+    pub(crate) command: ModelsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Make a checkpoint of real size with random weights, to measure and try things out
+    #[command(
+        after_help = "Example:\n  sessile models synthesize esm2_t6_8M --output models/esm2_8M"
+    )]
+    Synthesize {
+        /// One of the published sizes, such as esm2_t33_650M
+        name: String,
+        /// Directory to write
+        #[arg(long, value_name = "DIR")]
+        output: PathBuf,
+        /// The weights follow from this number
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Write over a checkpoint that exists
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// Directory to write; without it the page of `sessile` goes to standard output
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+}

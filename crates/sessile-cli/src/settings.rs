@@ -1,0 +1,220 @@
+//! One definition of each flag: the environment and the settings file follow from it.
+//!
+//! Every long flag `--token-budget` can also be set as `SESSILE_TOKEN_BUDGET` and as `token-budget`
+//! in a TOML file, either at its top (for every command) or in a table named after the command.
+//! Precedence: flag, environment, the command's table, the top of the file, built-in default.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, Command};
+
+use crate::exit::Failure;
+
+/// The flag, and as `SESSILE_CONFIG` the variable, that names the settings file.
+const CONFIG: &str = "config";
+
+/// Gives every flag its variable and the defaults of the settings file.
+pub(crate) fn apply(
+    command: Command,
+    arguments: impl Iterator<Item = OsString>,
+) -> Result<Command, Failure> {
+    let command = with_environment(command);
+    let Some((path, is_explicit)) = settings_path(arguments) else {
+        return Ok(command);
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_explicit => {
+            return Ok(command);
+        }
+        Err(error) => {
+            return Err(Failure::usage(format!(
+                "can not read {}: {error}",
+                path.display()
+            )));
+        }
+    };
+    let settings: toml::Table = text
+        .parse()
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    check_names(&command, &settings, &path)?;
+    with_settings(command, &settings, &path)
+}
+
+/// The settings file, and whether the user named it.
+fn settings_path(arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, bool)> {
+    let flag = format!("--{CONFIG}");
+    let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    while let Some(argument) = arguments.next() {
+        if argument == "--" {
+            break;
+        }
+        if argument == flag {
+            return arguments.next().map(|path| (path.into(), true));
+        }
+        if let Some(path) = argument
+            .strip_prefix(&flag)
+            .and_then(|rest| rest.strip_prefix('='))
+        {
+            return Some((path.into(), true));
+        }
+    }
+    if let Some(path) = std::env::var_os(variable(CONFIG)).filter(|path| !path.is_empty()) {
+        return Some((path.into(), true));
+    }
+    let base = std::env::var_os("XDG_CONFIG_HOME")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config")))?;
+    Some((base.join("sessile").join("config.toml"), false))
+}
+
+/// `token-budget` is `SESSILE_TOKEN_BUDGET`.
+fn variable(flag: &str) -> String {
+    format!("SESSILE_{}", flag.replace('-', "_").to_uppercase())
+}
+
+fn is_setting(argument: &Arg) -> bool {
+    argument.get_long().is_some()
+        && !matches!(
+            argument.get_action(),
+            ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+        )
+}
+
+fn with_environment(command: Command) -> Command {
+    let command = command.mut_args(|argument| {
+        let Some(name) = argument
+            .get_long()
+            .map(str::to_owned)
+            .filter(|_| is_setting(&argument))
+        else {
+            return argument;
+        };
+        let argument = match argument.get_action() {
+            // `SESSILE_FORCE=1` and `=yes` mean what they say.
+            ArgAction::SetTrue => argument.value_parser(BoolishValueParser::new()),
+            _ => argument,
+        };
+        argument.env(variable(&name)).hide_env_values(true)
+    });
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, with_environment)
+    })
+}
+
+/// The flags of a command and all commands below it.
+fn flags(command: &Command) -> BTreeSet<String> {
+    let own = command
+        .get_arguments()
+        .filter(|argument| is_setting(argument));
+    own.filter_map(|argument| argument.get_long().map(str::to_owned))
+        .chain(command.get_subcommands().flat_map(flags))
+        .collect()
+}
+
+/// A name that no command knows is a slip of the pen and must not go unseen.
+fn check_names(command: &Command, settings: &toml::Table, path: &Path) -> Result<(), Failure> {
+    for (name, value) in settings {
+        let known = match value {
+            toml::Value::Table(table) => {
+                let Some(below) = command.find_subcommand(name) else {
+                    return Err(Failure::usage(format!(
+                        "{}: there is no command `{name}`",
+                        path.display()
+                    )));
+                };
+                check_names(below, table, path)?;
+                true
+            }
+            _ => flags(command).contains(name.as_str()),
+        };
+        if !known {
+            return Err(Failure::usage(format!(
+                "{}: `{name}` is not a setting of `{}`",
+                path.display(),
+                command.get_name()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the values of a table the defaults of a command and of those below it.
+fn with_settings(
+    command: Command,
+    settings: &toml::Table,
+    path: &Path,
+) -> Result<Command, Failure> {
+    let mut command = command;
+    let flags: Vec<String> = command
+        .get_arguments()
+        .filter(|argument| is_setting(argument))
+        .filter_map(|argument| argument.get_long().map(str::to_owned))
+        .collect();
+    for flag in flags {
+        let Some(value) = settings.get(&flag) else {
+            continue;
+        };
+        let values = texts(value).ok_or_else(|| {
+            Failure::usage(format!(
+                "{}: `{flag}` has a value of a wrong kind",
+                path.display()
+            ))
+        })?;
+        command = command.mut_args(|argument| {
+            if argument.get_long() == Some(flag.as_str()) {
+                argument.required(false).default_values(values.clone())
+            } else {
+                argument
+            }
+        });
+    }
+    let names: Vec<String> = command
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    for name in names {
+        // What stands at the top holds for every command; its own table says more.
+        let mut merged = settings.clone();
+        if let Some(toml::Value::Table(own)) = settings.get(&name) {
+            merged.extend(own.clone());
+        }
+        let mut failure = None;
+        command = command.mut_subcommand(&name, |below| {
+            match with_settings(below.clone(), &merged, path) {
+                Ok(below) => below,
+                Err(error) => {
+                    failure = Some(error);
+                    below
+                }
+            }
+        });
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+    }
+    Ok(command)
+}
+
+/// A value as it would stand on the command line.
+fn texts(value: &toml::Value) -> Option<Vec<String>> {
+    match value {
+        toml::Value::String(text) => Some(vec![text.clone()]),
+        toml::Value::Integer(number) => Some(vec![number.to_string()]),
+        toml::Value::Float(number) => Some(vec![number.to_string()]),
+        toml::Value::Boolean(flag) => Some(vec![flag.to_string()]),
+        toml::Value::Array(values) => {
+            let texts: Option<Vec<Vec<String>>> = values.iter().map(texts).collect();
+            Some(texts?.into_iter().flatten().collect())
+        }
+        _ => None,
+    }
+}

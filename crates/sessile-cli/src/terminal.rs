@@ -1,0 +1,150 @@
+//! What people see: progress, failures and a summary on standard error.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sessile_pipelines::{Observer, Progress};
+
+/// Failed records that are named on the terminal; the rest is counted.
+const NAMED_FAILURES: u64 = 20;
+
+/// How often the line is drawn again.
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Shows a job on standard error.
+pub(crate) struct Terminal {
+    bar: Option<ProgressBar>,
+    drawn: Instant,
+    failures: u64,
+    quiet: bool,
+}
+
+impl Terminal {
+    /// Progress where standard error is a terminal, failures and notes everywhere.
+    pub(crate) fn new(quiet: bool) -> Self {
+        let bar = (stderr().is_terminal() && !quiet).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{spinner} {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        });
+        Terminal {
+            bar,
+            drawn: Instant::now(),
+            failures: 0,
+            quiet,
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Takes the progress line away.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Terminal {
+    fn progress(&mut self, progress: &Progress) {
+        let Some(bar) = &self.bar else {
+            return;
+        };
+        if self.drawn.elapsed() < REDRAW {
+            return;
+        }
+        self.drawn = Instant::now();
+        let seconds = progress.elapsed.as_secs_f64().max(1e-3);
+        let left = match progress.bytes_read {
+            0 => String::new(),
+            read if read >= progress.bytes_total => String::new(),
+            read => {
+                let share = read as f64 / progress.bytes_total as f64;
+                format!(", {} left", duration(seconds * (1.0 - share) / share))
+            }
+        };
+        bar.set_message(format!(
+            "{} records, {:.0} tokens/s, {}{left}",
+            progress.records,
+            progress.tokens as f64 / seconds,
+            duration(seconds),
+        ));
+        bar.tick();
+    }
+
+    fn failure(&mut self, record: &str, reason: &str) {
+        self.failures += 1;
+        if self.failures <= NAMED_FAILURES {
+            let place = if record.is_empty() {
+                String::new()
+            } else {
+                format!("{record}: ")
+            };
+            self.say(&format!("failed: {place}{reason}"));
+        } else if self.failures == NAMED_FAILURES + 1 {
+            self.say("failed: more records; they are counted at the end");
+        }
+    }
+
+    fn note(&mut self, message: &str) {
+        if !self.quiet {
+            self.say(message);
+        }
+    }
+}
+
+/// A duration for people: `42 s`, `3 min 20 s`, `2 h 05 min`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        _ if seconds < 10.0 => format!("{seconds:.1} s"),
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// A number with commas.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes for people.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => format!("{:.2} GiB", bytes as f64 / 1_073_741_824.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(count(12), "12");
+        assert_eq!(duration(3.25), "3.2 s");
+        assert_eq!(duration(200.0), "3 min 20 s");
+        assert_eq!(duration(7500.0), "2 h 05 min");
+        assert_eq!(bytes(3 << 20), "3.0 MiB");
+    }
+}

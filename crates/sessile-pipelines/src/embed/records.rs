@@ -1,0 +1,242 @@
+//! Records on their way to the pool: read and tokenised on a thread of their own, a bounded number
+//! ahead of the lanes.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use sessile_models::tokenizer::EsmTokenizer;
+use sessile_seq::fasta::{Reader, Record};
+use sessile_seq::inputs::Input;
+
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+
+/// Records read ahead.
+const AHEAD: usize = 256;
+
+/// How often an interrupt is looked for while no record comes.
+const INTERRUPT_POLL: Duration = Duration::from_millis(100);
+
+/// Longest protein that is read at all. The longest one known has about 45,000 residues
+/// (UniProt A0A5A9P0L4); a file beyond this is not of proteins.
+const MAX_RESIDUES: u64 = 1 << 20;
+
+/// What is kept of a record while it is computed.
+pub(super) struct RecordInfo {
+    pub(super) id: String,
+    /// File, number and identifier, for messages.
+    pub(super) place: String,
+    pub(super) length: u64,
+    /// Why it can not be computed.
+    pub(super) problem: Option<String>,
+    /// Whether the problem is one of the whole file behind this place.
+    pub(super) is_file_problem: bool,
+}
+
+impl RecordInfo {
+    /// Something that is not a record: what the reader says went wrong, place included.
+    fn unreadable(error: &sessile_seq::Error) -> Self {
+        let mut problem = error.to_string();
+        if let Some(hint) = error.hint() {
+            problem = format!("{problem} ({hint})");
+        }
+        RecordInfo {
+            id: String::new(),
+            place: String::new(),
+            length: 0,
+            problem: Some(problem),
+            is_file_problem: !error.is_record_error(),
+        }
+    }
+}
+
+/// A record and its tokens, unless something is wrong with it.
+pub(super) struct Prepared {
+    pub(super) record: RecordInfo,
+    pub(super) tokens: Option<Vec<u32>>,
+}
+
+/// How much of the inputs was read.
+#[derive(Clone, Default)]
+pub(super) struct Bytes {
+    read: Arc<AtomicU64>,
+    total: Arc<AtomicU64>,
+}
+
+impl Bytes {
+    /// Bytes read and bytes in all, as stored.
+    pub(super) fn get(&self) -> (u64, u64) {
+        (
+            self.read.load(Ordering::Relaxed),
+            self.total.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// The records of all inputs, in their order.
+pub(super) struct Records {
+    prepared: Receiver<Prepared>,
+    bytes: Bytes,
+    interrupt: Interrupt,
+}
+
+impl Records {
+    /// Begins to read.
+    pub(super) fn start(
+        inputs: Vec<Input>,
+        tokenizer: EsmTokenizer,
+        interrupt: Interrupt,
+    ) -> Result<Self, PipelineError> {
+        let bytes = Bytes::default();
+        let total = inputs
+            .iter()
+            .map(|input| stored_bytes(input).unwrap_or(0))
+            .sum();
+        bytes.total.store(total, Ordering::Relaxed);
+        let (sender, prepared) = sync_channel(AHEAD);
+        let reader_bytes = bytes.clone();
+        let reader_interrupt = interrupt.clone();
+        std::thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || {
+                read_all(
+                    &inputs,
+                    &tokenizer,
+                    &sender,
+                    &reader_bytes,
+                    &reader_interrupt,
+                )
+            })
+            .map_err(|error| {
+                PipelineError::new(
+                    PipelineErrorKind::Input,
+                    format!("can not start reading: {error}"),
+                )
+            })?;
+        Ok(Records {
+            prepared,
+            bytes,
+            interrupt,
+        })
+    }
+
+    pub(super) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
+impl Iterator for Records {
+    type Item = Prepared;
+
+    fn next(&mut self) -> Option<Prepared> {
+        loop {
+            match self.prepared.recv_timeout(INTERRUPT_POLL) {
+                Ok(prepared) => return Some(prepared),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                // The reader may wait for a terminal or a pipe; an interrupt must not.
+                Err(RecvTimeoutError::Timeout) if self.interrupt.signal().is_some() => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+fn stored_bytes(input: &Input) -> Option<u64> {
+    match input {
+        Input::Stdin => None,
+        Input::File(path) => Some(std::fs::metadata(path).ok()?.len()),
+    }
+}
+
+/// Reads all inputs, until the end or until nobody listens. A file that can not be read costs what
+/// is left of it; the others go on.
+fn read_all(
+    inputs: &[Input],
+    tokenizer: &EsmTokenizer,
+    sender: &SyncSender<Prepared>,
+    bytes: &Bytes,
+    interrupt: &Interrupt,
+) {
+    for input in inputs {
+        let listening = match Reader::from_input(input) {
+            Ok(reader) => read_input(reader, &input.name(), tokenizer, sender, interrupt),
+            Err(error) => send(sender, interrupt, unreadable(&error)),
+        };
+        if !listening {
+            return;
+        }
+        bytes
+            .read
+            .fetch_add(stored_bytes(input).unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// Reads one input; false when nobody listens any more.
+fn read_input<R: Read>(
+    reader: Reader<R>,
+    name: &str,
+    tokenizer: &EsmTokenizer,
+    sender: &SyncSender<Prepared>,
+    interrupt: &Interrupt,
+) -> bool {
+    let mut reader = reader.max_residues(MAX_RESIDUES);
+    let mut record = Record::default();
+    loop {
+        let prepared = match reader.read(&mut record) {
+            Ok(true) => prepare(name, &mut record, tokenizer),
+            Ok(false) => return true,
+            Err(error) => unreadable(&error),
+        };
+        if !send(sender, interrupt, prepared) {
+            return false;
+        }
+    }
+}
+
+fn send(sender: &SyncSender<Prepared>, interrupt: &Interrupt, prepared: Prepared) -> bool {
+    interrupt.signal().is_none() && sender.send(prepared).is_ok()
+}
+
+fn unreadable(error: &sessile_seq::Error) -> Prepared {
+    Prepared {
+        record: RecordInfo::unreadable(error),
+        tokens: None,
+    }
+}
+
+/// Upper case, no stop at the end, tokens.
+fn prepare(file: &str, record: &mut Record, tokenizer: &EsmTokenizer) -> Prepared {
+    record.sequence.make_ascii_uppercase();
+    if record.sequence.last() == Some(&b'*') {
+        record.sequence.pop();
+    }
+    let place = format!(
+        "{file}: record {} ({}), line {}",
+        record.ordinal, record.id, record.line
+    );
+    let encoding = tokenizer.encode(&record.sequence);
+    let problem = match encoding.unknown {
+        _ if record.sequence.is_empty() => Some("the record has no residues".to_owned()),
+        Some((position, symbol)) => Some(format!(
+            "`{}` at position {} is not a residue that the model knows",
+            char::from(symbol).escape_default(),
+            position + 1
+        )),
+        None => None,
+    };
+    let info = RecordInfo {
+        id: std::mem::take(&mut record.id),
+        place,
+        length: record.sequence.len() as u64,
+        problem,
+        is_file_problem: false,
+    };
+    let tokens = info.problem.is_none().then_some(encoding.tokens);
+    Prepared {
+        record: info,
+        tokens,
+    }
+}

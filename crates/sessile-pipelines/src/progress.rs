@@ -1,0 +1,62 @@
+//! What a job says while it runs and when it is done.
+
+use std::time::Duration;
+
+/// How far a job is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Records finished, failed ones included.
+    pub records: u64,
+    /// Records that failed.
+    pub failed: u64,
+    /// Tokens computed.
+    pub tokens: u64,
+    /// Bytes of the inputs read so far, as stored.
+    pub bytes_read: u64,
+    /// Bytes of all inputs, as stored; 0 when unknown.
+    pub bytes_total: u64,
+    /// Since the first record was read.
+    pub elapsed: Duration,
+}
+
+/// What became of a job.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Records read, failed ones included.
+    pub records: u64,
+    /// Records without a result.
+    pub failed: u64,
+    /// Residues of the records that have one.
+    pub residues: u64,
+    /// Tokens computed.
+    pub tokens: u64,
+    /// Time to load the models.
+    pub load: Duration,
+    /// Time from the first record to the last row.
+    pub run: Duration,
+    /// Number of models loaded, counted per device.
+    pub model_loads: u64,
+    /// Share of the run in which lanes computed, between 0 and 1.
+    pub busy: f64,
+}
+
+/// Somebody who watches a job. The methods are called from the job's own thread.
+pub trait Observer {
+    /// How far it is; called after every record, so it must be cheap.
+    fn progress(&mut self, progress: &Progress) {
+        let _ = progress;
+    }
+
+    /// A record has no result.
+    fn failure(&mut self, record: &str, reason: &str) {
+        let _ = (record, reason);
+    }
+
+    /// Something a user should know.
+    fn note(&mut self, message: &str) {
+        let _ = message;
+    }
+}
+
+/// Nobody watches.
+impl Observer for () {}
