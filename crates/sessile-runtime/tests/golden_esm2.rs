@@ -106,9 +106,9 @@ fn check_f32(model: &str, isa: Isa) {
             .into_iter()
             .collect();
             let name = |what: &str| format!("{}.{what}", sequence.name);
-            // The masked scan of the longest sequence takes 700 passes: enough for the fast
-            // kernels, too much for the plain ones.
-            let scan = sequence.text.len() < 120;
+            // The masked scans of the longest sequences take hundreds of passes: nothing for the
+            // fast kernels, minutes for the others.
+            let scan = sequence.text.len() < 120 || isa >= Isa::Avx512;
             if expected.has(&name("masked_marginal_logprob")) && scan {
                 outputs = outputs.with(OutputKind::MaskedLogprob);
             }
@@ -180,4 +180,87 @@ fn tiny_a_in_f32() {
 #[test]
 fn tiny_b_in_f32() {
     levels().for_each(|isa| check_f32("esm2/tiny_b", isa));
+}
+
+#[test]
+fn both_in_bf16() {
+    for model in ["esm2/tiny_a", "esm2/tiny_b"] {
+        let files = ModelFiles::open(&golden::path(model)).unwrap();
+        let expected = Expected::open(&format!("{model}/expected.safetensors"));
+        let sequences = sequences(model);
+        let pooled: OutputSet = [OutputKind::Mean, OutputKind::MeanAll, OutputKind::Cls]
+            .into_iter()
+            .collect();
+        let requests: Vec<_> = sequences
+            .iter()
+            .map(|sequence| {
+                (
+                    files.tokenizer().encode(sequence.text.as_bytes()).tokens,
+                    pooled,
+                )
+            })
+            .collect();
+        for isa in levels() {
+            let answers = answers(isa, &files, DType::Bf16, 4096, 1, &requests);
+            for (sequence, output) in sequences.iter().zip(&answers) {
+                let name = |what: &str| format!("{}.{what}", sequence.name);
+                let pairs = [
+                    ("mean_residues", OutputKind::Mean),
+                    ("mean_all_tokens", OutputKind::MeanAll),
+                    ("cls", OutputKind::Cls),
+                ];
+                for (what, kind) in pairs {
+                    expected.assert_aligned(&name(what), values(output, kind), 0.999);
+                }
+            }
+        }
+    }
+}
+
+/// The same model in other file formats; the references are those of the rounded weights.
+#[test]
+fn every_file_format_of_tiny_a() {
+    let cases = [
+        ("variant_f16", "esm2/tiny_a/variant_f16"),
+        ("variant_bf16", "esm2/tiny_a/variant_bf16"),
+        ("variant_bin", "esm2/tiny_a"),
+        ("variant_sharded", "esm2/tiny_a"),
+        ("fair_esm/esm2_t3_tiny.pt", "esm2/tiny_a"),
+    ];
+    let sequences = sequences("esm2/tiny_a");
+    for (variant, reference) in cases {
+        let files = ModelFiles::open(&golden::path(&format!("esm2/tiny_a/{variant}"))).unwrap();
+        let expected = Expected::open(&format!("{reference}/expected.safetensors"));
+        let pooled: OutputSet = [OutputKind::Mean, OutputKind::MeanAll]
+            .into_iter()
+            .collect();
+        let requests: Vec<_> = sequences
+            .iter()
+            .map(|sequence| {
+                let tokens = files.tokenizer().encode(sequence.text.as_bytes()).tokens;
+                let contacts = expected.has(&format!("{}.contacts", sequence.name));
+                (
+                    tokens,
+                    if contacts {
+                        pooled.with(OutputKind::Contacts)
+                    } else {
+                        pooled
+                    },
+                )
+            })
+            .collect();
+        let isa = Isa::detect().unwrap();
+        let answers = answers(isa, &files, DType::F32, 4096, 1, &requests);
+        for (sequence, output) in sequences.iter().zip(&answers) {
+            let name = |what: &str| format!("{}.{what}", sequence.name);
+            expected.assert_close(&name("mean_residues"), values(output, OutputKind::Mean));
+            expected.assert_close(
+                &name("mean_all_tokens"),
+                values(output, OutputKind::MeanAll),
+            );
+            if let Some(contacts) = output.get(OutputKind::Contacts) {
+                expected.assert_close(&name("contacts"), &contacts.data);
+            }
+        }
+    }
 }

@@ -51,8 +51,6 @@ pub(crate) unsafe fn run(product: &Product<'_>, range: Range<usize>) {
 trait Finish {
     /// Columns of output for 32 sums.
     const COLUMNS: usize = 32;
-    /// Bytes of one value of output.
-    const SIZE: usize;
     /// Whether the output is added to, so that `k` may be cut.
     const ADDS: bool = false;
 
@@ -85,7 +83,6 @@ unsafe fn activate<const A: u8>(x: __m512) -> __m512 {
 
 struct ToF32<const A: u8>;
 impl<const A: u8> Finish for ToF32<A> {
-    const SIZE: usize = 4;
     #[inline(always)]
     unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
         // SAFETY: the caller's promise.
@@ -99,7 +96,6 @@ impl<const A: u8> Finish for ToF32<A> {
 
 struct Residual;
 impl Finish for Residual {
-    const SIZE: usize = 4;
     const ADDS: bool = true;
     #[inline(always)]
     unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
@@ -117,7 +113,6 @@ impl Finish for Residual {
 
 struct ToBf16<const A: u8>;
 impl<const A: u8> Finish for ToBf16<A> {
-    const SIZE: usize = 2;
     #[inline(always)]
     unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
         // SAFETY: the caller's promise.
@@ -135,7 +130,6 @@ impl<const A: u8> Finish for ToBf16<A> {
 struct GatedToBf16;
 impl Finish for GatedToBf16 {
     const COLUMNS: usize = 16;
-    const SIZE: usize = 2;
     #[inline(always)]
     unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
         // SAFETY: the caller's promise.
@@ -150,7 +144,6 @@ impl Finish for GatedToBf16 {
 struct GatedToF32;
 impl Finish for GatedToF32 {
     const COLUMNS: usize = 16;
-    const SIZE: usize = 4;
     #[inline(always)]
     unsafe fn row(sums: [__m512; 2], out: *mut u8, mask: u32) {
         // SAFETY: the caller's promise.

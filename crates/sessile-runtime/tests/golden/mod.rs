@@ -1,5 +1,7 @@
 //! Reading the reference outputs of `tests/golden`.
 
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
 use std::path::PathBuf;
 
 use sessile_device::RowSource;

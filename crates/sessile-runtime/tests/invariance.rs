@@ -1,0 +1,122 @@
+//! A sequence's answer is the same to the byte, whatever is computed beside it and wherever.
+
+mod golden;
+
+use sessile_device::{DType, ModelIndex, OutputKind, OutputSet};
+use sessile_models::ModelFiles;
+use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest};
+
+fn wanted() -> OutputSet {
+    [
+        OutputKind::Mean,
+        OutputKind::MeanAll,
+        OutputKind::Cls,
+        OutputKind::PerResidue,
+        OutputKind::Logits,
+    ]
+    .into_iter()
+    .collect()
+}
+
+/// Sequences of many lengths, odd ones and those around the kernels' blocks.
+fn sequences() -> Vec<String> {
+    let residues = b"LAGVSERTIDPKQNFYMHWC";
+    let mut state = 7_u64;
+    [
+        1, 2, 3, 13, 14, 15, 16, 17, 29, 30, 31, 33, 62, 63, 64, 65, 100, 127, 190, 253, 255, 300,
+        510,
+    ]
+    .iter()
+    .map(|&length| {
+        (0..length)
+            .map(|_| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                char::from(residues[(state >> 33) as usize % residues.len()])
+            })
+            .collect()
+    })
+    .collect()
+}
+
+/// Every answer as bytes, in the order of `order`.
+fn bytes(
+    dtype: DType,
+    budget: usize,
+    lanes: usize,
+    threads: usize,
+    order: &[usize],
+) -> Vec<Vec<u8>> {
+    let files = ModelFiles::open(&golden::path("esm2/tiny_b")).unwrap();
+    let tokenizer = files.tokenizer().clone();
+    let options = PoolOptions {
+        dtype: DTypeChoice::Only(dtype),
+        token_budget: Some(budget),
+        instances: Some(lanes),
+        threads: Some(threads),
+        outputs: wanted(),
+        ..PoolOptions::default()
+    };
+    let pool = Pool::new(&[files], &options).unwrap();
+    let sequences = sequences();
+    let requests = order.iter().map(|&index| {
+        let tokens = tokenizer.encode(sequences[index].as_bytes()).tokens;
+        (index, PoolRequest::new(ModelIndex(0), tokens, wanted()))
+    });
+    let mut answers = vec![Vec::new(); sequences.len()];
+    for (index, answer) in pool.infer_many(requests) {
+        let output = answer.unwrap();
+        assert_eq!(output.parts().len(), 5);
+        answers[index] = output
+            .parts()
+            .iter()
+            .flat_map(|(_, tensor)| tensor.data.iter().flat_map(|value| value.to_le_bytes()))
+            .collect();
+    }
+    assert_eq!(pool.metrics().model_loads.get(), 1);
+    answers
+}
+
+fn check(dtype: DType) {
+    let forward: Vec<usize> = (0..sequences().len()).collect();
+    let backward: Vec<usize> = forward.iter().rev().copied().collect();
+    let expected = bytes(dtype, 16_384, 1, 1, &forward);
+    assert!(expected.iter().all(|answer| !answer.is_empty()));
+    // Budget, lanes, threads, order.
+    let cases = [
+        (256, 1, 1, &forward),
+        (256, 2, 2, &backward),
+        (16_384, 2, 2, &forward),
+        (16_384, 1, 1, &backward),
+        (1000, 1, 2, &forward),
+        (16, 1, 1, &forward),
+    ];
+    for (budget, lanes, threads, order) in cases {
+        let found = bytes(dtype, budget, lanes, threads, order);
+        for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert!(
+                found == expected,
+                "{dtype}: sequence {index} differs with budget {budget}, {lanes} lanes, \
+                 {threads} threads"
+            );
+        }
+    }
+    // Alone, without any company.
+    for index in [0, 7, 22] {
+        assert!(
+            bytes(dtype, 2048, 1, 1, &[index])[index] == expected[index],
+            "{index} alone"
+        );
+    }
+}
+
+#[test]
+fn answers_do_not_depend_on_their_company_in_f32() {
+    check(DType::F32);
+}
+
+#[test]
+fn answers_do_not_depend_on_their_company_in_bf16() {
+    check(DType::Bf16);
+}
