@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sessile_pipelines::bench::BenchSet;
 use sessile_pipelines::output::OutputName;
 use sessile_runtime::{DTypeChoice, DeviceChoice, PoolOptions};
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Plan(PlanArguments),
     /// Find, fetch, inspect and make models
     Models(ModelsArguments),
+    /// Measure how fast a model runs here, beside the peak of the machine
+    Bench(BenchArguments),
     /// Print a completion script for a shell
     Completions(CompletionsArguments),
     /// Write the manual pages
@@ -125,7 +128,7 @@ pub(crate) enum Format {
 --outputs mean,cls\n  \
     zcat proteins.fa.gz | sessile embed --model demo --input - --output -")]
 pub(crate) struct EmbedArguments {
-    /// Model: a directory or file, or `demo` (built in, untrained, for trying things out)
+    /// Model: a directory, file or hub name, or `demo` (built in, untrained, for trying things out)
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: String,
 
@@ -172,7 +175,7 @@ pub(crate) struct DevicesArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sessile plan --model ./esm2_t33_650M --dtype bf16")]
 pub(crate) struct PlanArguments {
-    /// Model: a directory or file, or `demo`
+    /// Model: a directory, file or hub name, or `demo`
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: String,
 
@@ -194,6 +197,35 @@ pub(crate) struct PlanArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile bench --model ./esm2_t33_650M --set uniform --dtype bf16\n  \
+    sessile bench --model ./esm2_t6_8M --set proteins.fasta --json --per-op")]
+pub(crate) struct BenchArguments {
+    /// Model: a directory, file or hub name, or `demo`
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// Sequences: uniform, lognormal, orfs, or a FASTA file
+    #[arg(long, default_value = "uniform", value_name = "SET")]
+    pub(crate) set: BenchSet,
+
+    /// Seconds to measure for
+    #[arg(long, default_value_t = 9.0, value_name = "SECONDS")]
+    pub(crate) duration: f64,
+
+    /// Show where the time goes, by operation
+    #[arg(long)]
+    pub(crate) per_op: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) pool: PoolArguments,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ModelsArguments {
     #[command(subcommand)]
     pub(crate) command: ModelsCommand,
@@ -201,6 +233,24 @@ pub(crate) struct ModelsArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
+    /// List the published models with short names
+    List,
+    /// Fetch a model into the cache and say where it is
+    Pull {
+        /// A hub name such as facebook/esm2_t6_8M_UR50D, with @revision if wanted, or a short name
+        name: String,
+    },
+    /// Show what a checkpoint holds, without loading it
+    Inspect {
+        /// A directory, file or hub name, or `demo`
+        name: String,
+        /// Also hash all weights
+        #[arg(long)]
+        hash: bool,
+        /// Also list all tensors
+        #[arg(long)]
+        tensors: bool,
+    },
     /// Make a checkpoint of real size with random weights, to measure and try things out
     #[command(
         after_help = "Example:\n  sessile models synthesize esm2_t6_8M --output models/esm2_8M"

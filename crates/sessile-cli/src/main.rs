@@ -36,6 +36,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Completions(arguments) => commands::completions::run(&arguments),
         Command::Man(arguments) => commands::man::run(&arguments),
     }

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sessile_models::hub;
 use sessile_pipelines::{Observer, Progress};
 
 /// Failed records that are named on the terminal; the rest is counted.
@@ -96,6 +97,62 @@ impl Observer for Terminal {
     fn note(&mut self, message: &str) {
         if !self.quiet {
             self.say(message);
+        }
+    }
+}
+
+/// Shows a model that is being fetched.
+pub(crate) struct Download {
+    bar: Option<ProgressBar>,
+}
+
+impl Download {
+    pub(crate) fn new() -> Self {
+        let bar = stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(ProgressStyle::default_spinner());
+            bar
+        });
+        Download { bar }
+    }
+
+    pub(crate) fn show(&mut self, progress: &hub::Progress<'_>) {
+        let line = match progress {
+            hub::Progress::Advanced { file, done, total } => {
+                if let Some(bar) = &self.bar {
+                    let of =
+                        total.map_or_else(String::new, |total| format!(" of {}", bytes(total)));
+                    bar.set_message(format!("{file}: {}{of}", bytes(*done)));
+                    bar.tick();
+                }
+                return;
+            }
+            hub::Progress::Verified { file } => format!("fetched {file}"),
+            hub::Progress::Waiting { file } => {
+                format!("waiting for {file}: another process is fetching it")
+            }
+            hub::Progress::Retrying { reason, after } => {
+                format!(
+                    "{reason}; trying again in {}",
+                    duration(after.as_secs_f64())
+                )
+            }
+            hub::Progress::UsingCache { reason } => {
+                format!("using the copy in the cache: {reason}")
+            }
+            _ => return,
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

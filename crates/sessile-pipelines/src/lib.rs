@@ -4,6 +4,7 @@
 //! input. What is wrong with one record costs that record and nothing else; the job goes on and
 //! says so at the end. Results appear under their name only when they are whole.
 
+pub mod bench;
 pub mod embed;
 pub mod error;
 pub mod interrupt;

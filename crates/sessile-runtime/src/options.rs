@@ -108,6 +108,8 @@ pub struct PoolOptions {
     pub outputs: OutputSet,
     /// Bytes of memory to leave alone.
     pub memory_reserve: u64,
+    /// Keep time by operation; see [`Pool::operation_times`](crate::Pool::operation_times).
+    pub timed: bool,
     /// How requests wait and are put together.
     pub dispatch: Dispatch,
 }
@@ -148,6 +150,7 @@ impl Default for PoolOptions {
             max_tokens: None,
             outputs: OutputSet::default(),
             memory_reserve: 0,
+            timed: false,
             dispatch: Dispatch::default(),
         }
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use sessile_cpu::{CpuDevice, CpuOptions};
 use sessile_device::{
-    Device, DeviceId, Execution, LaneSpec, ModelIndex, Output, OutputKind, OutputSet, Request,
-    RequestError, RequestErrorKind, RequestId,
+    Device, DeviceId, Execution, LaneSpec, ModelIndex, OperationClass, OperationTime, Output,
+    OutputKind, OutputSet, Request, RequestError, RequestErrorKind, RequestId, TimedDevice,
 };
 use sessile_models::{EncoderExecution, LoadReport, ModelFiles, ModelInfo};
 use tokio::sync::oneshot;
@@ -106,6 +106,7 @@ pub struct Pool {
     fingerprints: Vec<String>,
     reports: Vec<LoadReport>,
     load_time: Duration,
+    clock: Option<TimedDevice<CpuDevice>>,
 }
 
 /// Plans the memory of every chosen device, without loading anything.
@@ -200,6 +201,7 @@ impl Pool {
         let mut lanes: Vec<(LaneInfo, Box<dyn Execution>)> = Vec::new();
         let mut reports = Vec::new();
         let mut fingerprints = Vec::new();
+        let mut clock = None;
         for plan in &plans {
             match plan.device {
                 DeviceId::Cpu => {
@@ -208,7 +210,13 @@ impl Pool {
                         threads: plan.lanes * plan.threads_per_lane,
                     })?;
                     fingerprints.push(device.kernel_family(plan.dtype));
-                    reports = start(&device, models, options, plan, &metrics, &mut lanes)?;
+                    if options.timed {
+                        let device = TimedDevice::new(device);
+                        reports = start(&device, models, options, plan, &metrics, &mut lanes)?;
+                        clock = Some(device);
+                    } else {
+                        reports = start(&device, models, options, plan, &metrics, &mut lanes)?;
+                    }
                 }
                 other => {
                     return Err(RuntimeError::new(
@@ -231,6 +239,7 @@ impl Pool {
         pool.fingerprints = fingerprints;
         pool.reports = reports;
         pool.load_time = begun.elapsed();
+        pool.clock = clock;
         Ok(pool)
     }
 
@@ -273,6 +282,7 @@ impl Pool {
             fingerprints: Vec::new(),
             reports: Vec::new(),
             load_time: Duration::ZERO,
+            clock: None,
         };
         for (number, (lane, execution)) in lanes.into_iter().enumerate() {
             pool.start_lane(number, lane, execution);
@@ -453,6 +463,22 @@ impl Pool {
     /// How long loading took.
     pub fn load_time(&self) -> Duration {
         self.load_time
+    }
+
+    /// Where the lanes' time went, by operation, the most time first. Empty unless the pool was
+    /// made with [`PoolOptions::timed`].
+    pub fn operation_times(&self) -> Vec<(OperationClass, OperationTime)> {
+        self.clock
+            .as_ref()
+            .map(TimedDevice::times)
+            .unwrap_or_default()
+    }
+
+    /// Forgets the times measured so far, for example those of a warm-up.
+    pub fn reset_operation_times(&self) {
+        if let Some(clock) = &self.clock {
+            clock.reset();
+        }
     }
 
     /// Counters.

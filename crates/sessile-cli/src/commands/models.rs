@@ -1,16 +1,27 @@
 //! `sessile models`
 
+use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
+use sessile_models::hub::SHORT_NAMES;
 use sessile_models::synthesize::synthesize;
+
+use super::{open_model, resolve};
 
 use crate::arguments::{ModelsArguments, ModelsCommand};
 use crate::exit::{BAD_INPUT, DONE, Failure};
-use crate::terminal::bytes;
+use crate::terminal::{bytes, count};
 
 pub(crate) fn run(arguments: &ModelsArguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
+        ModelsCommand::List => list(),
+        ModelsCommand::Pull { name } => pull(name),
+        ModelsCommand::Inspect {
+            name,
+            hash,
+            tensors,
+        } => inspect(name, *hash, *tensors),
         ModelsCommand::Synthesize {
             name,
             output,
@@ -18,6 +29,54 @@ pub(crate) fn run(arguments: &ModelsArguments) -> Result<ExitCode, Failure> {
             force,
         } => make(name, output, *seed, *force),
     }
+}
+
+fn list() -> Result<ExitCode, Failure> {
+    let mut out = stdout().lock();
+    writeln!(out, "demo (built in, untrained, for trying things out)")?;
+    for name in SHORT_NAMES {
+        writeln!(out, "{name} (facebook/{name}_UR50D)")?;
+    }
+    Ok(ExitCode::from(DONE))
+}
+
+fn pull(name: &str) -> Result<ExitCode, Failure> {
+    let path = resolve(name)?;
+    writeln!(stdout().lock(), "{}", path.display())?;
+    Ok(ExitCode::from(DONE))
+}
+
+fn inspect(name: &str, hash: bool, tensors: bool) -> Result<ExitCode, Failure> {
+    let files = open_model(name)?;
+    let weights = files.weights();
+    let mut out = stdout().lock();
+    writeln!(out, "model:        {}", files.name())?;
+    writeln!(out, "weights:      {}", weights.describe())?;
+    writeln!(out, "architecture: {:?}", files.architecture())?;
+    let shapes: Vec<(&str, &[usize])> = weights
+        .names()
+        .into_iter()
+        .map(|name| (name, weights.shape(name).unwrap_or_default()))
+        .collect();
+    let values: usize = shapes
+        .iter()
+        .map(|(_, shape)| shape.iter().product::<usize>())
+        .sum();
+    writeln!(
+        out,
+        "tensors:      {} with {} values",
+        shapes.len(),
+        count(values as u64)
+    )?;
+    if hash {
+        writeln!(out, "hash:         {}", files.content_hash()?)?;
+    }
+    if tensors {
+        for (name, shape) in shapes {
+            writeln!(out, "{name} {shape:?}")?;
+        }
+    }
+    Ok(ExitCode::from(DONE))
 }
 
 fn make(name: &str, output: &Path, seed: u64, force: bool) -> Result<ExitCode, Failure> {

@@ -1,0 +1,21 @@
+//! What a device could do at best, measured now: the number that a rate is a fraction of.
+
+use std::time::Duration;
+
+use sessile_cpu::peak;
+use sessile_device::{DType, DeviceId};
+
+/// Floating-point operations per second of products in `dtype` on `threads` threads, measured with
+/// random data for about `duration`. `None` where the device has no such instructions.
+pub fn peak_flops(
+    device: DeviceId,
+    dtype: DType,
+    threads: usize,
+    duration: Duration,
+) -> Option<f64> {
+    match (device, dtype) {
+        (DeviceId::Cpu, DType::F32) => Some(peak::f32_flops(threads, duration)),
+        (DeviceId::Cpu, DType::Bf16) => peak::bf16_flops(threads, duration),
+        _ => None,
+    }
+}
