@@ -40,9 +40,12 @@ fn a_pass_after_the_first_allocates_nothing() {
             threads: 1,
         })
         .unwrap();
-        let block = Block::new(&device, DType::F32).unwrap();
         let batches = [batch(&[40, 7, 300]), batch(&[1, 90]), batch(&[347])];
-        for threads in [1, 3] {
+        for (threads, dtype) in [1, 3]
+            .into_iter()
+            .flat_map(|threads| [DType::F32, DType::Bf16].map(|dtype| (threads, dtype)))
+        {
+            let block = Block::new(&device, dtype).unwrap();
             let spec = LaneSpec {
                 arena_bytes: 4 << 20,
                 threads,
@@ -51,16 +54,14 @@ fn a_pass_after_the_first_allocates_nothing() {
             let mut answers = Answers::default();
             let mut pass = || {
                 for batch in &batches {
-                    block
-                        .run(&mut lane, batch, DType::F32, &mut answers)
-                        .unwrap();
+                    block.run(&mut lane, batch, dtype, &mut answers).unwrap();
                 }
             };
             pass();
             let before = ALLOCATIONS.load(Ordering::Relaxed);
             pass();
             let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
-            assert_eq!(count, 0, "{isa}, {threads} threads");
+            assert_eq!(count, 0, "{isa} {dtype}, {threads} threads");
         }
     }
 }
