@@ -120,7 +120,7 @@ impl Kernel {
 /// # Safety
 ///
 /// - The processor has `kernel`.
-/// - `x` holds [`operand::len`] readable elements.
+/// - `x` holds whole panels of readable elements.
 /// - The output holds all rows and columns (for [`Out::Operand`], whole panels of rows and steps
 ///   of columns), and nobody else reads or writes those columns meanwhile.
 pub(crate) unsafe fn run(kernel: Kernel, product: &Product<'_>, range: Range<usize>) {

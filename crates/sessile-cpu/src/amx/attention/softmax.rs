@@ -1,7 +1,8 @@
 //! Scores to weights: `2^s` as bf16, by a table of 128 mantissas.
 //!
 //! A scaled score times 128, rounded to an integer, is already a bf16 whose mantissa is linear
-//! between powers of two. The true mantissa is looked up by the linear one. A weight is off by at most [`ERROR`].
+//! between powers of two. The true mantissa is looked up by the linear one. A weight is off by at
+//! most 0.67 %: half a step of the score (0.27 %) and half a step of the mantissa (0.39 %).
 //!
 //! Scalar twin: [`crate::bf16::attention::weight`].
 
