@@ -1,0 +1,226 @@
+//! What can go wrong with a request, and how each part of the API tells it.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+use sessile_device::{RequestError, RequestErrorKind};
+
+/// What went wrong; decides the status, the type in the body and the label in the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FailureKind {
+    /// The request makes no sense as it is.
+    InvalidRequest,
+    /// Fields of the request are wrong, as ESM2_MultiGPU_Inference lists them.
+    Validation,
+    /// A key is needed.
+    Unauthorized,
+    /// There is nothing at this path.
+    NotFound,
+    /// There is no such model.
+    ModelNotFound,
+    /// The path has other methods.
+    MethodNotAllowed,
+    /// The client took too long to send its request.
+    SlowClient,
+    /// The body, its number of items or the answer would be too large.
+    TooLarge,
+    /// More work waits than is allowed.
+    Overloaded,
+    /// A fault on our side.
+    Internal,
+    /// No device is left.
+    NoDevice,
+    /// The models are not loaded yet.
+    Starting,
+    /// The service is stopping.
+    Stopping,
+    /// The time that the request was given is over.
+    Timeout,
+}
+
+impl FailureKind {
+    /// Every kind.
+    pub(crate) const ALL: [FailureKind; 14] = [
+        FailureKind::InvalidRequest,
+        FailureKind::Validation,
+        FailureKind::Unauthorized,
+        FailureKind::NotFound,
+        FailureKind::ModelNotFound,
+        FailureKind::MethodNotAllowed,
+        FailureKind::SlowClient,
+        FailureKind::TooLarge,
+        FailureKind::Overloaded,
+        FailureKind::Internal,
+        FailureKind::NoDevice,
+        FailureKind::Starting,
+        FailureKind::Stopping,
+        FailureKind::Timeout,
+    ];
+
+    /// The status.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            FailureKind::InvalidRequest => StatusCode::BAD_REQUEST,
+            FailureKind::Validation => StatusCode::UNPROCESSABLE_ENTITY,
+            FailureKind::Unauthorized => StatusCode::UNAUTHORIZED,
+            FailureKind::NotFound | FailureKind::ModelNotFound => StatusCode::NOT_FOUND,
+            FailureKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            FailureKind::SlowClient => StatusCode::REQUEST_TIMEOUT,
+            FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            FailureKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            FailureKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            FailureKind::NoDevice | FailureKind::Starting | FailureKind::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            FailureKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The `error.type`, and the label in the metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            FailureKind::InvalidRequest => "invalid_request_error",
+            FailureKind::Validation => "validation_error",
+            FailureKind::Unauthorized => "authentication_error",
+            FailureKind::NotFound => "not_found_error",
+            FailureKind::ModelNotFound => "model_not_found",
+            FailureKind::MethodNotAllowed => "method_not_allowed",
+            FailureKind::SlowClient => "request_timeout",
+            FailureKind::TooLarge => "too_large_error",
+            FailureKind::Overloaded => "overloaded_error",
+            FailureKind::Internal => "internal_error",
+            FailureKind::NoDevice => "no_device_error",
+            FailureKind::Starting => "starting_error",
+            FailureKind::Stopping => "stopping_error",
+            FailureKind::Timeout => "timeout_error",
+        }
+    }
+}
+
+/// Which of the two kinds of error bodies a path speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// `{"detail": …}`, as ESM2_MultiGPU_Inference.
+    Detail,
+    /// `{"error": {"type": …, "message": …}}`, as OpenAI.
+    Error,
+}
+
+impl Style {
+    /// The style of a path.
+    pub(crate) fn of(path: &str) -> Self {
+        if path == "/v1" || path.starts_with("/v1/") {
+            Style::Error
+        } else {
+            Style::Detail
+        }
+    }
+}
+
+/// Why a request, or one of its items, has no answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
+    /// The field of the request that is at fault.
+    pub(crate) param: Option<&'static str>,
+    /// The item that is at fault.
+    pub(crate) index: Option<usize>,
+    /// Seconds after which to try again.
+    pub(crate) retry_after: Option<u64>,
+    /// The list of complaints for `detail`.
+    pub(crate) detail: Option<Value>,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Failure {
+            kind,
+            message: message.into(),
+            param: None,
+            index: None,
+            retry_after: None,
+            detail: None,
+        }
+    }
+
+    pub(crate) fn invalid(param: &'static str, message: impl Into<String>) -> Self {
+        Failure::new(FailureKind::InvalidRequest, message).about(param)
+    }
+
+    /// A list of complaints, as ESM2_MultiGPU_Inference gives it.
+    pub(crate) fn validation(complaints: Vec<Value>) -> Self {
+        let mut failure = Failure::new(FailureKind::Validation, "the request is not valid");
+        failure.detail = Some(Value::Array(complaints));
+        failure
+    }
+
+    pub(crate) fn about(mut self, param: &'static str) -> Self {
+        self.param = Some(param);
+        self
+    }
+
+    pub(crate) fn at(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
+    }
+
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The error of an item inside an answer.
+    pub(crate) fn error_object(&self) -> Value {
+        json!({
+            "type": self.kind.name(),
+            "message": self.message,
+            "param": self.param,
+            "index": self.index,
+        })
+    }
+
+    /// The whole response.
+    pub(crate) fn response(&self, style: Style) -> Response<Body> {
+        let body = match style {
+            Style::Error => json!({ "error": self.error_object() }),
+            Style::Detail => match &self.detail {
+                Some(detail) => json!({ "detail": detail }),
+                None => json!({ "detail": self.message }),
+            },
+        };
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = self.kind.status();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.kind == FailureKind::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(self.kind, FailureKind::Stopping | FailureKind::SlowClient) {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.extensions_mut().insert(self.kind);
+        response
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        let kind = match error.kind() {
+            RequestErrorKind::TooLong
+            | RequestErrorKind::InvalidInput
+            | RequestErrorKind::UnsupportedOutput => FailureKind::InvalidRequest,
+            RequestErrorKind::Overloaded => FailureKind::Overloaded,
+            RequestErrorKind::Deadline | RequestErrorKind::Cancelled => FailureKind::Timeout,
+            RequestErrorKind::NoDevice => FailureKind::NoDevice,
+            _ => FailureKind::Internal,
+        };
+        Failure::new(kind, error.to_string())
+    }
+}

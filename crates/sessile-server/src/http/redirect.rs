@@ -1,0 +1,51 @@
+//! Paths and methods that are not there.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+
+use super::routes::is_route;
+use crate::failure::{Failure, FailureKind, Style};
+
+/// A path that is not there: `/predict/` leads to `/predict`, others to nothing.
+pub(super) async fn not_found(request: Request) -> Response<Body> {
+    let path = request.uri().path();
+    let other = match path.strip_suffix('/') {
+        Some(without) => without.to_owned(),
+        None => format!("{path}/"),
+    };
+    if is_route(&other)
+        && let Some(location) = location(&request, &other)
+    {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        response.headers_mut().insert(header::LOCATION, location);
+        return response;
+    }
+    Failure::new(FailureKind::NotFound, "Not Found").response(Style::of(path))
+}
+
+/// The address of `path` on the host that the client asked.
+fn location(request: &Request, path: &str) -> Option<HeaderValue> {
+    let query = request
+        .uri()
+        .query()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    let host = request.headers().get(header::HOST)?.to_str().ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    if !host.bytes().all(is_plain) {
+        return HeaderValue::from_str(&format!("{path}{query}")).ok();
+    }
+    HeaderValue::from_str(&format!("http://{host}{path}{query}")).ok()
+}
+
+/// A method that the path does not have.
+pub(super) fn method_not_allowed(path: &str, allowed: &'static str) -> Response<Body> {
+    let failure = Failure::new(FailureKind::MethodNotAllowed, "Method Not Allowed");
+    let mut response = failure.response(Style::of(path));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}

@@ -1,0 +1,126 @@
+//! Every path of the service, and what stands before it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::{Response, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::routing::{MethodFilter, MethodRouter};
+
+use super::redirect::{method_not_allowed, not_found};
+use super::{bytes_response, cors, trace};
+use crate::exchange::answer;
+use crate::failure::Style;
+use crate::predict::{Predict, PredictBatch};
+use crate::service::Service;
+use crate::v1::{PostContacts, PostEmbeddings, PostLogits, PostScore, get_model, list_models};
+use crate::{health, openapi, root};
+
+/// Paths that compute, and so need a key where there are keys.
+const COMPUTING: [&str; 6] = [
+    "/predict",
+    "/predict/batch",
+    "/v1/embeddings",
+    "/v1/score",
+    "/v1/logits",
+    "/v1/contacts",
+];
+
+/// Every other path, but for those below `/v1/models/` and `/docs/`.
+const PLAIN: [&str; 11] = [
+    "/",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/health/startup",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/v1/models",
+];
+
+/// Whether there is something at this path.
+pub(super) fn is_route(path: &str) -> bool {
+    COMPUTING.contains(&path) || PLAIN.contains(&path)
+}
+
+/// The service as a router.
+pub(crate) fn router(service: Arc<Service>) -> Router {
+    let computing = Router::new()
+        .route("/predict", post(answer::<Predict>))
+        .route("/predict/batch", post(answer::<PredictBatch>))
+        .route("/v1/embeddings", post(answer::<PostEmbeddings>))
+        .route("/v1/score", post(answer::<PostScore>))
+        .route("/v1/logits", post(answer::<PostLogits>))
+        .route("/v1/contacts", post(answer::<PostContacts>))
+        .route("/v1/models", get(list_models))
+        .route("/v1/models/{*name}", get(get_model))
+        .route_layer(from_fn_with_state(Arc::clone(&service), keys));
+    Router::new()
+        .route("/", get(root::root))
+        .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/health/startup", get(health::startup))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics))
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
+        .route("/docs/{*file}", get(openapi::file))
+        .merge(computing)
+        .fallback(not_found)
+        // Around each route, so that the route's pattern is known; the fallback has none.
+        .layer(from_fn_with_state(Arc::clone(&service), cors::layer))
+        .layer(from_fn_with_state(Arc::clone(&service), trace::layer))
+        .with_state(service)
+}
+
+/// A path with GET and nothing else, not even HEAD, as ESM2_MultiGPU_Inference has them.
+fn get<H, T>(handler: H) -> MethodRouter<Arc<Service>>
+where
+    H: Handler<T, Arc<Service>>,
+    T: 'static,
+{
+    let refuse = |request: Request| async move { method_not_allowed(request.uri().path(), "GET") };
+    MethodRouter::new()
+        .on(MethodFilter::GET, handler)
+        .on(MethodFilter::HEAD, refuse)
+        .fallback(refuse)
+}
+
+/// A path with POST and nothing else.
+fn post<H, T>(handler: H) -> MethodRouter<Arc<Service>>
+where
+    H: Handler<T, Arc<Service>>,
+    T: 'static,
+{
+    MethodRouter::new()
+        .on(MethodFilter::POST, handler)
+        .fallback(
+            |request: Request| async move { method_not_allowed(request.uri().path(), "POST") },
+        )
+}
+
+/// Lets pass who has a key.
+async fn keys(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response<Body> {
+    match service.keys.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.response(Style::of(request.uri().path())),
+    }
+}
+
+/// `GET /metrics`.
+async fn metrics(State(service): State<Arc<Service>>) -> Response<Body> {
+    let text = service.telemetry.render(&service);
+    bytes_response(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8",
+        text,
+    )
+}

@@ -1,0 +1,104 @@
+//! The description of the API (OpenAPI 3.1) at `/openapi.json`, and the page at `/docs` that shows
+//! it. The page's files are part of the program; it asks no other host for anything.
+
+mod paths;
+
+use std::sync::{Arc, OnceLock};
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{Response, StatusCode};
+use serde_json::{Value, json};
+use utoipa::OpenApi;
+use utoipa_swagger_ui::Config;
+
+use crate::failure::{Failure, FailureKind, Style};
+use crate::http::{bytes_response, json_response};
+use crate::service::Service;
+
+/// `GET /openapi.json`.
+pub(crate) async fn document(State(service): State<Arc<Service>>) -> Response<Body> {
+    json_response(&describe(&service))
+}
+
+/// The description, with the numbers and names of this service in it.
+fn describe(service: &Service) -> Value {
+    let mut document = serde_json::to_value(paths::Api::openapi()).unwrap_or_default();
+    let options = &service.options;
+    let schemas = &mut document["components"]["schemas"];
+    let most = options.max_sequence_length;
+    let residues = format!("^[ACDEFGHIKLMNPQRSTVWXYacdefghiklmnpqrstvwxy]{{1,{most}}}$");
+    schemas["PredictionRequest"]["properties"]["sequence"]["maxLength"] = json!(most);
+    schemas["PredictionRequest"]["properties"]["sequence"]["pattern"] = json!(residues);
+    schemas["BatchSequence"]["pattern"] = json!(residues);
+    schemas["BatchPredictionRequest"]["properties"]["sequences"]["maxItems"] =
+        json!(options.max_batch_size);
+    schemas["Input"]["oneOf"][1]["minItems"] = json!(1);
+    schemas["Input"]["oneOf"][1]["maxItems"] = json!(options.max_items);
+    if let Some(engine) = service.loaded() {
+        let names: Vec<Option<&str>> = engine
+            .models
+            .iter()
+            .map(|model| Some(&*model.name))
+            .chain([None])
+            .collect();
+        for request in ["Embeddings", "Score", "Logits", "Contacts"] {
+            let request = format!("{request}Request");
+            schemas[request]["properties"]["model"]["enum"] = json!(names);
+        }
+        let widths: Vec<Option<usize>> = engine
+            .models
+            .first()
+            .map(|model| model.info.hidden)
+            .into_iter()
+            .map(Some)
+            .chain([None])
+            .collect();
+        schemas["EmbeddingsRequest"]["properties"]["dimensions"]["enum"] = json!(widths);
+    }
+    if !service.options.api_keys.is_empty() {
+        document["security"] = json!([{ "key": [] }]);
+    }
+    document
+}
+
+fn page_config() -> Arc<Config<'static>> {
+    static CONFIG: OnceLock<Arc<Config<'static>>> = OnceLock::new();
+    Arc::clone(CONFIG.get_or_init(|| Arc::new(Config::from("/openapi.json"))))
+}
+
+/// `GET /docs`.
+pub(crate) async fn page() -> Response<Body> {
+    let response = static_file("index.html");
+    let (parts, body) = response.into_parts();
+    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
+        return missing();
+    };
+    // The page names its files beside itself; here they lie below it.
+    let text = String::from_utf8_lossy(&bytes).replace("\"./", "\"./docs/");
+    Response::from_parts(parts, Body::from(text))
+}
+
+/// A file of that page.
+pub(crate) async fn file(Path(name): Path<String>) -> Response<Body> {
+    static_file(&name)
+}
+
+/// One of the files that were built in; the file system is not asked.
+fn static_file(name: &str) -> Response<Body> {
+    let Ok(Some(file)) = utoipa_swagger_ui::serve(name, page_config()) else {
+        return missing();
+    };
+    let kind = match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("png") => "image/png",
+        _ => "application/octet-stream",
+    };
+    bytes_response(StatusCode::OK, kind, file.bytes.into_owned())
+}
+
+fn missing() -> Response<Body> {
+    Failure::new(FailureKind::NotFound, "Not Found").response(Style::Detail)
+}

@@ -1,0 +1,263 @@
+//! The paths, as the description of the API lists them.
+
+#![allow(
+    dead_code,
+    reason = "the functions and types here are read by the macro that describes the API"
+)]
+
+use serde_json::Value;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+use crate::health::{HealthResponse, LaneHealth, ProbeResponse};
+use crate::predict::{
+    BatchPredictionRequest, BatchPredictionResponse, GpuDistributionInfo, PredictionRequest,
+    PredictionResponse, SequenceResult,
+};
+use crate::root::RootResponse;
+use crate::v1::{
+    ContactsItem, ContactsRequest, ContactsResponse, EmbeddingsItem, EmbeddingsRequest,
+    EmbeddingsResponse, EncodingFormat, Input, ItemError, LogitsItem, LogitsRequest,
+    LogitsResponse, Method, Model, ModelList, Mutants, Numbers, Pooling, ScoreItem, ScoreRequest,
+    ScoreResponse, Sequence, Usage,
+};
+
+/// An error of the paths of ESM2_MultiGPU_Inference: a sentence, or a list of complaints.
+#[derive(ToSchema)]
+struct DetailError {
+    /// What is wrong.
+    detail: Value,
+}
+
+/// An error of the `/v1` paths.
+#[derive(ToSchema)]
+struct ErrorResponse {
+    /// What is wrong.
+    error: ErrorBody,
+}
+
+/// What is wrong.
+#[derive(ToSchema)]
+struct ErrorBody {
+    /// Its kind.
+    r#type: String,
+    /// For people.
+    message: String,
+    /// The field at fault.
+    param: Option<String>,
+    /// The item at fault.
+    index: Option<usize>,
+}
+
+/// Any object.
+#[derive(ToSchema)]
+struct Object {}
+
+/// Adds the way in.
+struct Key;
+
+impl Modify for Key {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(
+            "key",
+            SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
+        );
+    }
+}
+
+/// The description.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Sessile",
+        description = "Sequence models that stay resident and are fed without padding. The paths \
+                       without /v1 are those of ESM2_MultiGPU_Inference."
+    ),
+    paths(
+        root, health, live, ready, startup, livez, readyz, metrics, openapi, predict, predict_batch, embeddings,
+        score, logits, contacts, models, model
+    ),
+    components(schemas(
+        RootResponse, HealthResponse, ProbeResponse, LaneHealth, PredictionRequest,
+        PredictionResponse, BatchPredictionRequest, BatchPredictionResponse, SequenceResult,
+        GpuDistributionInfo, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsItem, ScoreRequest,
+        ScoreResponse, ScoreItem, Mutants, LogitsRequest, LogitsResponse, LogitsItem,
+        ContactsRequest, ContactsResponse, ContactsItem, Input, Sequence, Numbers, EncodingFormat,
+        Pooling, Method, Usage, ItemError, Model, ModelList, DetailError, ErrorResponse, ErrorBody
+    )),
+    modifiers(&Key)
+)]
+pub(super) struct Api;
+
+/// What the service is
+#[utoipa::path(get, path = "/", tag = "Service", responses(
+    (status = 200, description = "What the service is", body = RootResponse),
+))]
+fn root() {}
+
+/// How the service is
+#[utoipa::path(get, path = "/health", tag = "Health", responses(
+    (status = 200, description = "How the service is", body = HealthResponse),
+    (status = 503, description = "Not healthy", body = HealthResponse),
+))]
+fn health() {}
+
+/// Whether the process runs
+#[utoipa::path(get, path = "/health/live", tag = "Health", responses(
+    (status = 200, description = "Whether the process runs", body = ProbeResponse),
+))]
+fn live() {}
+
+/// Whether the process runs
+#[utoipa::path(get, path = "/livez", tag = "Health", responses(
+    (status = 200, description = "Whether the process runs", body = ProbeResponse),
+))]
+fn livez() {}
+
+/// Whether every needed lane answered lately
+#[utoipa::path(get, path = "/health/ready", tag = "Health", responses(
+    (status = 200, description = "Whether every needed lane answered lately", body = ProbeResponse),
+    (status = 503, description = "No", body = ProbeResponse),
+))]
+fn ready() {}
+
+/// Whether every needed lane answered lately
+#[utoipa::path(get, path = "/readyz", tag = "Health", responses(
+    (status = 200, description = "Whether every needed lane answered lately", body = ProbeResponse),
+    (status = 503, description = "No", body = ProbeResponse),
+))]
+fn readyz() {}
+
+/// Whether the models are loaded and tried
+#[utoipa::path(get, path = "/health/startup", tag = "Health", responses(
+    (status = 200, description = "Whether the models are loaded and tried", body = ProbeResponse),
+    (status = 503, description = "No", body = ProbeResponse),
+))]
+fn startup() {}
+
+/// Measurements, as Prometheus reads them
+#[utoipa::path(get, path = "/metrics", tag = "Service", responses(
+    (status = 200, description = "Measurements, as Prometheus reads them", body = String, content_type = "text/plain"),
+))]
+fn metrics() {}
+
+/// This description
+#[utoipa::path(get, path = "/openapi.json", tag = "Service", responses(
+    (status = 200, description = "This description", body = Object),
+))]
+fn openapi() {}
+
+/// The resident models
+#[utoipa::path(get, path = "/v1/models", tag = "Models", responses(
+    (status = 200, description = "The resident models", body = ModelList),
+    (status = 401, description = "A key is needed", body = ErrorResponse),
+    (status = 503, description = "Not now", body = ErrorResponse),
+))]
+fn models() {}
+
+/// One of the resident models.
+#[utoipa::path(get, path = "/v1/models/{name}", tag = "Models",
+    params(("name" = String, Path, description = "The model's name")), responses(
+    (status = 200, description = "The model", body = Model),
+    (status = 401, description = "A key is needed", body = ErrorResponse),
+    (status = 404, description = "There is no such model", body = ErrorResponse),
+    (status = 503, description = "Not now", body = ErrorResponse),
+))]
+fn model() {}
+
+/// The vector of one sequence
+#[utoipa::path(post, path = "/predict", tag = "ESM2_MultiGPU_Inference", request_body = PredictionRequest, responses(
+    (status = 200, description = "The answer", body = PredictionResponse),
+    (status = 400, description = "The request makes no sense", body = DetailError),
+    (status = 401, description = "A key is needed", body = DetailError),
+    (status = 404, description = "There is no such model", body = DetailError),
+    (status = 408, description = "The body took too long", body = DetailError),
+    (status = 413, description = "Too large", body = DetailError),
+    (status = 422, description = "A field is not valid", body = DetailError),
+    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = DetailError),
+    (status = 500, description = "A fault of the service", body = DetailError),
+    (status = 503, description = "Not now", body = DetailError),
+    (status = 504, description = "No answer in time", body = DetailError),
+))]
+fn predict() {}
+
+/// The vectors of several sequences
+#[utoipa::path(post, path = "/predict/batch", tag = "ESM2_MultiGPU_Inference", request_body = BatchPredictionRequest, responses(
+    (status = 200, description = "The answer", body = BatchPredictionResponse),
+    (status = 400, description = "The request makes no sense", body = DetailError),
+    (status = 401, description = "A key is needed", body = DetailError),
+    (status = 404, description = "There is no such model", body = DetailError),
+    (status = 408, description = "The body took too long", body = DetailError),
+    (status = 413, description = "Too large", body = DetailError),
+    (status = 422, description = "A field is not valid", body = DetailError),
+    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = DetailError),
+    (status = 500, description = "A fault of the service", body = DetailError),
+    (status = 503, description = "Not now", body = DetailError),
+    (status = 504, description = "No answer in time", body = DetailError),
+))]
+fn predict_batch() {}
+
+/// Vectors of sequences
+#[utoipa::path(post, path = "/v1/embeddings", tag = "Sequences", request_body = EmbeddingsRequest, responses(
+    (status = 200, description = "The answer", body = EmbeddingsResponse),
+    (status = 400, description = "The request makes no sense", body = ErrorResponse),
+    (status = 401, description = "A key is needed", body = ErrorResponse),
+    (status = 404, description = "There is no such model", body = ErrorResponse),
+    (status = 408, description = "The body took too long", body = ErrorResponse),
+    (status = 413, description = "Too large", body = ErrorResponse),
+    (status = 422, description = "A field is not valid", body = ErrorResponse),
+    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = ErrorResponse),
+    (status = 500, description = "A fault of the service", body = ErrorResponse),
+    (status = 503, description = "Not now", body = ErrorResponse),
+    (status = 504, description = "No answer in time", body = ErrorResponse),
+))]
+fn embeddings() {}
+
+/// How likely sequences and their single mutants are
+#[utoipa::path(post, path = "/v1/score", tag = "Sequences", request_body = ScoreRequest, responses(
+    (status = 200, description = "The answer", body = ScoreResponse),
+    (status = 400, description = "The request makes no sense", body = ErrorResponse),
+    (status = 401, description = "A key is needed", body = ErrorResponse),
+    (status = 404, description = "There is no such model", body = ErrorResponse),
+    (status = 408, description = "The body took too long", body = ErrorResponse),
+    (status = 413, description = "Too large", body = ErrorResponse),
+    (status = 422, description = "A field is not valid", body = ErrorResponse),
+    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = ErrorResponse),
+    (status = 500, description = "A fault of the service", body = ErrorResponse),
+    (status = 503, description = "Not now", body = ErrorResponse),
+    (status = 504, description = "No answer in time", body = ErrorResponse),
+))]
+fn score() {}
+
+/// Scores over the vocabulary for every token
+#[utoipa::path(post, path = "/v1/logits", tag = "Sequences", request_body = LogitsRequest, responses(
+    (status = 200, description = "The answer", body = LogitsResponse),
+    (status = 400, description = "The request makes no sense", body = ErrorResponse),
+    (status = 401, description = "A key is needed", body = ErrorResponse),
+    (status = 404, description = "There is no such model", body = ErrorResponse),
+    (status = 408, description = "The body took too long", body = ErrorResponse),
+    (status = 413, description = "Too large", body = ErrorResponse),
+    (status = 422, description = "A field is not valid", body = ErrorResponse),
+    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = ErrorResponse),
+    (status = 500, description = "A fault of the service", body = ErrorResponse),
+    (status = 503, description = "Not now", body = ErrorResponse),
+    (status = 504, description = "No answer in time", body = ErrorResponse),
+))]
+fn logits() {}
+
+/// Probability of a contact for every pair of residues
+#[utoipa::path(post, path = "/v1/contacts", tag = "Sequences", request_body = ContactsRequest, responses(
+    (status = 200, description = "The answer", body = ContactsResponse),
+    (status = 400, description = "The request makes no sense", body = ErrorResponse),
+    (status = 401, description = "A key is needed", body = ErrorResponse),
+    (status = 404, description = "There is no such model", body = ErrorResponse),
+    (status = 408, description = "The body took too long", body = ErrorResponse),
+    (status = 413, description = "Too large", body = ErrorResponse),
+    (status = 422, description = "A field is not valid", body = ErrorResponse),
+    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = ErrorResponse),
+    (status = 500, description = "A fault of the service", body = ErrorResponse),
+    (status = 503, description = "Not now", body = ErrorResponse),
+    (status = 504, description = "No answer in time", body = ErrorResponse),
+))]
+fn contacts() {}

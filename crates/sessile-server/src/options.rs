@@ -1,0 +1,122 @@
+//! What an operator can choose about the service.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sessile_runtime::DeviceChoice;
+
+/// What an operator can choose. The defaults are those of the command line.
+#[derive(Clone, Debug)]
+pub struct ServiceOptions {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Most sequences of a request to `/predict/batch`.
+    pub max_batch_size: usize,
+    /// Most residues of a sequence.
+    pub max_sequence_length: usize,
+    /// Most items of a request to the `/v1` paths.
+    pub max_items: usize,
+    /// Most bytes of a body.
+    pub max_body_bytes: usize,
+    /// Most bytes that bodies and answers hold, all requests together.
+    pub max_held_bytes: usize,
+    /// Most connections at once; others wait in the system's backlog.
+    pub max_connections: usize,
+    /// Whether requests of several clients are computed together.
+    pub batching: bool,
+    /// Longest time a lane waits for a batch to fill.
+    pub max_wait: Duration,
+    /// Most requests of a batch.
+    pub queue_max_size: usize,
+    /// Longest time that the head of a request may take to arrive, and a connection may be idle.
+    pub header_timeout: Duration,
+    /// Longest time that a body may take to arrive, or a client to take its answer.
+    pub body_timeout: Duration,
+    /// Longest time for an answer, if the client does not ask for less.
+    pub request_timeout: Duration,
+    /// Longest time to finish accepted work after SIGTERM.
+    pub grace: Duration,
+    /// How often an idle lane is asked for a forward pass.
+    pub probe_interval: Duration,
+    /// How long ago a lane may have answered for the service to be ready.
+    pub probe_timeout: Duration,
+    /// Origins of pages that may call; `*` for all.
+    pub cors_origins: Vec<String>,
+    /// Keys of which one is asked for; none: everybody may call.
+    pub api_keys: Vec<String>,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        ServiceOptions {
+            address: SocketAddr::from(([0, 0, 0, 0], 8000)),
+            max_batch_size: 64,
+            max_sequence_length: 1024,
+            max_items: 8192,
+            max_body_bytes: 8 << 20,
+            max_held_bytes: 512 << 20,
+            max_connections: 1024,
+            batching: true,
+            max_wait: Duration::from_millis(50),
+            queue_max_size: 64,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(300),
+            grace: Duration::from_secs(30),
+            probe_interval: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(30),
+            cors_origins: vec!["*".to_owned()],
+            api_keys: Vec::new(),
+        }
+    }
+}
+
+/// Reads origins as ESM2_MultiGPU_Inference takes them, a JSON list, or separated by commas.
+///
+/// # Errors
+///
+/// What is wrong with the text.
+///
+/// # Examples
+///
+/// ```
+/// use sessile_server::options::parse_origins;
+/// assert_eq!(parse_origins(r#"["https://a.org"]"#).unwrap(), ["https://a.org"]);
+/// assert_eq!(parse_origins("https://a.org, *").unwrap(), ["https://a.org", "*"]);
+/// assert!(parse_origins("[1]").is_err());
+/// ```
+pub fn parse_origins(text: &str) -> Result<Vec<String>, String> {
+    let text = text.trim();
+    if text.starts_with('[') {
+        return serde_json::from_str(text)
+            .map_err(|error| format!("`{text}` is not a JSON list of origins: {error}"));
+    }
+    Ok(text
+        .split(',')
+        .map(|origin| origin.trim().to_owned())
+        .filter(|origin| !origin.is_empty())
+        .collect())
+}
+
+/// What `CUDA_VISIBLE_DEVICES` means as a choice of devices; `None` when it leaves the choice open.
+///
+/// # Examples
+///
+/// ```
+/// use sessile_server::options::visible_devices;
+/// assert_eq!(visible_devices(""), Some("cpu".parse().unwrap()));
+/// assert_eq!(visible_devices("-1"), Some("cpu".parse().unwrap()));
+/// assert_eq!(visible_devices("0,2"), Some("cuda:0,cuda:2".parse().unwrap()));
+/// assert_eq!(visible_devices("GPU-5a1e"), None);
+/// ```
+pub fn visible_devices(text: &str) -> Option<DeviceChoice> {
+    let text = text.trim();
+    if text.is_empty() || text == "-1" {
+        return "cpu".parse().ok();
+    }
+    let names: Vec<String> = text
+        .split(',')
+        .map(|ordinal| format!("cuda:{}", ordinal.trim()))
+        .collect();
+    names.join(",").parse().ok()
+}

@@ -1,0 +1,235 @@
+//! From the listening socket to the end: connections with bounds, loading beside them, and a stop
+//! that answers what was accepted.
+
+mod stream;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use sessile_runtime::RuntimeError;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::http;
+use crate::monitor;
+use crate::options::ServiceOptions;
+use crate::service::{Engine, Service};
+use stream::GuardedStream;
+
+/// Largest head of a request, in bytes.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// How long to wait when the system can not give another connection, before asking again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How the service ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was asked to, and every accepted request was answered.
+    Drained,
+    /// It was asked to, and so many requests were not answered within the grace time.
+    Abandoned(usize),
+    /// No lane is left.
+    NoDevice,
+}
+
+/// Why the service did not run.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The address can not be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The models could not be loaded.
+    Load(RuntimeError),
+}
+
+impl std::fmt::Display for ServeError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ServeError::Listen(address, error) => write!(f, "can not listen on {address}: {error}"),
+            ServeError::Load(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ServeError::Listen(_, error) => Some(error),
+            ServeError::Load(error) => Some(error),
+        }
+    }
+}
+
+/// A service that listens, but does not answer yet.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    service: Arc<Service>,
+}
+
+impl Server {
+    /// Listens. From here on clients can connect, and are told to wait while models load.
+    ///
+    /// # Errors
+    ///
+    /// `Listen` when the address is taken or not ours.
+    pub async fn bind(model_name: String, options: ServiceOptions) -> Result<Self, ServeError> {
+        let wanted = options.address;
+        let failed = |error| ServeError::Listen(wanted, error);
+        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Server {
+            listener,
+            address,
+            service: Arc::new(Service::new(model_name, options)),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Loads the models, answers, and stops when `stop` is done.
+    ///
+    /// # Errors
+    ///
+    /// `Load` when the models can not be loaded.
+    pub async fn run(
+        self,
+        load: impl FnOnce() -> Result<Engine, RuntimeError> + Send + 'static,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<Ended, ServeError> {
+        let Server {
+            listener, service, ..
+        } = self;
+        let router = http::router(Arc::clone(&service));
+        let graceful = GracefulShutdown::new();
+        let end = async {
+            let loading = tokio::task::spawn_blocking(load);
+            let life = live(&service, loading);
+            tokio::select! {
+                () = stop => {
+                    tracing::info!(in_flight = service.in_flight(), "stopping");
+                    service.stop();
+                    Ok(drain(&service).await)
+                }
+                ended = life => {
+                    service.stop();
+                    drain(&service).await;
+                    ended
+                }
+            }
+        };
+        let accepting = accept(listener, router, &service, &graceful);
+        let ended = tokio::select! {
+            ended = end => ended,
+            () = accepting => Ok(Ended::Drained),
+        };
+        // The last answers are on their way; clients that keep a connection open are sent away.
+        let _ = tokio::time::timeout(LAST_ANSWERS, graceful.shutdown()).await;
+        release(service).await;
+        ended
+    }
+}
+
+/// How long the last answers may take to leave, once they are written.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Loads, then watches until no lane is left.
+async fn live(
+    service: &Arc<Service>,
+    loading: tokio::task::JoinHandle<Result<Engine, RuntimeError>>,
+) -> Result<Ended, ServeError> {
+    let begun = Instant::now();
+    match loading.await {
+        Ok(Ok(engine)) => {
+            let lanes = engine.pool.lanes().len();
+            let seconds = begun.elapsed().as_secs_f64();
+            tracing::info!(lanes, seconds, "models loaded");
+            service.install(engine);
+        }
+        Ok(Err(error)) => return Err(ServeError::Load(error)),
+        // Loading panicked: that thread's own message tells more.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+    monitor::watch(Arc::clone(service)).await;
+    Ok(Ended::NoDevice)
+}
+
+/// Waits until nothing is in flight, at most for the grace time.
+async fn drain(service: &Service) -> Ended {
+    let wait = async {
+        loop {
+            let idle = service.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            if service.in_flight() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    };
+    match tokio::time::timeout(service.options.grace, wait).await {
+        Ok(()) => Ended::Drained,
+        Err(_) => Ended::Abandoned(service.in_flight()),
+    }
+}
+
+/// Takes connections for ever, at most so many at once.
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    service: &Arc<Service>,
+    graceful: &GracefulShutdown,
+) {
+    let slots = Arc::new(Semaphore::new(service.options.max_connections));
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(service.options.header_timeout)
+        .max_buf_size(MAX_HEAD_BYTES);
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, or a client that left before it was let in.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = http.serve_connection(
+            TokioIo::new(guarded(stream, service)),
+            TowerToHyperService::new(router.clone()),
+        );
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(slot);
+        });
+    }
+}
+
+fn guarded(stream: TcpStream, service: &Service) -> GuardedStream {
+    // Answers go out in one piece: waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    GuardedStream::new(stream, service.options.body_timeout)
+}
+
+/// Ends the lanes where it holds no task up. Work that nobody waits for any more is not computed,
+/// so this takes no longer than the steps that are running.
+async fn release(service: Arc<Service>) {
+    let _ = tokio::task::spawn_blocking(move || drop(service)).await;
+}

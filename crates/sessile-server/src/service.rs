@@ -1,0 +1,229 @@
+//! What all requests share: the models, the pool and the state of the service.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use sessile_device::{DeviceId, ModelIndex, OutputKind, OutputSet};
+use sessile_models::tokenizer::EsmTokenizer;
+use sessile_models::{ModelFiles, ModelInfo};
+use sessile_runtime::{Pool, PoolOptions, RuntimeError};
+use tokio::sync::Notify;
+
+use crate::budget::Budget;
+use crate::failure::{Failure, FailureKind};
+use crate::keys::Keys;
+use crate::options::ServiceOptions;
+use crate::telemetry::Telemetry;
+
+/// Outputs that the service asks of its models, and for which workspace is planned.
+pub const OUTPUTS: [OutputKind; 7] = [
+    OutputKind::Mean,
+    OutputKind::MeanAll,
+    OutputKind::Cls,
+    OutputKind::Logits,
+    OutputKind::Contacts,
+    OutputKind::MaskedLogprob,
+    OutputKind::UnmaskedLogprob,
+];
+
+/// A resident model as requests know it.
+#[derive(Clone)]
+pub struct ServedModel {
+    /// The name that requests give.
+    pub name: String,
+    /// Its place in the pool.
+    pub index: ModelIndex,
+    /// What it is.
+    pub info: ModelInfo,
+    /// From text to tokens.
+    pub tokenizer: EsmTokenizer,
+}
+
+/// Models on their devices, ready for requests.
+pub struct Engine {
+    /// The pool.
+    pub pool: Pool,
+    /// The models, the first is the default.
+    pub models: Vec<ServedModel>,
+}
+
+impl Engine {
+    /// Loads `models` and starts their lanes. Takes as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the pool says.
+    pub fn load(models: Vec<ModelFiles>, options: &PoolOptions) -> Result<Self, RuntimeError> {
+        let mut options = options.clone();
+        if options.outputs.is_empty() {
+            options.outputs = OUTPUTS.into_iter().collect::<OutputSet>();
+        }
+        let pool = Pool::new(&models, &options)?;
+        let models = models
+            .iter()
+            .zip(pool.models())
+            .enumerate()
+            .map(|(index, (files, info))| ServedModel {
+                name: files.name().to_owned(),
+                index: ModelIndex(index),
+                info: info.clone(),
+                tokenizer: files.tokenizer().clone(),
+            })
+            .collect();
+        Ok(Engine { pool, models })
+    }
+
+    /// The model of this name, or the default one.
+    pub(crate) fn model(&self, name: Option<&str>) -> Result<&ServedModel, Failure> {
+        let found = match name {
+            None => self.models.first(),
+            Some(name) => self.models.iter().find(|model| model.name == name),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<_> = self.models.iter().map(|model| &*model.name).collect();
+            let message = format!(
+                "there is no model `{}`; there is {}",
+                shortened(name.unwrap_or_default()),
+                names.join(", ")
+            );
+            Failure::new(FailureKind::ModelNotFound, message).about("model")
+        })
+    }
+
+    /// CUDA devices among the lanes.
+    pub(crate) fn gpus(&self) -> Vec<u32> {
+        let mut gpus: Vec<u32> = self
+            .pool
+            .lanes()
+            .iter()
+            .filter_map(|lane| match lane.device {
+                DeviceId::Cuda(ordinal) => Some(ordinal),
+                _ => None,
+            })
+            .collect();
+        gpus.dedup();
+        gpus
+    }
+}
+
+/// The first characters of what a client sent, for a message.
+pub(crate) fn shortened(text: &str) -> String {
+    const SHOWN: usize = 64;
+    if text.chars().count() <= SHOWN {
+        return text.to_owned();
+    }
+    text.chars().take(SHOWN).chain(['…']).collect()
+}
+
+/// What all requests share.
+pub(crate) struct Service {
+    pub(crate) options: ServiceOptions,
+    /// The default model's name, known before it is loaded.
+    pub(crate) model_name: String,
+    engine: OnceLock<Engine>,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) budget: Budget,
+    pub(crate) keys: Keys,
+    stopping: AtomicBool,
+    /// Set by the monitor.
+    pub(crate) is_started: AtomicBool,
+    pub(crate) is_ready: AtomicBool,
+    /// Tokens per second of late, in thousandths.
+    rate: AtomicU64,
+    /// Requests that are being answered.
+    in_flight: AtomicUsize,
+    /// Told when that falls to none.
+    pub(crate) idle: Notify,
+    pub(crate) born: Instant,
+}
+
+/// A request that is being answered, until this is dropped.
+pub(crate) struct InFlight(Arc<Service>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+impl Service {
+    pub(crate) fn new(model_name: String, options: ServiceOptions) -> Self {
+        Service {
+            telemetry: Telemetry::new(),
+            budget: Budget::new(options.max_held_bytes),
+            keys: Keys::new(&options.api_keys),
+            model_name,
+            engine: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            is_started: AtomicBool::new(false),
+            is_ready: AtomicBool::new(false),
+            rate: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            idle: Notify::new(),
+            born: Instant::now(),
+            options,
+        }
+    }
+
+    pub(crate) fn install(&self, engine: Engine) {
+        self.telemetry.follow(&engine.pool);
+        // The only caller loads once.
+        let _ = self.engine.set(engine);
+    }
+
+    pub(crate) fn loaded(&self) -> Option<&Engine> {
+        self.engine.get()
+    }
+
+    /// The engine, for a request.
+    pub(crate) fn engine(&self) -> Result<&Engine, Failure> {
+        if self.is_stopping() {
+            let message = "the service is stopping";
+            return Err(Failure::new(FailureKind::Stopping, message).retry_after(1));
+        }
+        self.engine.get().ok_or_else(|| {
+            let message = "the models are being loaded";
+            Failure::new(FailureKind::Starting, message).retry_after(1)
+        })
+    }
+
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(Arc::clone(self))
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.is_ready.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_rate(&self, tokens_per_second: f64) {
+        self.rate
+            .store((tokens_per_second * 1000.0) as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate.load(Ordering::Relaxed) as f64 / 1000.0
+    }
+
+    /// Seconds until what waits now will have been computed.
+    pub(crate) fn backlog_seconds(&self) -> u64 {
+        const LONGEST: Duration = Duration::from_secs(60);
+        let queued = self
+            .loaded()
+            .map_or(0, |engine| engine.pool.queued_tokens());
+        let seconds = queued as f64 / self.rate().max(1.0);
+        (seconds.ceil() as u64).clamp(1, LONGEST.as_secs())
+    }
+}

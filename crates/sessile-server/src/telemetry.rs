@@ -1,0 +1,403 @@
+//! What is measured, under the names that Prometheus reads at `/metrics`.
+//!
+//! `docs/service.md` explains each. Counters and histograms are written where things happen;
+//! gauges are read from the pool whenever somebody looks.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use sessile_runtime::{Pool, Timing};
+
+use crate::failure::FailureKind;
+use crate::service::Service;
+
+/// Bounds of the histograms of time, in seconds.
+const SECONDS: [f64; 16] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    120.0,
+];
+
+/// Bounds of the histogram of batches, in tokens.
+const TOKENS: [f64; 11] = [
+    16.0, 64.0, 128.0, 256.0, 512.0, 830.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0,
+];
+
+/// Kind, name, unit and explanation of each metric.
+const METRICS: [(MetricKind, &str, Unit, &str); 23] = {
+    use MetricKind::{Counter, Gauge, Histogram};
+    [
+        (
+            Counter,
+            "sessile_requests_total",
+            Unit::Count,
+            "Requests answered, by route, method and status",
+        ),
+        (
+            Counter,
+            "sessile_errors_total",
+            Unit::Count,
+            "Requests that failed, by kind",
+        ),
+        (
+            Histogram,
+            "sessile_request_seconds",
+            Unit::Seconds,
+            "From a request's head to its answer's, by route",
+        ),
+        (
+            Histogram,
+            "sessile_queue_seconds",
+            Unit::Seconds,
+            "Time a sequence waited for a lane",
+        ),
+        (
+            Histogram,
+            "sessile_compute_seconds",
+            Unit::Seconds,
+            "Time from a lane taking a sequence to its answer",
+        ),
+        (
+            Histogram,
+            "sessile_serialization_seconds",
+            Unit::Seconds,
+            "Time to write an answer",
+        ),
+        (
+            Histogram,
+            "sessile_batch_tokens",
+            Unit::Count,
+            "Tokens of the batches that lanes took",
+        ),
+        (
+            Counter,
+            "sessile_tokens_total",
+            Unit::Count,
+            "Tokens computed",
+        ),
+        (
+            Counter,
+            "sessile_sequences_total",
+            Unit::Count,
+            "Sequences computed",
+        ),
+        (
+            Counter,
+            "sessile_cancelled_total",
+            Unit::Count,
+            "Sequences that nobody waited for any more when a lane would have taken them",
+        ),
+        (
+            Counter,
+            "sessile_requeued_total",
+            Unit::Count,
+            "Sequences given back because their lane failed",
+        ),
+        (
+            Gauge,
+            "sessile_tokens_per_second",
+            Unit::CountPerSecond,
+            "Tokens computed per second, of late",
+        ),
+        (
+            Gauge,
+            "sessile_queued_tokens",
+            Unit::Count,
+            "Tokens that wait for a lane",
+        ),
+        (
+            Gauge,
+            "sessile_queued_sequences",
+            Unit::Count,
+            "Sequences that wait for a lane",
+        ),
+        (
+            Gauge,
+            "sessile_oldest_wait_seconds",
+            Unit::Seconds,
+            "How long the oldest of them has waited",
+        ),
+        (
+            Gauge,
+            "sessile_in_flight_requests",
+            Unit::Count,
+            "Requests being answered",
+        ),
+        (
+            Gauge,
+            "sessile_held_bytes",
+            Unit::Bytes,
+            "Memory that bodies and answers hold",
+        ),
+        (
+            Gauge,
+            "sessile_ready",
+            Unit::Count,
+            "1 while the service is ready",
+        ),
+        (
+            Gauge,
+            "sessile_lane_up",
+            Unit::Count,
+            "1 for a lane that works, 0 for one that was taken out",
+        ),
+        (
+            Counter,
+            "sessile_lane_busy_milliseconds_total",
+            Unit::Milliseconds,
+            "Time a lane has spent computing",
+        ),
+        (
+            Gauge,
+            "sessile_lane_busy_fraction",
+            Unit::Percent,
+            "Share of the time that a lane was computing, of late, from 0 to 1",
+        ),
+        (
+            Gauge,
+            "sessile_device_memory_bytes",
+            Unit::Bytes,
+            "Memory planned on a device, by use",
+        ),
+        (
+            Counter,
+            "sessile_model_loads_total",
+            Unit::Count,
+            "Models loaded onto devices; never more than one per model and device",
+        ),
+    ]
+};
+
+#[derive(Clone, Copy)]
+enum MetricKind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+const METADATA: Metadata<'static> = Metadata::new("sessile", Level::INFO, None);
+
+/// The metrics of one service.
+pub(crate) struct Telemetry {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    queue_seconds: metrics::Histogram,
+    compute_seconds: metrics::Histogram,
+    serialization_seconds: metrics::Histogram,
+    watch: Mutex<Watch>,
+}
+
+/// What was seen last, to tell rates.
+struct Watch {
+    at: Instant,
+    tokens: u64,
+    busy_nanos: Vec<u64>,
+}
+
+impl Telemetry {
+    pub(crate) fn new() -> Self {
+        let builder = PrometheusBuilder::new();
+        let builder = set_buckets(builder, "_seconds", &SECONDS);
+        let builder = set_buckets(builder, "_tokens", &TOKENS);
+        let recorder = builder.build_recorder();
+        for (kind, name, unit, text) in METRICS {
+            let (name, unit, text) = (name.into(), Some(unit), text.into());
+            match kind {
+                MetricKind::Counter => recorder.describe_counter(name, unit, text),
+                MetricKind::Gauge => recorder.describe_gauge(name, unit, text),
+                MetricKind::Histogram => recorder.describe_histogram(name, unit, text),
+            }
+        }
+        let histogram = |name: &'static str| {
+            recorder.register_histogram(&Key::from_static_name(name), &METADATA)
+        };
+        let telemetry = Telemetry {
+            queue_seconds: histogram("sessile_queue_seconds"),
+            compute_seconds: histogram("sessile_compute_seconds"),
+            serialization_seconds: histogram("sessile_serialization_seconds"),
+            handle: recorder.handle(),
+            watch: Mutex::new(Watch {
+                at: Instant::now(),
+                tokens: 0,
+                busy_nanos: Vec::new(),
+            }),
+            recorder,
+        };
+        // Kinds that never happened are shown as 0.
+        for kind in FailureKind::ALL {
+            telemetry
+                .counter("sessile_errors_total", &[("kind", kind.name())])
+                .absolute(0);
+        }
+        telemetry
+    }
+
+    /// Has the batches of a pool counted.
+    pub(crate) fn follow(&self, pool: &Pool) {
+        let key = Key::from_static_name("sessile_batch_tokens");
+        let histogram = self.recorder.register_histogram(&key, &METADATA);
+        pool.metrics()
+            .observe_batches(move |batch| histogram.record(batch.tokens as f64));
+    }
+
+    fn counter(&self, name: &'static str, labels: &[(&'static str, &str)]) -> metrics::Counter {
+        self.recorder
+            .register_counter(&key(name, labels), &METADATA)
+    }
+
+    fn gauge(&self, name: &'static str, labels: &[(&'static str, &str)], value: f64) {
+        self.recorder
+            .register_gauge(&key(name, labels), &METADATA)
+            .set(value);
+    }
+
+    /// A request was answered. Routes and methods are those of the API, never what a client sent.
+    pub(crate) fn answered(
+        &self,
+        route: &str,
+        method: &'static str,
+        status: u16,
+        took: Duration,
+        failure: Option<FailureKind>,
+    ) {
+        let status = status.to_string();
+        let labels = [("route", route), ("method", method), ("status", &status)];
+        self.counter("sessile_requests_total", &labels).increment(1);
+        self.recorder
+            .register_histogram(
+                &key("sessile_request_seconds", &[("route", route)]),
+                &METADATA,
+            )
+            .record(took.as_secs_f64());
+        if let Some(kind) = failure {
+            self.counter("sessile_errors_total", &[("kind", kind.name())])
+                .increment(1);
+        }
+    }
+
+    /// A sequence was computed.
+    pub(crate) fn computed(&self, timing: Timing) {
+        self.queue_seconds.record(timing.queued.as_secs_f64());
+        self.compute_seconds.record(timing.computed.as_secs_f64());
+    }
+
+    /// An answer was written.
+    pub(crate) fn serialized(&self, took: Duration) {
+        self.serialization_seconds.record(took.as_secs_f64());
+    }
+
+    /// Tells rates since the last call, and lets the histograms give their memory back. Called
+    /// once a second or so.
+    pub(crate) fn tick(&self, service: &Service) {
+        self.handle.run_upkeep();
+        let Some(engine) = service.loaded() else {
+            return;
+        };
+        let pool = &engine.pool;
+        let mut watch = self
+            .watch
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let elapsed = watch.at.elapsed().as_secs_f64().max(1e-3);
+        let tokens = pool.metrics().tokens.get();
+        let rate = (tokens - watch.tokens) as f64 / elapsed;
+        // Of late: the last few seconds, the nearest counting most. An idle service keeps its
+        // rate: it tells how fast a backlog would go.
+        if rate > 0.0 {
+            let before = service.rate();
+            let smoothed = if before > 0.0 {
+                0.7 * before + 0.3 * rate
+            } else {
+                rate
+            };
+            service.set_rate(smoothed);
+        }
+        self.gauge("sessile_tokens_per_second", &[], rate);
+        watch.at = Instant::now();
+        watch.tokens = tokens;
+        let lanes = pool.lane_metrics();
+        watch.busy_nanos.resize(lanes.len(), 0);
+        for ((lane, metrics), before) in pool
+            .lanes()
+            .iter()
+            .zip(lanes)
+            .zip(watch.busy_nanos.iter_mut())
+        {
+            let busy = metrics.busy_nanos.get();
+            let fraction = ((busy - *before) as f64 / 1e9 / elapsed).min(1.0);
+            *before = busy;
+            let device = lane.device.to_string();
+            let index = lane.index.to_string();
+            let labels = [("device", &*device), ("lane", &*index)];
+            self.gauge("sessile_lane_busy_fraction", &labels, fraction);
+        }
+    }
+
+    /// All metrics as Prometheus reads them.
+    pub(crate) fn render(&self, service: &Service) -> String {
+        self.gauge(
+            "sessile_in_flight_requests",
+            &[],
+            service.in_flight() as f64,
+        );
+        self.gauge("sessile_held_bytes", &[], service.budget.held() as f64);
+        let ready = service.is_ready.load(std::sync::atomic::Ordering::Acquire);
+        self.gauge("sessile_ready", &[], f64::from(u8::from(ready)));
+        if let Some(engine) = service.loaded() {
+            self.read_pool(&engine.pool);
+        }
+        self.handle.render()
+    }
+
+    fn read_pool(&self, pool: &Pool) {
+        self.gauge("sessile_queued_tokens", &[], pool.queued_tokens() as f64);
+        let queued = pool.queued_requests() as f64;
+        self.gauge("sessile_queued_sequences", &[], queued);
+        let oldest = pool.oldest_wait().as_secs_f64();
+        self.gauge("sessile_oldest_wait_seconds", &[], oldest);
+        let metrics = pool.metrics();
+        for (name, value) in [
+            ("sessile_tokens_total", metrics.tokens.get()),
+            ("sessile_sequences_total", metrics.answered.get()),
+            ("sessile_cancelled_total", metrics.dropped.get()),
+            ("sessile_requeued_total", metrics.requeued.get()),
+            ("sessile_model_loads_total", metrics.model_loads.get()),
+        ] {
+            self.counter(name, &[]).absolute(value);
+        }
+        for (lane, metrics) in pool.lanes().iter().zip(pool.lane_metrics()) {
+            let device = lane.device.to_string();
+            let index = lane.index.to_string();
+            let labels = [("device", &*device), ("lane", &*index)];
+            let up = f64::from(u8::from(!metrics.is_out()));
+            self.gauge("sessile_lane_up", &labels, up);
+            self.counter("sessile_lane_busy_milliseconds_total", &labels)
+                .absolute(metrics.busy_nanos.get() / 1_000_000);
+        }
+        for plan in pool.plans() {
+            let device = plan.device.to_string();
+            let lanes = plan.workspace_bytes * plan.lanes as u64;
+            for (kind, bytes) in [("weights", plan.weight_bytes()), ("workspace", lanes)] {
+                let labels = [("device", &*device), ("use", kind)];
+                self.gauge("sessile_device_memory_bytes", &labels, bytes as f64);
+            }
+        }
+    }
+}
+
+fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
+    let labels = labels
+        .iter()
+        .map(|(name, value)| Label::new(*name, (*value).to_owned()))
+        .collect::<Vec<_>>();
+    Key::from_parts(name, labels)
+}
+
+fn set_buckets(builder: PrometheusBuilder, suffix: &str, bounds: &[f64]) -> PrometheusBuilder {
+    // The bounds are constants and not empty, which is all that can be wrong with them.
+    PrometheusBuilder::set_buckets_for_metric(builder, Matcher::Suffix(suffix.to_owned()), bounds)
+        .expect("the bounds are not empty")
+}

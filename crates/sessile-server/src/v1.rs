@@ -1,0 +1,62 @@
+//! The `/v1` paths, in the manner of OpenAI's: several items a request, split and kept in order by
+//! the service; an item that can not be answered says so in its place and the others are answered.
+
+mod contacts;
+mod embeddings;
+mod input;
+mod items;
+mod logits;
+mod models;
+mod numbers;
+mod score;
+
+pub(crate) use contacts::{ContactsItem, ContactsRequest, ContactsResponse, PostContacts};
+pub(crate) use embeddings::{
+    EmbeddingsItem, EmbeddingsRequest, EmbeddingsResponse, Pooling, PostEmbeddings, Usage,
+};
+pub(crate) use input::{Input, Sequence};
+pub(crate) use items::ItemError;
+pub(crate) use logits::{LogitsItem, LogitsRequest, LogitsResponse, PostLogits};
+pub(crate) use models::{Model, ModelList, get_model, list_models};
+pub(crate) use numbers::{EncodingFormat, Numbers};
+pub(crate) use score::{Method, Mutants, PostScore, ScoreItem, ScoreRequest, ScoreResponse};
+
+use axum::http::HeaderMap;
+use serde::de::DeserializeOwned;
+
+use crate::failure::{Failure, FailureKind};
+use crate::service::shortened;
+
+/// Reads a body as JSON. The type that the client gives it does not matter.
+fn parse<T: DeserializeOwned>(_headers: &HeaderMap, body: &[u8]) -> Result<T, Failure> {
+    let invalid = |message| Failure::new(FailureKind::InvalidRequest, message);
+    let text = std::str::from_utf8(body).map_err(|error| {
+        invalid(format!(
+            "the body is not UTF-8: byte {} is wrong",
+            error.valid_up_to()
+        ))
+    })?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    T::deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| {
+            invalid(format!(
+                "the body is not valid: {}",
+                shortened_message(&error)
+            ))
+        })
+}
+
+/// What serde says, without long quotes from the body.
+fn shortened_message(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.len() <= 256 {
+        return text;
+    }
+    format!(
+        "{} at line {} column {}",
+        shortened(&text),
+        error.line(),
+        error.column()
+    )
+}

@@ -1,0 +1,146 @@
+//! The sequences of a request.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use utoipa::ToSchema;
+
+use crate::failure::Failure;
+use crate::service::ServedModel;
+
+/// One sequence, or a list of sequences.
+#[derive(Serialize, Debug, PartialEq, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "the variant of one sequence describes the API")]
+pub(crate) enum Input {
+    /// One sequence.
+    One(Sequence),
+    /// Several.
+    Many(Vec<Sequence>),
+}
+
+/// A sequence in one-letter codes; `<mask>` hides a residue.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+#[schema(pattern = "^([ACDEFGHIKLMNPQRSTVWYXBUZO.-]|<mask>){1,256}$")]
+pub(crate) struct Sequence(pub(crate) String);
+
+impl Input {
+    pub(super) fn into_vec(self) -> Vec<Sequence> {
+        match self {
+            Input::One(sequence) => vec![sequence],
+            Input::Many(sequences) => sequences,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(InputVisitor)
+    }
+}
+
+struct InputVisitor;
+
+impl<'de> Visitor<'de> for InputVisitor {
+    type Value = Input;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence or a list of sequences")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Input, E> {
+        Ok(Input::One(Sequence(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Input, A::Error> {
+        let mut sequences = Vec::new();
+        while let Some(text) = items.next_element::<String>()? {
+            sequences.push(Sequence(text));
+        }
+        Ok(Input::Many(sequences))
+    }
+}
+
+/// Token ids of a sequence: white space does not count, small letters are capitals.
+pub(super) fn tokens(
+    model: &ServedModel,
+    text: &str,
+    max_residues: usize,
+) -> Result<Vec<u32>, Failure> {
+    let text = capitals(text);
+    let encoding = model.tokenizer.encode(text.as_bytes());
+    if let Some((at, _)) = encoding.unknown {
+        // The tokenizer stops at the first byte of a character, for every other was taken whole.
+        let place = text[..at].chars().count() + 1;
+        let found = text[at..].chars().next().unwrap_or_default();
+        let message = format!(
+            "{} at position {place} is not a residue; there are {}",
+            crate::json::python::repr(found),
+            letters(model)
+        );
+        return Err(Failure::invalid("input", message));
+    }
+    let residues = encoding.tokens.len() - model.info.special_tokens;
+    let most = max_residues.min(model.info.max_tokens - model.info.special_tokens);
+    if residues == 0 {
+        return Err(Failure::invalid("input", "the sequence is empty"));
+    }
+    if residues > most {
+        let message = format!("the sequence has {residues} residues, more than {most}");
+        return Err(Failure::invalid("input", message));
+    }
+    Ok(encoding.tokens)
+}
+
+/// Capitals everywhere but within `<…>`.
+fn capitals(text: &str) -> String {
+    let mut in_word = false;
+    text.chars()
+        .map(|character| {
+            match character {
+                '<' => in_word = true,
+                '>' => in_word = false,
+                _ => {}
+            }
+            if in_word {
+                character
+            } else {
+                character.to_ascii_uppercase()
+            }
+        })
+        .collect()
+}
+
+/// The one-letter tokens of a model.
+fn letters(model: &ServedModel) -> String {
+    model
+        .tokenizer
+        .tokens()
+        .iter()
+        .filter(|token| token.len() == 1)
+        .map(String::as_str)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_or_many() {
+        let one: Input = serde_json::from_str(r#""MKV""#).unwrap();
+        assert_eq!(one.into_vec(), [Sequence("MKV".to_owned())]);
+        let many: Input = serde_json::from_str(r#"["A", "C"]"#).unwrap();
+        assert_eq!(many.into_vec().len(), 2);
+        for (text, word) in [("5", "a sequence or a list"), ("[5]", "a string")] {
+            let error = serde_json::from_str::<Input>(text).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn words_keep_their_letters() {
+        assert_eq!(capitals("mk<mask>v"), "MK<mask>V");
+    }
+}
