@@ -41,7 +41,7 @@ impl Budget {
                     "{what} would take {} MiB, more than the {} MiB of all requests together; \
                      ask for less at a time",
                     bytes >> 20,
-                    self.all * UNIT >> 20,
+                    (self.all * UNIT) >> 20,
                 ),
             ));
         }

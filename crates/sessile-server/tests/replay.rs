@@ -1,6 +1,8 @@
 //! Every recorded call of ESM2_MultiGPU_Inference, asked of this service: the same status and the
 //! same JSON, but for times and for what `docs/service.md` lists as mended.
 
+#![allow(clippy::print_stdout, reason = "says when it skipped")]
+
 mod running;
 
 use std::path::PathBuf;
