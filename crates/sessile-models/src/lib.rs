@@ -5,7 +5,7 @@
 //! of that family: tensors with names, in one of the formats that people publish them in, and a
 //! `config.json` with the sizes. A *tokenizer* ([`tokenizer`]) turns text into the ids that the
 //! network was trained with. [`ModelFiles`] puts the three together; loading it onto a device gives
-//! an [`Encoder`](encoder::Encoder), and [`EncoderExecution`](encoder::EncoderExecution) feeds one
+//! an [`Encoder`], and [`EncoderExecution`] feeds one
 //! with packed batches.
 //!
 //! Nothing in a checkpoint is ever executed: PyTorch's pickles are read by a small interpreter that
