@@ -127,14 +127,15 @@ impl Downloader<'_> {
     ) -> Result<(), HubError> {
         let total = part.remote.size;
         let mut attempt = 0;
+        // The farthest so far: bytes that came before and were thrown away are no advance.
+        let mut farthest = target.done;
         progress(Progress::Advanced {
             file: part.file,
             done: target.done,
             total,
         });
         while total != Some(target.done) {
-            let before = target.done;
-            let answer = self.client.get(part.url, before, progress)?;
+            let answer = self.client.get(part.url, target.done, progress)?;
             let reason = match self.receive(part, target, answer, progress)? {
                 Received::End if total.is_none() => return Ok(()),
                 Received::End => "the download was cut".to_owned(),
@@ -143,7 +144,8 @@ impl Downloader<'_> {
             if total == Some(target.done) {
                 break;
             }
-            if target.done > before {
+            if target.done > farthest {
+                farthest = target.done;
                 attempt = 0;
             } else if attempt >= self.options.retries {
                 return Err(self.stuck(part, target.done, &reason));
