@@ -8,6 +8,7 @@ pub mod bench;
 pub mod embed;
 pub mod error;
 pub mod interrupt;
+pub mod journal;
 pub mod output;
 pub mod progress;
 
