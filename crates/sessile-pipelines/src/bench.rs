@@ -28,7 +28,7 @@ const ROUNDS: u32 = 3;
 pub struct BenchOptions {
     /// The sequences.
     pub set: BenchSet,
-    /// For how long, in all.
+    /// For about how long, in all; a round is at least one whole batch for every lane.
     pub duration: Duration,
     /// Whether to keep time by operation.
     pub per_op: bool,
@@ -147,31 +147,31 @@ pub fn run(
         .map(|plan| plan.lanes * plan.threads_per_lane)
         .sum();
     let probe = || peak_flops(device.id, dtype, threads, PROBE);
-    let warm_up = options.duration / (2 * ROUNDS);
-    timed(
-        &pool,
-        &sequences,
-        wanted,
-        flops_per_token,
-        warm_up,
-        interrupt,
-    )?;
-    pool.reset_operation_times();
-    let mut peaks: Vec<f64> = probe().into_iter().collect();
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        let length = options.duration / ROUNDS;
-        rounds.push(timed(
+    let whole_batches: usize = pool.lanes().iter().map(|lane| lane.token_budget).sum();
+    let round = |tokens| {
+        round(
             &pool,
             &sequences,
             wanted,
             flops_per_token,
-            length,
+            tokens,
             interrupt,
-        )?);
+        )
+    };
+    let warm_up = round(whole_batches)?;
+    let rate = |round: &Round| round.tokens as f64 / round.seconds;
+    // Whole batches for every lane: else a round ends with a lane that waits for the others, which
+    // a run of hours does not see.
+    let wanted_tokens = rate(&warm_up) * options.duration.as_secs_f64() / f64::from(ROUNDS);
+    let batches = (wanted_tokens / whole_batches as f64).round().max(1.0) as usize;
+    let tokens = batches.saturating_mul(whole_batches);
+    pool.reset_operation_times();
+    let mut peaks: Vec<f64> = probe().into_iter().collect();
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        rounds.push(round(tokens)?);
         peaks.extend(probe());
     }
-    let rate = |round: &Round| round.tokens as f64 / round.seconds;
     let best = (0..rounds.len())
         .max_by(|&a, &b| rate(&rounds[a]).total_cmp(&rate(&rounds[b])))
         .unwrap_or(0);
@@ -202,20 +202,20 @@ pub fn run(
     })
 }
 
-/// Asks for sequences of the set, again from its start, for this long.
-fn timed(
+/// Asks for sequences of the set, again from its start, up to that many tokens.
+fn round(
     pool: &Pool,
     sequences: &[Vec<u32>],
     wanted: OutputSet,
     flops_per_token: f64,
-    length: Duration,
+    tokens: usize,
     interrupt: &Interrupt,
 ) -> Result<Round, PipelineError> {
-    let until = Instant::now() + length;
-    let stream = sequences
-        .iter()
-        .cycle()
-        .take_while(|_| Instant::now() < until && interrupt.signal().is_none());
+    let mut asked = 0;
+    let stream = sequences.iter().cycle().take_while(|sequence| {
+        asked += sequence.len();
+        (asked <= tokens || asked == sequence.len()) && interrupt.signal().is_none()
+    });
     let round = ask(pool, stream, wanted, flops_per_token)?;
     if interrupt.signal().is_some() {
         return Err(PipelineError::new(
