@@ -43,11 +43,18 @@ pub enum OutputKind {
     HiddenStates,
     /// Attention probabilities of the last layer: `[heads, tokens, tokens]`.
     Attention,
+    /// The vector of the first token through the model's pooler: `[hidden]`.
+    Pooler,
+    /// Scores of the 20 structure states of 3Di for every residue: `[residues, 20]`.
+    ThreeDi,
+    /// Scores of the 12 states of the second structure alphabet for every residue:
+    /// `[residues, 12]`.
+    TwelveState,
 }
 
 impl OutputKind {
     /// Every kind, in the order in which outputs are listed.
-    pub const ALL: [OutputKind; 10] = [
+    pub const ALL: [OutputKind; 13] = [
         OutputKind::Mean,
         OutputKind::MeanAll,
         OutputKind::Cls,
@@ -58,6 +65,9 @@ impl OutputKind {
         OutputKind::UnmaskedLogprob,
         OutputKind::HiddenStates,
         OutputKind::Attention,
+        OutputKind::Pooler,
+        OutputKind::ThreeDi,
+        OutputKind::TwelveState,
     ];
 }
 

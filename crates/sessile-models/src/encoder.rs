@@ -4,11 +4,14 @@
 //! requests of a lane into passes over packed batches.
 
 mod execution;
+mod language_head;
+pub(crate) mod outputs;
 mod pass;
 
 use sessile_device::{Device, DeviceError, Output, OutputSet};
 
 pub use execution::EncoderExecution;
+pub(crate) use language_head::LanguageHead;
 pub use pass::{Job, Pass, Scratch};
 
 /// What the runtime and the pipelines may know of a model.
@@ -30,8 +33,27 @@ pub struct ModelInfo {
     pub max_tokens: usize,
     /// Special tokens around a sequence.
     pub special_tokens: usize,
+    /// How many of them stand before it.
+    pub leading_tokens: usize,
     /// Outputs this model has.
     pub outputs: OutputSet,
+}
+
+impl ModelInfo {
+    /// Special tokens at each end of a sequence.
+    pub(crate) fn ends(&self) -> Ends {
+        Ends {
+            leading: self.leading_tokens,
+            trailing: self.special_tokens - self.leading_tokens,
+        }
+    }
+}
+
+/// Special tokens at each end of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) leading: usize,
+    pub(crate) trailing: usize,
 }
 
 /// A model with its weights on a device.

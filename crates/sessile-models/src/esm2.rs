@@ -12,23 +12,11 @@ mod tensors;
 
 use sessile_device::{Device, DeviceError, Output};
 
-use crate::encoder::{Encoder, ModelInfo, Pass, Scratch};
+use crate::encoder::{Encoder, LanguageHead, ModelInfo, Pass, Scratch};
+use crate::weights::{Dense, LayerNorm};
 
 pub use config::Esm2Config;
-pub use load::LoadReport;
 pub use tensors::tensor_shapes;
-
-/// A linear map with its bias.
-pub(crate) struct Dense<W> {
-    weight: W,
-    bias: W,
-}
-
-/// Gain and shift of a layer norm.
-pub(crate) struct LayerNorm<W> {
-    gain: W,
-    shift: W,
-}
 
 /// One transformer layer.
 struct Layer<W> {
@@ -38,13 +26,6 @@ struct Layer<W> {
     feed_forward_norm: LayerNorm<W>,
     feed_forward_up: Dense<W>,
     feed_forward_down: Dense<W>,
-}
-
-/// The head that scores the vocabulary.
-struct LanguageHead<W> {
-    dense: Dense<W>,
-    norm: LayerNorm<W>,
-    decoder: Dense<W>,
 }
 
 /// Logistic regression over all attention maps.

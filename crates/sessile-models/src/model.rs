@@ -1,6 +1,6 @@
 //! A model as it is found: configuration, tokenizer and weights, before it is on any device.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sessile_device::{DType, Device};
@@ -8,9 +8,10 @@ use sessile_device::{DType, Device};
 use crate::checkpoint::Checkpoint;
 use crate::encoder::Encoder;
 use crate::error::{ModelError, ModelErrorKind};
-use crate::esm2::{Esm2, Esm2Config, LoadReport, tensor_shapes};
-use crate::tokenizer::EsmTokenizer;
-use crate::weights::{RandomWeights, WeightSource};
+use crate::esm2::{Esm2, Esm2Config, tensor_shapes};
+use crate::mosaic_bert::{self, MosaicBert, MosaicBertConfig};
+use crate::tokenizer::{BpeTokenizer, EsmTokenizer, Tokenizer};
+use crate::weights::{LoadReport, RandomWeights, WeightSource};
 
 /// The name of the built-in demonstration model.
 pub const DEMO: &str = "demo";
@@ -18,12 +19,32 @@ pub const DEMO: &str = "demo";
 /// The seed of the demonstration model: its answers are the same everywhere.
 const DEMO_SEED: u64 = 20_240_229;
 
+/// No network in sight is wider, deeper or has more tokens than this: larger numbers come from a
+/// damaged file, and allocations follow these numbers.
+const LARGEST_EXTENT: usize = 1 << 20;
+
+/// Refuses numbers of a `config.json` that no network has.
+pub(crate) fn check_extents(extents: &[(&str, usize)]) -> Result<(), ModelError> {
+    match extents
+        .iter()
+        .find(|(_, value)| !(1..=LARGEST_EXTENT).contains(value))
+    {
+        None => Ok(()),
+        Some((name, value)) => Err(ModelError::new(
+            ModelErrorKind::Malformed,
+            format!("config.json: {name} can not be {value}"),
+        )),
+    }
+}
+
 /// Architectures that are built in, with their configuration.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Architecture {
     /// A protein language model.
     Esm2(Esm2Config),
+    /// A nucleotide language model: DNABERT-2 and DNABERT-S.
+    MosaicBert(MosaicBertConfig),
 }
 
 impl Architecture {
@@ -35,11 +56,14 @@ impl Architecture {
     pub fn from_config(config: &serde_json::Value) -> Result<Self, ModelError> {
         match config.get("model_type").and_then(serde_json::Value::as_str) {
             Some("esm") => Ok(Architecture::Esm2(Esm2Config::from_json(config)?)),
+            Some("bert") if MosaicBertConfig::recognises(config) => Ok(Architecture::MosaicBert(
+                MosaicBertConfig::from_json(config)?,
+            )),
             Some(other) => Err(ModelError::new(
                 ModelErrorKind::UnknownArchitecture,
                 format!("config.json: the architecture `{other}` is not built in"),
             )
-            .with_hint("built in: esm (ESM-2)")),
+            .with_hint("built in: esm (ESM-2), bert with ALiBi (DNABERT-2, DNABERT-S)")),
             None => Err(ModelError::new(
                 ModelErrorKind::Malformed,
                 "config.json: there is no model_type",
@@ -52,7 +76,21 @@ impl Architecture {
         match self {
             // The position table counts from 2: 1,026 rows are 1,024 residues and both ends.
             Architecture::Esm2(config) => config.positions,
+            Architecture::MosaicBert(_) => mosaic_bert::DEFAULT_TOKENS,
         }
+    }
+
+    /// Tokens in the vocabulary of the weights.
+    pub fn vocabulary(&self) -> usize {
+        match self {
+            Architecture::Esm2(config) => config.vocabulary,
+            Architecture::MosaicBert(config) => config.vocabulary,
+        }
+    }
+
+    /// Whether sequences are nucleotides; else they are residues.
+    pub fn reads_nucleotides(&self) -> bool {
+        matches!(self, Architecture::MosaicBert(_))
     }
 }
 
@@ -60,7 +98,7 @@ impl Architecture {
 pub struct ModelFiles {
     name: String,
     architecture: Architecture,
-    tokenizer: EsmTokenizer,
+    tokenizer: Tokenizer,
     source: Box<dyn WeightSource>,
     is_demo: bool,
 }
@@ -74,7 +112,7 @@ impl ModelFiles {
         ModelFiles {
             name: DEMO.to_owned(),
             architecture: Architecture::Esm2(config),
-            tokenizer: EsmTokenizer::default(),
+            tokenizer: Tokenizer::Esm(EsmTokenizer::default()),
             source: Box::new(source),
             is_demo: true,
         }
@@ -99,21 +137,15 @@ impl ModelFiles {
             .with_hint("a model is a directory with config.json beside its weights")
         })?;
         let architecture = Architecture::from_config(config)?;
-        let vocabulary = checkpoint.directory().join("vocab.txt");
-        let tokenizer = if vocabulary.exists() {
-            EsmTokenizer::from_vocabulary(&vocabulary)?
-        } else {
-            EsmTokenizer::default()
-        };
-        let Architecture::Esm2(config) = &architecture;
-        if tokenizer.len() > config.vocabulary {
+        let (tokenizer, vocabulary) = open_tokenizer(&architecture, checkpoint.directory())?;
+        if tokenizer.len() > architecture.vocabulary() {
             return Err(ModelError::new(
                 ModelErrorKind::Mismatch,
                 format!(
                     "{}: {} tokens are more than the {} of config.json",
                     vocabulary.display(),
                     tokenizer.len(),
-                    config.vocabulary
+                    architecture.vocabulary()
                 ),
             ));
         }
@@ -159,7 +191,7 @@ impl ModelFiles {
     }
 
     /// The tokenizer.
-    pub fn tokenizer(&self) -> &EsmTokenizer {
+    pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
@@ -195,6 +227,44 @@ impl ModelFiles {
                     Esm2::load(device, &*self.source, config.clone(), dtype, max_tokens)?;
                 Ok((model.into_encoder(), report))
             }
+            Architecture::MosaicBert(config) => {
+                let (special, mask) = match &self.tokenizer {
+                    Tokenizer::Bpe(bpe) => (bpe.special_tokens(), bpe.mask()),
+                    _ => ((1, 1), None),
+                };
+                let (model, report) = MosaicBert::load(
+                    device,
+                    &*self.source,
+                    config.clone(),
+                    special,
+                    mask,
+                    dtype,
+                    max_tokens,
+                )?;
+                Ok((model.into_encoder(), report))
+            }
+        }
+    }
+}
+
+/// The tokenizer of an architecture, and the file it comes from.
+fn open_tokenizer(
+    architecture: &Architecture,
+    directory: &Path,
+) -> Result<(Tokenizer, PathBuf), ModelError> {
+    match architecture {
+        Architecture::Esm2(_) => {
+            let path = directory.join("vocab.txt");
+            let tokenizer = if path.exists() {
+                EsmTokenizer::from_vocabulary(&path)?
+            } else {
+                EsmTokenizer::default()
+            };
+            Ok((Tokenizer::Esm(tokenizer), path))
+        }
+        Architecture::MosaicBert(_) => {
+            let path = directory.join("tokenizer.json");
+            Ok((Tokenizer::Bpe(BpeTokenizer::from_file(&path)?), path))
         }
     }
 }

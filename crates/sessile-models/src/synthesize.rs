@@ -1,6 +1,8 @@
 //! Checkpoints of real size with random weights, to measure and to try things with where the
 //! published weights are not at hand.
 
+mod merges;
+
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -8,24 +10,65 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::error::{ModelError, ModelErrorKind};
-use crate::esm2::{Esm2Config, tensor_shapes};
+use crate::esm2::{self, Esm2Config};
+use crate::mosaic_bert::{self, MosaicBertConfig};
 use crate::tokenizer::EsmTokenizer;
 use crate::weights::{RandomWeights, WeightSource};
 
 /// Names of the models whose size is known.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 7] = [
     "esm2_t6_8M",
     "esm2_t12_35M",
     "esm2_t30_150M",
     "esm2_t33_650M",
     "esm2_t36_3B",
     "esm2_t48_15B",
+    "dnabert_s",
 ];
+
+/// What is written for a model: all but the values of its tensors.
+struct Plan {
+    config: Value,
+    /// Files of the tokenizer, with their contents.
+    tokenizer: Vec<(&'static str, Vec<u8>)>,
+    shapes: Vec<(String, Vec<usize>)>,
+}
+
+impl Plan {
+    fn of(name: &str, seed: u64) -> Option<Self> {
+        if let Some(config) = Esm2Config::published(name) {
+            let vocabulary = EsmTokenizer::default().tokens().join("\n");
+            return Some(Plan {
+                shapes: esm2::tensor_shapes(&config),
+                tokenizer: vec![("vocab.txt", vocabulary.into_bytes())],
+                config: config.to_json(),
+            });
+        }
+        match name {
+            "dnabert_s" => {
+                let config = MosaicBertConfig::published();
+                let tokenizer = merges::tokenizer(config.vocabulary, seed);
+                // The published model has no head for masked tokens.
+                let shapes = mosaic_bert::tensor_shapes(&config)
+                    .into_iter()
+                    .filter(|(name, _)| !name.starts_with("cls."))
+                    .map(|(name, shape)| (name.replacen("bert.", "", 1), shape))
+                    .collect();
+                Some(Plan {
+                    config: config.to_json(),
+                    tokenizer: vec![("tokenizer.json", tokenizer.to_string().into_bytes())],
+                    shapes,
+                })
+            }
+            _ => None,
+        }
+    }
+}
 
 /// Tensors are made and written in blocks of about this many values, so that memory stays small.
 const BLOCK_VALUES: usize = 1 << 20;
 
-/// Writes `config.json`, `vocab.txt` and `model.safetensors` (f32) of the published size of `name`
+/// Writes `config.json`, the tokenizer and `model.safetensors` (f32) of the published size of `name`
 /// into `directory`, with random weights that follow from `seed`. Returns the bytes of the weights.
 ///
 /// Files appear under their names only when they are whole.
@@ -34,14 +77,14 @@ const BLOCK_VALUES: usize = 1 << 20;
 ///
 /// `NotFound` for a name of unknown size, `Unreadable` when a file can not be written.
 pub fn synthesize(name: &str, seed: u64, directory: &Path) -> Result<u64, ModelError> {
-    let config = Esm2Config::published(name).ok_or_else(|| {
+    let plan = Plan::of(name, seed).ok_or_else(|| {
         ModelError::new(
             ModelErrorKind::NotFound,
             format!("no size is known for `{name}`"),
         )
         .with_hint(format!("one of {}", NAMES.join(", ")))
     })?;
-    let weights = RandomWeights::new(seed, tensor_shapes(&config));
+    let weights = RandomWeights::new(seed, plan.shapes);
     let failed = |path: &Path, error: std::io::Error| {
         ModelError::new(
             ModelErrorKind::Unreadable,
@@ -52,21 +95,18 @@ pub fn synthesize(name: &str, seed: u64, directory: &Path) -> Result<u64, ModelE
     fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     let path = directory.join("model.safetensors");
     let bytes = write_safetensors(&weights, &path)?;
-    let config_text = format!("{:#}\n", config.to_json());
-    let vocabulary = EsmTokenizer::default().tokens().join("\n");
+    let config_text = format!("{:#}\n", plan.config);
     let readme = format!(
         "Random weights in the size of {name}, made by `sessile models synthesize` (seed {seed}).\n\
          Untrained: for measuring and trying things out.\n"
     );
     let texts = [
-        ("config.json", config_text),
-        ("vocab.txt", vocabulary),
-        ("README.md", readme),
+        ("config.json", config_text.into_bytes()),
+        ("README.md", readme.into_bytes()),
     ];
-    for (file, text) in texts {
+    for (file, text) in texts.into_iter().chain(plan.tokenizer) {
         let path = directory.join(file);
-        write_whole(&path, |out| out.write_all(text.as_bytes()))
-            .map_err(|error| failed(&path, error))?;
+        write_whole(&path, |out| out.write_all(&text)).map_err(|error| failed(&path, error))?;
     }
     Ok(bytes)
 }

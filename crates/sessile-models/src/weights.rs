@@ -3,14 +3,19 @@
 //! A model asks for tensors by their Hugging Face names and reads them row by row while they are
 //! packed, so no tensor is ever held whole in host memory.
 
+mod packing;
 mod random;
+mod shapes;
 
 use sessile_device::RowSource;
 
 use crate::checkpoint::Checkpoint;
 use crate::error::ModelError;
 
+pub(crate) use packing::{Dense, LayerNorm, Packing};
 pub use random::RandomWeights;
+pub use shapes::LoadReport;
+pub(crate) use shapes::{Unused, check};
 
 /// Tensors by name.
 pub trait WeightSource: Send + Sync {

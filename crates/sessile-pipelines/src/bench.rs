@@ -107,7 +107,7 @@ pub fn run(
         .unwrap_or_else(|| files.architecture().default_max_tokens());
     let sequences: Vec<Vec<u32>> = options
         .set
-        .sequences(max_tokens - 2)?
+        .sequences(files.architecture().reads_nucleotides(), max_tokens - 2)?
         .iter()
         .map(|sequence| files.tokenizer().encode(sequence).tokens)
         .collect();

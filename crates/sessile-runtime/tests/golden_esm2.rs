@@ -2,86 +2,11 @@
 
 mod golden;
 
-use golden::Expected;
-use sessile_cpu::{CpuDevice, CpuOptions, Isa};
-use sessile_device::{
-    Admission, DType, Device, Event, Execution, LaneSpec, ModelIndex, Output, OutputKind,
-    OutputSet, Request, RequestId,
-};
-use sessile_models::{EncoderExecution, ModelFiles};
-
-struct Sequence {
-    name: String,
-    text: String,
-}
-
-fn sequences(model: &str) -> Vec<Sequence> {
-    golden::json(&format!("{model}/inputs.json"))
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| Sequence {
-            name: entry["name"].as_str().unwrap().to_owned(),
-            text: entry["sequence"].as_str().unwrap().to_owned(),
-        })
-        .collect()
-}
-
-fn levels() -> impl Iterator<Item = Isa> {
-    let cap = Isa::detect().unwrap();
-    Isa::ALL
-        .into_iter()
-        .filter(move |isa| *isa <= cap && isa.available())
-}
-
-/// Runs every sequence in one execution and returns the outputs in their order.
-fn answers(
-    isa: Isa,
-    files: &ModelFiles,
-    dtype: DType,
-    token_budget: usize,
-    threads: usize,
-    requests: &[(Vec<u32>, OutputSet)],
-) -> Vec<Output> {
-    let device = CpuDevice::new(CpuOptions {
-        isa: Some(isa),
-        threads: 1,
-    })
-    .unwrap();
-    let (model, _) = files.load(&device, dtype, 1026).unwrap();
-    let lane = device
-        .lane(&LaneSpec {
-            arena_bytes: 256 << 20,
-            threads,
-        })
-        .unwrap();
-    let mut execution = EncoderExecution::<CpuDevice>::new(lane, vec![model], token_budget);
-    for (index, (tokens, outputs)) in requests.iter().enumerate() {
-        let request = Request {
-            id: RequestId(index as u64),
-            model: ModelIndex(0),
-            tokens: tokens.clone(),
-            outputs: *outputs,
-        };
-        assert!(matches!(execution.admit(request), Admission::Accepted));
-    }
-    let mut answers: Vec<Option<Output>> = vec![None; requests.len()];
-    let mut events = Vec::new();
-    while !execution.is_idle() {
-        execution.step(&mut events).unwrap();
-        for (id, event) in events.drain(..) {
-            match event {
-                Event::Done(output) => answers[id.0 as usize] = Some(output),
-                other => panic!("{id:?}: {other:?}"),
-            }
-        }
-    }
-    answers.into_iter().map(Option::unwrap).collect()
-}
-
-fn values(output: &Output, kind: OutputKind) -> &[f32] {
-    &output.get(kind).unwrap_or_else(|| panic!("{kind:?}")).data
-}
+use golden::run::{answers, levels, values};
+use golden::{Expected, sequences};
+use sessile_cpu::Isa;
+use sessile_device::{DType, OutputKind, OutputSet};
+use sessile_models::ModelFiles;
 
 fn check_f32(model: &str, isa: Isa) {
     let files = ModelFiles::open(&golden::path(model)).unwrap();

@@ -6,21 +6,40 @@ use sessile_device::{DType, ModelIndex, OutputKind, OutputSet};
 use sessile_models::ModelFiles;
 use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest};
 
-fn wanted() -> OutputSet {
-    [
-        OutputKind::Mean,
-        OutputKind::MeanAll,
-        OutputKind::Cls,
-        OutputKind::PerResidue,
-        OutputKind::Logits,
-    ]
-    .into_iter()
-    .collect()
+/// A model, its letters and what is asked of it.
+struct Case {
+    model: &'static str,
+    letters: &'static [u8],
+    outputs: &'static [OutputKind],
 }
 
+const RESIDUES: &[u8] = b"LAGVSERTIDPKQNFYMHWC";
+
+const CASES: [Case; 2] = [
+    Case {
+        model: "esm2/tiny_b",
+        letters: RESIDUES,
+        outputs: &[
+            OutputKind::Mean,
+            OutputKind::MeanAll,
+            OutputKind::Cls,
+            OutputKind::PerResidue,
+            OutputKind::Logits,
+        ],
+    },
+    Case {
+        model: "dnabert_s/tiny_a",
+        letters: b"ACGT",
+        outputs: &[
+            OutputKind::MeanAll,
+            OutputKind::PerResidue,
+            OutputKind::Pooler,
+        ],
+    },
+];
+
 /// Sequences of many lengths, odd ones and those around the kernels' blocks.
-fn sequences() -> Vec<String> {
-    let residues = b"LAGVSERTIDPKQNFYMHWC";
+fn sequences(letters: &[u8]) -> Vec<String> {
     let mut state = 7_u64;
     [
         1, 2, 3, 13, 14, 15, 16, 17, 29, 30, 31, 33, 62, 63, 64, 65, 100, 127, 190, 253, 255, 300,
@@ -33,7 +52,7 @@ fn sequences() -> Vec<String> {
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1);
-                char::from(residues[(state >> 33) as usize % residues.len()])
+                char::from(letters[(state >> 33) as usize % letters.len()])
             })
             .collect()
     })
@@ -42,32 +61,34 @@ fn sequences() -> Vec<String> {
 
 /// Every answer as bytes, in the order of `order`.
 fn bytes(
+    case: &Case,
     dtype: DType,
     budget: usize,
     lanes: usize,
     threads: usize,
     order: &[usize],
 ) -> Vec<Vec<u8>> {
-    let files = ModelFiles::open(&golden::path("esm2/tiny_b")).unwrap();
+    let wanted: OutputSet = case.outputs.iter().copied().collect();
+    let files = ModelFiles::open(&golden::path(case.model)).unwrap();
     let tokenizer = files.tokenizer().clone();
     let options = PoolOptions {
         dtype: DTypeChoice::Only(dtype),
         token_budget: Some(budget),
         instances: Some(lanes),
         threads: Some(threads),
-        outputs: wanted(),
+        outputs: wanted,
         ..PoolOptions::default()
     };
     let pool = Pool::new(&[files], &options).unwrap();
-    let sequences = sequences();
+    let sequences = sequences(case.letters);
     let requests = order.iter().map(|&index| {
         let tokens = tokenizer.encode(sequences[index].as_bytes()).tokens;
-        (index, PoolRequest::new(ModelIndex(0), tokens, wanted()))
+        (index, PoolRequest::new(ModelIndex(0), tokens, wanted))
     });
     let mut answers = vec![Vec::new(); sequences.len()];
     for (index, answer) in pool.infer_many(requests) {
         let output = answer.unwrap();
-        assert_eq!(output.parts().len(), 5);
+        assert_eq!(output.parts().len(), case.outputs.len());
         answers[index] = output
             .parts()
             .iter()
@@ -78,10 +99,10 @@ fn bytes(
     answers
 }
 
-fn check(dtype: DType) {
-    let forward: Vec<usize> = (0..sequences().len()).collect();
+fn check(case: &Case, dtype: DType) {
+    let forward: Vec<usize> = (0..sequences(case.letters).len()).collect();
     let backward: Vec<usize> = forward.iter().rev().copied().collect();
-    let expected = bytes(dtype, 16_384, 1, 1, &forward);
+    let expected = bytes(case, dtype, 16_384, 1, 1, &forward);
     assert!(expected.iter().all(|answer| !answer.is_empty()));
     // Budget, lanes, threads, order.
     let cases = [
@@ -93,30 +114,32 @@ fn check(dtype: DType) {
         (16, 1, 1, &forward),
     ];
     for (budget, lanes, threads, order) in cases {
-        let found = bytes(dtype, budget, lanes, threads, order);
+        let found = bytes(case, dtype, budget, lanes, threads, order);
         for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert!(
                 found == expected,
-                "{dtype}: sequence {index} differs with budget {budget}, {lanes} lanes, \
-                 {threads} threads"
+                "{}, {dtype}: sequence {index} differs with budget {budget}, {lanes} lanes, \
+                 {threads} threads",
+                case.model
             );
         }
     }
     // Alone, without any company.
     for index in [0, 7, 22] {
         assert!(
-            bytes(dtype, 2048, 1, 1, &[index])[index] == expected[index],
-            "{index} alone"
+            bytes(case, dtype, 2048, 1, 1, &[index])[index] == expected[index],
+            "{}: {index} alone",
+            case.model
         );
     }
 }
 
 #[test]
 fn answers_do_not_depend_on_their_company_in_f32() {
-    check(DType::F32);
+    CASES.iter().for_each(|case| check(case, DType::F32));
 }
 
 #[test]
 fn answers_do_not_depend_on_their_company_in_bf16() {
-    check(DType::Bf16);
+    CASES.iter().for_each(|case| check(case, DType::Bf16));
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sessile_device::{DeviceId, ModelIndex, OutputKind, OutputSet};
 use sessile_models::tokenizer::EsmTokenizer;
 use sessile_models::{ModelFiles, ModelInfo};
-use sessile_runtime::{Pool, PoolOptions, RuntimeError};
+use sessile_runtime::{Pool, PoolOptions, RuntimeError, RuntimeErrorKind};
 use tokio::sync::Notify;
 
 use crate::budget::Budget;
@@ -64,13 +64,24 @@ impl Engine {
             .iter()
             .zip(pool.models())
             .enumerate()
-            .map(|(index, (files, info))| ServedModel {
-                name: files.name().to_owned(),
-                index: ModelIndex(index),
-                info: info.clone(),
-                tokenizer: files.tokenizer().clone(),
+            .map(|(index, (files, info))| {
+                let tokenizer = files.tokenizer().as_esm().ok_or_else(|| {
+                    RuntimeError::new(
+                        RuntimeErrorKind::Option,
+                        format!(
+                            "{} can not be served: the service is for ESM-2",
+                            files.name()
+                        ),
+                    )
+                })?;
+                Ok(ServedModel {
+                    name: files.name().to_owned(),
+                    index: ModelIndex(index),
+                    info: info.clone(),
+                    tokenizer: tokenizer.clone(),
+                })
             })
-            .collect();
+            .collect::<Result<_, RuntimeError>>()?;
         Ok(Engine { pool, models })
     }
 

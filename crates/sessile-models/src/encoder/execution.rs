@@ -149,6 +149,7 @@ impl<D: Device> EncoderExecution<D> {
             return;
         };
         let mask_token = self.models[model.0].mask_token();
+        let leading = self.models[model.0].info().leading_tokens;
         for (index, entry) in self.in_progress.iter_mut().enumerate() {
             if entry.request.model != model {
                 continue;
@@ -177,7 +178,7 @@ impl<D: Device> EncoderExecution<D> {
                 && fits(&self.pass)
             {
                 let residue = entry.masked_scheduled;
-                let position = residue + 1;
+                let position = residue + leading;
                 self.hidden.clear();
                 self.hidden.extend_from_slice(tokens);
                 let truth = std::mem::replace(&mut self.hidden[position], mask);

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{ModelError, ModelErrorKind};
+use crate::model::check_extents;
 
 /// The numbers that fix an ESM-2 network. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -61,10 +62,6 @@ fn published_mask() -> u32 {
     32
 }
 
-/// No network in sight is wider, deeper or has more tokens than this: larger numbers come from a
-/// damaged file, and allocations follow these numbers.
-const LARGEST_EXTENT: usize = 1 << 20;
-
 impl Esm2Config {
     /// Reads the configuration.
     ///
@@ -81,22 +78,14 @@ impl Esm2Config {
     }
 
     fn check(&self) -> Result<(), ModelError> {
-        let extents = [
+        check_extents(&[
             ("hidden_size", self.hidden),
             ("num_hidden_layers", self.layers),
             ("num_attention_heads", self.heads),
             ("intermediate_size", self.feed_forward),
             ("vocab_size", self.vocabulary),
             ("max_position_embeddings", self.positions),
-        ];
-        for (name, value) in extents {
-            if value == 0 || value > LARGEST_EXTENT {
-                return Err(ModelError::new(
-                    ModelErrorKind::Malformed,
-                    format!("config.json: {name} can not be {value}"),
-                ));
-            }
-        }
+        ])?;
         if !self.hidden.is_multiple_of(self.heads) || !(self.hidden / self.heads).is_multiple_of(2)
         {
             return Err(ModelError::new(

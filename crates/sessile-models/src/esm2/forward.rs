@@ -2,10 +2,11 @@
 
 use sessile_device::{
     AttentionInput, AttentionSpec, BatchBuf, Bias, Buf, Device, DeviceError, Epilogue, Format,
-    HostTensor, Lane, Norm, Output, OutputKind, Pooling, Rotary, Ticket,
+    Lane, Output, OutputKind, Rotary,
 };
 
-use super::{Esm2, LanguageHead, LayerNorm};
+use super::Esm2;
+use crate::encoder::outputs::{HiddenStates, per_residue, pooled, read_attention, take};
 use crate::encoder::{Pass, Scratch};
 
 /// The share of tokens that were masked in training (0.15 of them, 0.8 of these by `<mask>`).
@@ -40,7 +41,7 @@ fn enqueue<D: Device>(
     let x = lane.buffer(tokens, hidden, Format::F32)?;
     embed(model, lane, pass, scratch, &batch, x)?;
     if let Some(norm) = &model.embedding_norm {
-        lane.norm(x, layer_norm(norm, config.epsilon), x);
+        lane.norm(x, norm.with(config.epsilon), x);
     }
     let contacts = contact_maps(lane, pass)?;
 
@@ -60,17 +61,13 @@ fn enqueue<D: Device>(
         let mark = lane.mark();
         let operand = lane.buffer(tokens, hidden, Format::Operand(model.dtype))?;
         let inner = lane.mark();
-        lane.norm(
-            x,
-            layer_norm(&layer.attention_norm, config.epsilon),
-            operand,
-        );
+        lane.norm(x, layer.attention_norm.with(config.epsilon), operand);
         let qkv = lane.buffer(tokens, 3 * hidden, Format::Heads(model.dtype))?;
         let dense = &layer.qkv;
         lane.linear(
             operand,
             &dense.weight,
-            Some(&dense.bias),
+            dense.bias.as_ref(),
             Epilogue::Store,
             qkv,
         );
@@ -88,23 +85,19 @@ fn enqueue<D: Device>(
         lane.linear(
             operand,
             &dense.weight,
-            Some(&dense.bias),
+            dense.bias.as_ref(),
             Epilogue::Residual,
             x,
         );
         lane.release(inner);
 
-        lane.norm(
-            x,
-            layer_norm(&layer.feed_forward_norm, config.epsilon),
-            operand,
-        );
+        lane.norm(x, layer.feed_forward_norm.with(config.epsilon), operand);
         let wide = lane.buffer(tokens, config.feed_forward, Format::Operand(model.dtype))?;
         let dense = &layer.feed_forward_up;
         lane.linear(
             operand,
             &dense.weight,
-            Some(&dense.bias),
+            dense.bias.as_ref(),
             Epilogue::Gelu,
             wide,
         );
@@ -112,13 +105,13 @@ fn enqueue<D: Device>(
         lane.linear(
             wide,
             &dense.weight,
-            Some(&dense.bias),
+            dense.bias.as_ref(),
             Epilogue::Residual,
             x,
         );
         lane.release(mark);
     }
-    lane.norm(x, layer_norm(&model.final_norm, config.epsilon), x);
+    lane.norm(x, model.final_norm.with(config.epsilon), x);
     hidden_states.read(lane, x, scratch)?;
     hidden_states.hand_out(pass, hidden, outputs);
 
@@ -136,25 +129,14 @@ fn enqueue<D: Device>(
             )?;
         }
     }
-    pooled(lane, pass, &batch, x, scratch, outputs)?;
-    per_residue(lane, pass, x, scratch, outputs)?;
+    let ends = model.info.ends();
+    pooled(lane, pass, ends, &batch, x, scratch, outputs)?;
+    per_residue(lane, pass, ends, x, scratch, outputs)?;
     if let Some(head) = &model.language_head {
-        scores(model, head, lane, pass, x, scratch, outputs)?;
+        let head = head.over(config.epsilon, model.dtype, ends);
+        head.scores(lane, pass, x, scratch, outputs)?;
     }
     Ok(())
-}
-
-fn layer_norm<W>(norm: &LayerNorm<W>, epsilon: f32) -> Norm<'_, W> {
-    Norm::Layer {
-        gain: &norm.gain,
-        shift: Some(&norm.shift),
-        epsilon,
-    }
-}
-
-/// Whether any job wants `kind`.
-fn wanted(pass: &Pass, kind: OutputKind) -> bool {
-    pass.jobs.iter().any(|job| job.outputs.contains(kind))
 }
 
 /// Embeddings with token dropout.
@@ -223,280 +205,6 @@ fn add_contacts<D: Device>(
             lane.add_contacts(map, &head_weights.factors, layer * spec.heads + head, sum);
         }
         lane.release(mark);
-    }
-    Ok(())
-}
-
-/// The attention probabilities of this layer, for the sequences that want them.
-fn read_attention<L: Lane>(
-    lane: &mut L,
-    pass: &Pass,
-    batch: &BatchBuf,
-    input: AttentionInput,
-    spec: &AttentionSpec<'_, L::Weight>,
-    scratch: &mut Scratch,
-    outputs: &mut [Output],
-) -> Result<(), DeviceError> {
-    for (sequence, job) in pass.jobs.iter().enumerate() {
-        if !job.outputs.contains(OutputKind::Attention) {
-            continue;
-        }
-        let mark = lane.mark();
-        let length = pass.batch.sequence(sequence).len();
-        let map = lane.buffer(length, length, Format::F32)?;
-        let mut values = Vec::with_capacity(spec.heads * length * length);
-        for head in 0..spec.heads {
-            lane.attention_map(input, batch, sequence, head, spec, map);
-            let ticket = lane.read(map);
-            lane.wait(ticket, &mut scratch.values)?;
-            values.extend_from_slice(&scratch.values);
-        }
-        let tensor = HostTensor::new(vec![spec.heads, length, length], values);
-        outputs[sequence].push(OutputKind::Attention, tensor);
-        lane.release(mark);
-    }
-    Ok(())
-}
-
-/// The residual stream after every layer, gathered for the sequences that want it.
-struct HiddenStates {
-    layers: usize,
-    /// Layer after layer of all tokens of the batch; empty when nobody wants them.
-    values: Vec<f32>,
-    wanted: bool,
-}
-
-impl HiddenStates {
-    fn new(pass: &Pass, layers: usize) -> Self {
-        let wanted = wanted(pass, OutputKind::HiddenStates);
-        HiddenStates {
-            layers,
-            values: Vec::new(),
-            wanted,
-        }
-    }
-
-    fn read<L: Lane>(
-        &mut self,
-        lane: &mut L,
-        x: Buf,
-        scratch: &mut Scratch,
-    ) -> Result<(), DeviceError> {
-        if self.wanted {
-            let ticket = lane.read(x);
-            lane.wait(ticket, &mut scratch.values)?;
-            self.values.extend_from_slice(&scratch.values);
-        }
-        Ok(())
-    }
-
-    fn hand_out(&self, pass: &Pass, hidden: usize, outputs: &mut [Output]) {
-        let layer_len = pass.batch.tokens().len() * hidden;
-        for (sequence, job) in pass.jobs.iter().enumerate() {
-            if !job.outputs.contains(OutputKind::HiddenStates) {
-                continue;
-            }
-            let rows = pass.batch.offsets()[sequence] as usize * hidden
-                ..pass.batch.offsets()[sequence + 1] as usize * hidden;
-            let values: Vec<f32> = self
-                .values
-                .chunks(layer_len)
-                .flat_map(|layer| layer[rows.clone()].iter().copied())
-                .collect();
-            let shape = vec![self.layers, rows.len() / hidden, hidden];
-            outputs[sequence].push(OutputKind::HiddenStates, HostTensor::new(shape, values));
-        }
-    }
-}
-
-/// Waits for a read that is one part of one output.
-fn take<L: Lane>(
-    lane: &mut L,
-    ticket: Ticket,
-    shape: Vec<usize>,
-    kind: OutputKind,
-    output: &mut Output,
-) -> Result<(), DeviceError> {
-    let mut values = Vec::new();
-    lane.wait(ticket, &mut values)?;
-    output.push(kind, HostTensor::new(shape, values));
-    Ok(())
-}
-
-/// One vector per sequence.
-fn pooled<L: Lane>(
-    lane: &mut L,
-    pass: &Pass,
-    batch: &BatchBuf,
-    x: Buf,
-    scratch: &mut Scratch,
-    outputs: &mut [Output],
-) -> Result<(), DeviceError> {
-    let poolings = [
-        (
-            OutputKind::Mean,
-            Pooling::Mean {
-                skip_first: 1,
-                skip_last: 1,
-            },
-        ),
-        (
-            OutputKind::MeanAll,
-            Pooling::Mean {
-                skip_first: 0,
-                skip_last: 0,
-            },
-        ),
-        (OutputKind::Cls, Pooling::First),
-    ];
-    for (kind, pooling) in poolings {
-        if !wanted(pass, kind) {
-            continue;
-        }
-        let mark = lane.mark();
-        let vectors = lane.buffer(batch.sequences, x.cols(), Format::F32)?;
-        lane.pool(x, batch, pooling, vectors);
-        let ticket = lane.read(vectors);
-        lane.release(mark);
-        lane.wait(ticket, &mut scratch.values)?;
-        let vectors = scratch.values.chunks_exact(x.cols());
-        for ((job, output), vector) in pass.jobs.iter().zip(&mut *outputs).zip(vectors) {
-            if job.outputs.contains(kind) {
-                output.push(kind, HostTensor::new(vec![x.cols()], vector.to_vec()));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// One vector per residue.
-fn per_residue<L: Lane>(
-    lane: &mut L,
-    pass: &Pass,
-    x: Buf,
-    scratch: &mut Scratch,
-    outputs: &mut [Output],
-) -> Result<(), DeviceError> {
-    if !wanted(pass, OutputKind::PerResidue) {
-        return Ok(());
-    }
-    let ticket = lane.read(x);
-    lane.wait(ticket, &mut scratch.values)?;
-    for (sequence, job) in pass.jobs.iter().enumerate() {
-        if job.outputs.contains(OutputKind::PerResidue) {
-            let first = pass.batch.offsets()[sequence] as usize + 1;
-            let last = pass.batch.offsets()[sequence + 1] as usize - 1;
-            let rows = scratch.values[first * x.cols()..last * x.cols()].to_vec();
-            let tensor = HostTensor::new(vec![last - first, x.cols()], rows);
-            outputs[sequence].push(OutputKind::PerResidue, tensor);
-        }
-    }
-    Ok(())
-}
-
-/// The language head, over the rows that somebody wants a score of.
-fn scores<D: Device>(
-    model: &Esm2<D>,
-    head: &LanguageHead<D::Weight>,
-    lane: &mut D::Lane,
-    pass: &Pass,
-    x: Buf,
-    scratch: &mut Scratch,
-    outputs: &mut [Output],
-) -> Result<(), DeviceError> {
-    let wants_all = |job: &crate::encoder::Job| {
-        job.outputs.contains(OutputKind::Logits)
-            || job.outputs.contains(OutputKind::UnmaskedLogprob)
-    };
-    scratch.rows.clear();
-    scratch.columns.clear();
-    for (sequence, job) in pass.jobs.iter().enumerate() {
-        let first = pass.batch.offsets()[sequence];
-        if wants_all(job) {
-            let tokens = pass.batch.sequence(sequence);
-            scratch.rows.extend(first..first + tokens.len() as u32);
-            scratch.columns.extend_from_slice(tokens);
-        } else if let Some((position, truth)) = job.masked {
-            scratch.rows.push(first + position);
-            scratch.columns.push(truth);
-        }
-    }
-    if scratch.rows.is_empty() {
-        return Ok(());
-    }
-    let (rows, hidden, vocabulary) = (
-        scratch.rows.len(),
-        model.config.hidden,
-        model.config.vocabulary,
-    );
-    let operand_format = Format::Operand(model.dtype);
-    let indices = lane.upload_indices(&scratch.rows)?;
-    let columns = lane.upload_indices(&scratch.columns)?;
-    let picked = lane.buffer(rows, hidden, Format::F32)?;
-    let operand = lane.buffer(rows, hidden, operand_format)?;
-    let logits = lane.buffer(rows, vocabulary, Format::F32)?;
-    let logprobs = lane.buffer(rows, 1, Format::F32)?;
-    lane.gather_rows(x, indices, picked);
-    lane.convert(picked, operand);
-    let dense = &head.dense;
-    lane.linear(
-        operand,
-        &dense.weight,
-        Some(&dense.bias),
-        Epilogue::Gelu,
-        picked,
-    );
-    lane.norm(
-        picked,
-        layer_norm(&head.norm, model.config.epsilon),
-        operand,
-    );
-    let dense = &head.decoder;
-    lane.linear(
-        operand,
-        &dense.weight,
-        Some(&dense.bias),
-        Epilogue::Store,
-        logits,
-    );
-    lane.log_softmax_at(logits, columns, logprobs);
-
-    if wanted(pass, OutputKind::Logits) {
-        let ticket = lane.read(logits);
-        lane.wait(ticket, &mut scratch.values)?;
-        let mut row = 0;
-        for (sequence, job) in pass.jobs.iter().enumerate() {
-            let tokens = pass.batch.sequence(sequence).len();
-            if job.outputs.contains(OutputKind::Logits) {
-                let values = &scratch.values[row * vocabulary..(row + tokens) * vocabulary];
-                let tensor = HostTensor::new(vec![tokens, vocabulary], values.to_vec());
-                outputs[sequence].push(OutputKind::Logits, tensor);
-            }
-            row += if wants_all(job) {
-                tokens
-            } else {
-                usize::from(job.masked.is_some())
-            };
-        }
-    }
-    let ticket = lane.read(logprobs);
-    lane.wait(ticket, &mut scratch.values)?;
-    let mut row = 0;
-    for (sequence, job) in pass.jobs.iter().enumerate() {
-        let tokens = pass.batch.sequence(sequence).len();
-        if wants_all(job) {
-            if job.outputs.contains(OutputKind::UnmaskedLogprob) {
-                // Without the special tokens at both ends.
-                let values = scratch.values[row + 1..row + tokens - 1].to_vec();
-                let tensor = HostTensor::new(vec![values.len()], values);
-                outputs[sequence].push(OutputKind::UnmaskedLogprob, tensor);
-            }
-            row += tokens;
-        } else if job.masked.is_some() {
-            let tensor = HostTensor::new(vec![1], vec![scratch.values[row]]);
-            outputs[sequence].push(OutputKind::MaskedLogprob, tensor);
-            row += 1;
-        }
     }
     Ok(())
 }

@@ -1,20 +1,11 @@
 //! Loading ESM-2: tensors by name, checked against the configuration, packed onto a device.
 
-use sessile_device::{DType, Device, HostTensor, OutputKind, OutputSet, RowSource, WeightLayout};
+use sessile_device::{DType, Device, HostTensor, OutputKind, OutputSet, WeightLayout};
 
-use super::{
-    ContactHead, Dense, Encoder, Esm2, Esm2Config, LanguageHead, Layer, LayerNorm, ModelInfo,
-    tensor_shapes,
-};
-use crate::error::{ModelError, ModelErrorKind};
-use crate::weights::WeightSource;
-
-/// What loading left aside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoadReport {
-    /// Tensors of the checkpoint that the model does not use.
-    pub ignored: Vec<String>,
-}
+use super::{ContactHead, Encoder, Esm2, Esm2Config, Layer, ModelInfo, tensor_shapes};
+use crate::encoder::LanguageHead;
+use crate::error::ModelError;
+use crate::weights::{self, Dense, LoadReport, Packing, Unused, WeightSource};
 
 /// Tensors that published checkpoints carry although nothing reads them: tables that are computed
 /// here, and heads of other tasks.
@@ -26,73 +17,6 @@ const KNOWN_EXTRAS: [&str; 6] = [
     "pooler.dense.bias",
     "lm_head.decoder.bias",
 ];
-
-/// Reads tensors by the names of `EsmForMaskedLM`, also from a bare `EsmModel`.
-struct Tensors<'a, D: Device> {
-    source: &'a dyn WeightSource,
-    /// `EsmModel` checkpoints have the same names without `esm.`.
-    bare: bool,
-    device: &'a D,
-    dtype: DType,
-}
-
-impl<'a, D: Device> Tensors<'a, D> {
-    fn name<'n>(&self, name: &'n str) -> &'n str {
-        if self.bare {
-            name.strip_prefix("esm.").unwrap_or(name)
-        } else {
-            name
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.source.shape(self.name(name)).is_some()
-    }
-
-    fn rows(&self, name: &str) -> Result<Box<dyn RowSource + 'a>, ModelError> {
-        self.source.rows(self.name(name))
-    }
-
-    fn pack(&self, names: &[&str], layout: WeightLayout) -> Result<D::Weight, ModelError> {
-        let parts = names
-            .iter()
-            .map(|name| self.rows(name))
-            .collect::<Result<Vec<_>, ModelError>>()?;
-        if layout == WeightLayout::Vector && parts.len() > 1 {
-            // Biases of a fused product lie behind each other in one vector.
-            let mut joined = Vec::new();
-            for part in &parts {
-                let start = joined.len();
-                joined.resize(start + part.rows() * part.cols(), 0.0);
-                part.read_rows(0, &mut joined[start..])?;
-            }
-            let joined = HostTensor::new(vec![joined.len()], joined);
-            return Ok(self.device.pack(&[&joined], layout, self.dtype)?);
-        }
-        let parts: Vec<&dyn RowSource> = parts.iter().map(|part| &**part).collect();
-        Ok(self.device.pack(&parts, layout, self.dtype)?)
-    }
-
-    fn dense(&self, names: &[&str]) -> Result<Dense<D::Weight>, ModelError> {
-        let weights: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
-        let biases: Vec<String> = names.iter().map(|name| format!("{name}.bias")).collect();
-        let as_str = |names: &'_ [String]| names.iter().map(String::clone).collect::<Vec<_>>();
-        let (weights, biases) = (as_str(&weights), as_str(&biases));
-        let weights: Vec<&str> = weights.iter().map(String::as_str).collect();
-        let biases: Vec<&str> = biases.iter().map(String::as_str).collect();
-        Ok(Dense {
-            weight: self.pack(&weights, WeightLayout::Linear)?,
-            bias: self.pack(&biases, WeightLayout::Vector)?,
-        })
-    }
-
-    fn norm(&self, name: &str) -> Result<LayerNorm<D::Weight>, ModelError> {
-        Ok(LayerNorm {
-            gain: self.pack(&[&format!("{name}.weight")], WeightLayout::Vector)?,
-            shift: self.pack(&[&format!("{name}.bias")], WeightLayout::Vector)?,
-        })
-    }
-}
 
 impl<D: Device> Esm2<D> {
     /// Packs the weights of `source` onto `device`, for sequences of up to `max_tokens` tokens.
@@ -109,11 +33,11 @@ impl<D: Device> Esm2<D> {
         max_tokens: usize,
     ) -> Result<(Self, LoadReport), ModelError> {
         let bare = source.shape("embeddings.word_embeddings.weight").is_some();
-        let tensors = Tensors {
+        let tensors = Packing {
             source,
-            bare,
             device,
             dtype,
+            without: bare.then_some("esm."),
         };
         let has_language_head = tensors.has("lm_head.dense.weight");
         let has_contact_head = tensors.has("esm.contact_head.regression.weight");
@@ -123,7 +47,7 @@ impl<D: Device> Esm2<D> {
             .map(|layer| load_layer(&tensors, layer))
             .collect::<Result<Vec<_>, ModelError>>()?;
         let language_head = has_language_head
-            .then(|| load_language_head(&tensors))
+            .then(|| load_language_head(&tensors, config.vocabulary))
             .transpose()?;
         let contact_head = has_contact_head
             .then(|| {
@@ -165,7 +89,7 @@ impl<D: Device> Esm2<D> {
 }
 
 fn load_layer<D: Device>(
-    tensors: &Tensors<'_, D>,
+    tensors: &Packing<'_, D>,
     layer: usize,
 ) -> Result<Layer<D::Weight>, ModelError> {
     let name = |part: &str| format!("esm.encoder.layer.{layer}.{part}");
@@ -184,7 +108,8 @@ fn load_layer<D: Device>(
 }
 
 fn load_language_head<D: Device>(
-    tensors: &Tensors<'_, D>,
+    tensors: &Packing<'_, D>,
+    vocabulary: usize,
 ) -> Result<LanguageHead<D::Weight>, ModelError> {
     // The decoder is tied to the embeddings where it is not in the file.
     let decoder = if tensors.has("lm_head.decoder.weight") {
@@ -195,9 +120,10 @@ fn load_language_head<D: Device>(
     Ok(LanguageHead {
         dense: tensors.dense(&["lm_head.dense"])?,
         norm: tensors.norm("lm_head.layer_norm")?,
+        vocabulary,
         decoder: Dense {
             weight: tensors.pack(&[decoder], WeightLayout::Linear)?,
-            bias: tensors.pack(&["lm_head.bias"], WeightLayout::Vector)?,
+            bias: Some(tensors.pack(&["lm_head.bias"], WeightLayout::Vector)?),
         },
     })
 }
@@ -210,60 +136,27 @@ fn check(
     has_language_head: bool,
     has_contact_head: bool,
 ) -> Result<LoadReport, ModelError> {
-    let mut expected = std::collections::BTreeSet::new();
-    for (name, shape) in tensor_shapes(config) {
-        if name.starts_with("lm_head.") && !has_language_head
-            || name.contains("contact_head") && !has_contact_head
-        {
-            continue;
-        }
-        let name = if bare {
-            name.trim_start_matches("esm.").to_owned()
-        } else {
-            name
-        };
-        match source.shape(&name) {
-            None => {
-                return Err(ModelError::new(
-                    ModelErrorKind::MissingTensor,
-                    format!("{}: there is no tensor `{name}`", source.describe()),
-                )
-                .with_hint(
-                    "the file is not a whole ESM-2 checkpoint, or config.json is of another model",
-                ));
-            }
-            Some(found) if found != shape => {
-                return Err(ModelError::new(
-                    ModelErrorKind::Mismatch,
-                    format!(
-                        "{}: tensor `{name}` has the shape {found:?}, config.json asks for {shape:?}",
-                        source.describe()
-                    ),
-                ));
-            }
-            Some(_) => {
-                expected.insert(name);
-            }
-        }
-    }
-    let mut report = LoadReport::default();
-    for name in source.names() {
-        if expected.contains(name) || name == "lm_head.decoder.weight" {
-            continue;
-        }
-        let known = KNOWN_EXTRAS.iter().any(|extra| name.ends_with(extra));
-        if !known && name.contains("encoder.layer.") {
-            return Err(ModelError::new(
-                ModelErrorKind::Mismatch,
-                format!(
-                    "{}: tensor `{name}` has no place in the {} layers of config.json",
-                    source.describe(),
-                    config.layers
-                ),
-            ));
-        }
-        report.ignored.push(name.to_owned());
-    }
+    let expected = tensor_shapes(config)
+        .into_iter()
+        .filter(|(name, _)| {
+            (has_language_head || !name.starts_with("lm_head."))
+                && (has_contact_head || !name.contains("contact_head"))
+        })
+        .map(|(name, shape)| match name.strip_prefix("esm.") {
+            Some(short) if bare => (short.to_owned(), shape),
+            _ => (name, shape),
+        });
+    let mut report = weights::check(
+        source,
+        expected,
+        &Unused {
+            known: &KNOWN_EXTRAS,
+            layers: "encoder.layer.",
+        },
+    )?;
+    report
+        .ignored
+        .retain(|name| name != "lm_head.decoder.weight");
     Ok(report)
 }
 
@@ -297,6 +190,7 @@ fn info(
                 has_language_head
             }
             OutputKind::Contacts => has_contact_head,
+            OutputKind::Pooler | OutputKind::ThreeDi | OutputKind::TwelveState => false,
             _ => true,
         })
         .collect();
@@ -313,6 +207,7 @@ fn info(
         parameters,
         max_tokens,
         special_tokens: 2,
+        leading_tokens: 1,
         outputs,
     }
 }

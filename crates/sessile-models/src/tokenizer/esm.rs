@@ -38,7 +38,7 @@ pub struct EsmTokenizer {
     tokens: Vec<String>,
     special: SpecialTokens,
     /// Ids of the one-letter tokens by their byte.
-    letters: [Option<u32>; 256],
+    letters: Box<[Option<u32>; 256]>,
     /// The other tokens, longest first.
     words: Vec<(String, u32)>,
 }
@@ -104,7 +104,7 @@ impl EsmTokenizer {
             unk: id("<unk>")?,
             mask: id("<mask>")?,
         };
-        let mut letters = [None; 256];
+        let mut letters = Box::new([None; 256]);
         let mut words = Vec::new();
         for (id, token) in tokens.iter().enumerate() {
             match token.as_bytes() {

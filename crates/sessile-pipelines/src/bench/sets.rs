@@ -28,6 +28,8 @@ pub enum BenchSet {
     /// Lengths like those of short open reading frames: 30 residues and an exponential tail of
     /// mean 40.
     Orfs,
+    /// Pieces of 500, as long sequences are cut into for nucleotide models.
+    Chunks,
     /// The records of a FASTA file, the first ten thousand.
     File(PathBuf),
 }
@@ -38,6 +40,7 @@ impl fmt::Display for BenchSet {
             BenchSet::Uniform => f.write_str("uniform"),
             BenchSet::Lognormal => f.write_str("lognormal"),
             BenchSet::Orfs => f.write_str("orfs"),
+            BenchSet::Chunks => f.write_str("chunks"),
             BenchSet::File(path) => path.display().fmt(f),
         }
     }
@@ -51,6 +54,7 @@ impl FromStr for BenchSet {
             "uniform" => BenchSet::Uniform,
             "lognormal" => BenchSet::Lognormal,
             "orfs" => BenchSet::Orfs,
+            "chunks" => BenchSet::Chunks,
             path => BenchSet::File(path.into()),
         })
     }
@@ -74,25 +78,35 @@ impl Random {
         (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 
-    fn residue(&mut self) -> u8 {
-        const RESIDUES: &[u8; 20] = b"LAGVSERTIDPKQNFYMHWC";
-        RESIDUES[((self.unit() * 20.0) as usize).min(19)]
+    fn symbol(&mut self, symbols: &[u8]) -> u8 {
+        let index = (self.unit() * symbols.len() as f64) as usize;
+        symbols[index.min(symbols.len() - 1)]
     }
 }
 
 impl BenchSet {
-    /// The sequences, none longer than `max_residues`.
+    /// The sequences, none longer than `max_residues`. Synthetic ones are of `nucleotides` or of
+    /// residues.
     ///
     /// # Errors
     ///
     /// When a file can not be read or holds nothing to measure with.
-    pub fn sequences(&self, max_residues: usize) -> Result<Vec<Vec<u8>>, PipelineError> {
+    pub fn sequences(
+        &self,
+        nucleotides: bool,
+        max_residues: usize,
+    ) -> Result<Vec<Vec<u8>>, PipelineError> {
+        let symbols: &[u8] = if nucleotides {
+            b"ACGT"
+        } else {
+            b"LAGVSERTIDPKQNFYMHWC"
+        };
         let mut random = Random(2);
         let mut synthetic = |length: &dyn Fn(&mut Random) -> f64| -> Vec<Vec<u8>> {
             (0..SEQUENCES)
                 .map(|_| {
                     let residues = (length(&mut random) as usize).clamp(1, max_residues);
-                    (0..residues).map(|_| random.residue()).collect()
+                    (0..residues).map(|_| random.symbol(symbols)).collect()
                 })
                 .collect()
         };
@@ -102,6 +116,7 @@ impl BenchSet {
                 synthetic(&|random| (270_f64.ln() + 0.7 * random.normal()).exp())
             }
             BenchSet::Orfs => synthetic(&|random| 30.0 - 40.0 * random.unit().ln()),
+            BenchSet::Chunks => synthetic(&|_| 500.0),
             BenchSet::File(path) => {
                 let mut sequences = Vec::new();
                 for record in Reader::open(path)?.take(FILE_SEQUENCES) {
@@ -131,8 +146,12 @@ mod tests {
     #[test]
     fn sets_have_the_lengths_they_say() {
         let lengths = |set: BenchSet| {
-            let mut lengths: Vec<usize> =
-                set.sequences(1024).unwrap().iter().map(Vec::len).collect();
+            let mut lengths: Vec<usize> = set
+                .sequences(false, 1024)
+                .unwrap()
+                .iter()
+                .map(Vec::len)
+                .collect();
             lengths.sort_unstable();
             lengths
         };

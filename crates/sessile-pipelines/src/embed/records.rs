@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use sessile_models::tokenizer::EsmTokenizer;
+use sessile_models::tokenizer::Tokenizer;
 use sessile_seq::fasta::{Reader, Record};
 use sessile_seq::inputs::Input;
 
@@ -87,7 +87,7 @@ impl Records {
     /// Begins to read.
     pub(super) fn start(
         inputs: Vec<Input>,
-        tokenizer: EsmTokenizer,
+        tokenizer: Tokenizer,
         interrupt: Interrupt,
     ) -> Result<Self, PipelineError> {
         let bytes = Bytes::default();
@@ -155,7 +155,7 @@ fn stored_bytes(input: &Input) -> Option<u64> {
 /// is left of it; the others go on.
 fn read_all(
     inputs: &[Input],
-    tokenizer: &EsmTokenizer,
+    tokenizer: &Tokenizer,
     sender: &SyncSender<Prepared>,
     bytes: &Bytes,
     interrupt: &Interrupt,
@@ -178,7 +178,7 @@ fn read_all(
 fn read_input<R: Read>(
     reader: Reader<R>,
     name: &str,
-    tokenizer: &EsmTokenizer,
+    tokenizer: &Tokenizer,
     sender: &SyncSender<Prepared>,
     interrupt: &Interrupt,
 ) -> bool {
@@ -208,7 +208,7 @@ fn unreadable(error: &sessile_seq::Error) -> Prepared {
 }
 
 /// Upper case, no stop at the end, tokens.
-fn prepare(file: &str, record: &mut Record, tokenizer: &EsmTokenizer) -> Prepared {
+fn prepare(file: &str, record: &mut Record, tokenizer: &Tokenizer) -> Prepared {
     record.sequence.make_ascii_uppercase();
     if record.sequence.last() == Some(&b'*') {
         record.sequence.pop();

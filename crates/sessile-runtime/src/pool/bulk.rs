@@ -93,12 +93,17 @@ impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
             .get(request.model.0)
             .map_or(tokens, |model| {
                 let of = |kind| match kind {
-                    OutputKind::Mean | OutputKind::MeanAll | OutputKind::Cls => model.hidden,
+                    OutputKind::Mean
+                    | OutputKind::MeanAll
+                    | OutputKind::Cls
+                    | OutputKind::Pooler => model.hidden,
                     OutputKind::PerResidue => tokens * model.hidden,
                     OutputKind::Logits => tokens * model.vocabulary,
                     OutputKind::Contacts => tokens * tokens,
                     OutputKind::HiddenStates => (model.layers + 1) * tokens * model.hidden,
                     OutputKind::Attention => model.heads * tokens * tokens,
+                    OutputKind::ThreeDi => tokens * 20,
+                    OutputKind::TwelveState => tokens * 12,
                     _ => tokens,
                 };
                 request

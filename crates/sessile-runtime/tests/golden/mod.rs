@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod run;
+
 use std::path::PathBuf;
 
 use sessile_device::RowSource;
@@ -16,6 +18,27 @@ pub fn path(relative: &str) -> PathBuf {
 pub fn json(relative: &str) -> serde_json::Value {
     let text = std::fs::read_to_string(path(relative)).unwrap();
     serde_json::from_str(&text).unwrap()
+}
+
+/// One entry of an `inputs.json`.
+pub struct Sequence {
+    pub name: String,
+    pub text: String,
+}
+
+/// The sequences of a model's `inputs.json`; entries without one are left out.
+pub fn sequences(model: &str) -> Vec<Sequence> {
+    json(&format!("{model}/inputs.json"))
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| {
+            Some(Sequence {
+                name: entry["name"].as_str().unwrap().to_owned(),
+                text: entry["sequence"].as_str()?.to_owned(),
+            })
+        })
+        .collect()
 }
 
 /// The tensors of an `expected.safetensors`.
