@@ -264,7 +264,10 @@ fn open_tokenizer(
         }
         Architecture::MosaicBert(_) => {
             let path = directory.join("tokenizer.json");
-            Ok((Tokenizer::Bpe(BpeTokenizer::from_file(&path)?), path))
+            Ok((
+                Tokenizer::Bpe(Arc::new(BpeTokenizer::from_file(&path)?)),
+                path,
+            ))
         }
     }
 }

@@ -4,6 +4,8 @@ mod bpe;
 mod esm;
 mod file;
 
+use std::sync::Arc;
+
 pub use bpe::BpeTokenizer;
 pub use esm::EsmTokenizer;
 
@@ -23,7 +25,7 @@ pub enum Tokenizer {
     /// A token per residue between `<cls>` and `<eos>`.
     Esm(EsmTokenizer),
     /// Byte-pair encoding, for nucleotides.
-    Bpe(BpeTokenizer),
+    Bpe(Arc<BpeTokenizer>),
 }
 
 impl Tokenizer {
