@@ -51,6 +51,23 @@ pub(crate) fn copy(team: &mut Team, x: Rows<'_>, out: RowsMut<'_>) {
     each_row(team, out, |index, to| to.copy_from_slice(x.row(index)));
 }
 
+/// `out = out + x`.
+pub(crate) fn add(team: &mut Team, x: Rows<'_>, out: RowsMut<'_>) {
+    assert!(x.rows() == out.rows() && x.cols() == out.cols());
+    each_row(team, out, |index, to| {
+        to.iter_mut().zip(x.row(index)).for_each(|(to, x)| *to += x);
+    });
+}
+
+/// `out[rows[i]] = x[i]`. Of two equal row numbers the later one holds.
+pub(crate) fn scatter<T: Copy>(x: Rows<'_, T>, rows: &[u32], out: RowsMut<'_, T>) {
+    assert!(x.rows() == rows.len() && x.cols() == out.cols());
+    for (index, &row) in rows.iter().enumerate() {
+        // SAFETY: this is the only reference to the row, one after the other.
+        unsafe { out.row(row as usize) }.copy_from_slice(x.row(index));
+    }
+}
+
 /// `x = 0`.
 pub(crate) fn zero(team: &mut Team, x: RowsMut<'_>) {
     each_row(team, x, |_, to| to.fill(0.0));

@@ -1,6 +1,7 @@
 //! Lanes: operations that run at once, inside the call.
 
 mod bf16;
+mod decoding;
 mod staging;
 mod workspace;
 

@@ -44,6 +44,7 @@
 mod amx;
 mod attention;
 mod bf16;
+mod cells;
 mod contacts;
 mod device;
 mod gather;

@@ -2,12 +2,14 @@
 //! tests compare the kernels with them.
 
 mod attention;
+mod cells;
 mod contacts;
 mod linear;
 mod math;
 mod norm;
 
 pub(crate) use attention::{attention, attention_map};
+pub(crate) use cells::attention_cells;
 pub(crate) use contacts::add_contacts;
 pub(crate) use linear::linear;
 pub(crate) use math::sigmoid;

@@ -75,6 +75,44 @@ pub(crate) fn log_softmax_at(
     });
 }
 
+/// `out[i] = log Σ exp x[i]`, with the errors of [`log_softmax_at`].
+pub(crate) fn log_sum_exp(isa: Isa, team: &mut Team, x: Rows<'_>, out: RowsMut<'_>) {
+    assert!(out.rows() == x.rows() && out.cols() == 1);
+    team.share(x.rows(), |row, _| simd::run(isa, LogSumExp { x, out, row }));
+}
+
+struct LogSumExp<'a> {
+    x: Rows<'a>,
+    out: RowsMut<'a>,
+    row: usize,
+}
+
+impl Kernel for LogSumExp<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let row = self.x.row(self.row);
+        let top = top(s, row, f32::MIN);
+        // SAFETY: this row is this task's alone.
+        let to = unsafe { self.out.row(self.row) };
+        to[0] = top + sum_exp(s, row, top).ln();
+    }
+}
+
+/// `Σ exp(x − top)`.
+#[inline(always)]
+fn sum_exp<S: Simd>(s: S, row: &[f32], top: f32) -> f32 {
+    let (shift, mut sums) = (s.splat(top), s.splat(0.0));
+    let mut i = 0;
+    while i < row.len() {
+        let x = s.first_of(row, i, s.splat(f32::NEG_INFINITY));
+        sums = s.add(sums, math::exp(s, s.sub(x, shift)));
+        i += S::LANES;
+    }
+    s.sum(sums)
+}
+
 struct LogSoftmax<'a> {
     x: Rows<'a>,
     columns: &'a [u32],
@@ -90,16 +128,9 @@ impl Kernel for LogSoftmax<'_> {
         for index in self.rows {
             let row = self.x.row(index);
             let top = top(s, row, f32::MIN);
-            let (shift, mut sums) = (s.splat(top), s.splat(0.0));
-            let mut i = 0;
-            while i < row.len() {
-                let x = s.first_of(row, i, s.splat(f32::NEG_INFINITY));
-                sums = s.add(sums, math::exp(s, s.sub(x, shift)));
-                i += S::LANES;
-            }
             // SAFETY: this row is this task's alone.
             let to = unsafe { self.out.row(index) };
-            to[0] = row[self.columns[index] as usize] - top - s.sum(sums).ln();
+            to[0] = row[self.columns[index] as usize] - top - sum_exp(s, row, top).ln();
         }
     }
 }

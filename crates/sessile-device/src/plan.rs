@@ -11,6 +11,7 @@ use crate::arena::{Arena, Mark};
 use crate::attention::{AttentionInput, AttentionSpec};
 use crate::batch::{BatchBuf, PackedBatch};
 use crate::buffer::{Buf, Format};
+use crate::decoding::{CellCache, CellLists, DecodingLane};
 use crate::device::{Device, Geometry, LaneSpec};
 use crate::dtype::DType;
 use crate::error::DeviceError;
@@ -261,5 +262,30 @@ impl Lane for PlanLane {
         into.clear();
         into.resize(ticket.len, 0.0);
         Ok(())
+    }
+}
+
+impl DecodingLane for PlanLane {
+    fn add(&mut self, _: Buf, _: Buf) {
+        self.count(0);
+    }
+
+    fn scatter_rows(&mut self, _: Buf, _: Buf, _: Buf) {
+        self.count(0);
+    }
+
+    fn attention_cells(
+        &mut self,
+        _: Buf,
+        _: CellCache,
+        lists: &CellLists,
+        spec: &AttentionSpec<'_, PlanWeight>,
+        _: Buf,
+    ) {
+        self.count(4 * lists.pairs * (spec.heads * spec.head_dim) as u64);
+    }
+
+    fn log_sum_exp(&mut self, _: Buf, _: Buf) {
+        self.count(0);
     }
 }

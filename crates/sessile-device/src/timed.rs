@@ -13,6 +13,7 @@ use crate::arena::Mark;
 use crate::attention::{AttentionInput, AttentionSpec, Bias};
 use crate::batch::{BatchBuf, PackedBatch};
 use crate::buffer::{Buf, Format};
+use crate::decoding::{CellCache, CellLists, DecodingLane};
 use crate::device::{Device, Geometry, LaneSpec};
 use crate::dtype::DType;
 use crate::error::DeviceError;
@@ -365,6 +366,38 @@ impl<L: Lane> Lane for TimedLane<L> {
     fn wait(&mut self, ticket: Ticket, into: &mut Vec<f32>) -> Result<(), DeviceError> {
         let class = plain("wait");
         self.time(class, 0, 0, |lane| lane.wait(ticket, into))
+    }
+}
+
+impl<L: DecodingLane> DecodingLane for TimedLane<L> {
+    fn add(&mut self, x: Buf, out: Buf) {
+        let class = class("add", "", x, out);
+        self.time(class, x.rows(), 0, |lane| lane.add(x, out));
+    }
+
+    fn scatter_rows(&mut self, x: Buf, cells: Buf, out: Buf) {
+        let class = class("scatter_rows", "", x, out);
+        self.time(class, x.rows(), 0, |lane| lane.scatter_rows(x, cells, out));
+    }
+
+    fn attention_cells(
+        &mut self,
+        q: Buf,
+        cache: CellCache,
+        lists: &CellLists,
+        spec: &AttentionSpec<'_, L::Weight>,
+        out: Buf,
+    ) {
+        let flops = 4 * lists.pairs * (spec.heads * spec.head_dim) as u64;
+        let class = attention_class("attention_cells", spec, spec.heads * spec.head_dim);
+        self.time(class, q.rows(), flops, |lane| {
+            lane.attention_cells(q, cache, lists, spec, out);
+        });
+    }
+
+    fn log_sum_exp(&mut self, x: Buf, out: Buf) {
+        let class = class("log_sum_exp", "", x, out);
+        self.time(class, x.rows(), 0, |lane| lane.log_sum_exp(x, out));
     }
 }
 

@@ -29,3 +29,24 @@ fn log_softmax_is_that_of_the_twin() {
         }
     }
 }
+
+#[test]
+fn log_sum_exp_is_what_log_softmax_leaves() {
+    for cols in [1, 15, 16, 17, 33, 1000] {
+        let rows = 5;
+        let x = values(cols as u64, rows * cols);
+        let x = Rows::new(&x, rows, cols, cols);
+        for isa in isas() {
+            let mut out = vec![f32::NAN; rows];
+            let to = RowsMut::new(&mut out, rows, 1, 1);
+            log_sum_exp(isa, &mut Team::new(2).unwrap(), x, to);
+            for (row, &computed) in out.iter().enumerate() {
+                let expected = x.row(row)[0] - scalar::log_softmax_at(x.row(row), 0);
+                assert!(
+                    (computed - expected).abs() <= 2e-6,
+                    "{isa} {computed} {expected}"
+                );
+            }
+        }
+    }
+}
