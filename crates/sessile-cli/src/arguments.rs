@@ -1,5 +1,7 @@
 //! The command line: every flag is defined once, here.
 
+pub(crate) mod viral;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -34,6 +36,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Embed protein sequences: FASTA in, vectors out
     Embed(EmbedArguments),
+    /// Find viruses in genomes, stage by stage
+    Viral(viral::ViralArguments),
     /// Show the devices and how they would be used
     Devices(DevicesArguments),
     /// Show what a model would need, before loading it

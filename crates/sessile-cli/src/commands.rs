@@ -7,6 +7,7 @@ pub(crate) mod embed;
 pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod plan;
+pub(crate) mod viral;
 
 use sessile_models::hub::{self, HubOptions, Progress};
 use sessile_models::{DEMO, ModelFiles};

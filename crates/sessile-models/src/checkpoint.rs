@@ -32,6 +32,7 @@ pub(crate) use self::index::is_plain_name;
 pub use self::index::{ShardIndex, parse_index};
 pub(crate) use self::locate::{Weights, locate};
 pub use self::rows::TensorRows;
+pub use self::safetensors::{StoredTensor, write_safetensors};
 pub use self::tensor::{TensorDType, TensorInfo};
 pub use self::torch::{Saved, TorchFile, write_torch};
 use crate::error::{ModelError, ModelErrorKind};

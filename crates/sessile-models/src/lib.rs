@@ -12,6 +12,7 @@
 //! knows tensors and plain data and refuses everything else by name.
 
 pub mod checkpoint;
+pub mod classifier;
 pub mod encoder;
 pub mod error;
 pub mod esm2;

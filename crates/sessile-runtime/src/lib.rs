@@ -10,6 +10,7 @@
 //! Faults stay where they are. A sequence that can not be computed fails alone; a lane that fails
 //! gives its work back; when the last lane is lost every request is told so.
 
+pub mod classifier;
 pub mod discovery;
 pub mod error;
 mod lane;
@@ -21,6 +22,7 @@ pub mod plan;
 pub mod pool;
 mod queue;
 
+pub use classifier::{Classifier, ClassifierLane};
 pub use discovery::FoundDevice;
 pub use error::{RuntimeError, RuntimeErrorKind};
 pub use metrics::{LaneMetrics, Metrics, TakenBatch};

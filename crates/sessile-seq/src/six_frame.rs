@@ -16,5 +16,5 @@ mod run;
 mod scanner;
 
 pub use references::ReferenceProteins;
-pub use run::{Counts, Outputs, run};
+pub use run::{Counts, Outputs, run, run_batches};
 pub use scanner::{FrameScanner, OpenFrame, translate_known_codons};

@@ -4,15 +4,22 @@
 //! strangers, so nothing in it is believed before it is checked: as in the reference reader, the
 //! tensors must lie end to end and fill the file, with no gap, no overlap and no name twice.
 
+mod write;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use super::contents::in_file;
+use super::file::WeightFile;
 use super::tensor::TensorDType;
 use crate::error::{ModelError, ModelErrorKind};
+
+pub use self::write::{StoredTensor, write_safetensors};
 
 /// The reference reader refuses longer headers; the longest published ones are under 1 MB.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -68,6 +75,37 @@ pub fn parse_header(file: &[u8]) -> Result<Header, ModelError> {
     let length = header_length(*length, file.len() as u64)?;
     // `header_length` has compared it with the length of the file.
     parse_json(&rest[..length], (rest.len() - length) as u64)
+}
+
+/// Reads the header of a safetensors file, its metadata too.
+///
+/// # Errors
+///
+/// As [`parse_header`], and when the file can not be read.
+///
+/// # Examples
+///
+/// ```
+/// use sessile_models::checkpoint::safetensors::read_header;
+///
+/// # let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/virnucpro/mlp");
+/// let header = read_header(format!("{golden}/model.safetensors").as_ref())?;
+/// assert_eq!(header.metadata["format"], "pt");
+/// # Ok::<(), sessile_models::ModelError>(())
+/// ```
+pub fn read_header(path: &Path) -> Result<Header, ModelError> {
+    let file = WeightFile::open(path)?;
+    let read = || {
+        if file.len() < LENGTH_BYTES as u64 {
+            return Err(too_short(file.len()));
+        }
+        let mut length = [0; LENGTH_BYTES];
+        length.copy_from_slice(&file.read_vec(0, LENGTH_BYTES)?);
+        let length = header_length(length, file.len())?;
+        let json = file.read_vec(LENGTH_BYTES as u64, length)?;
+        parse_json(&json, file.len() - (LENGTH_BYTES + length) as u64)
+    };
+    read().map_err(|error| in_file(error, path))
 }
 
 /// The length of the JSON, checked against the length of the whole file.

@@ -7,7 +7,7 @@ mod save;
 
 use std::path::Path;
 
-use sessile_device::HostTensor;
+use sessile_device::{DeviceError, HostTensor, RowSource};
 
 pub use self::save::{Saved, write_torch};
 use super::contents::in_file;
@@ -122,6 +122,41 @@ impl TorchFile {
     /// # Ok::<(), sessile_models::ModelError>(())
     /// ```
     pub fn read(&self, tensor: &Tensor) -> Result<HostTensor, ModelError> {
+        self.with_rows(tensor, |rows| rows.to_host())
+    }
+
+    /// Some rows of one of the object's tensors, as f32: the first dimension counts the rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`TorchFile::read`], and `Device` when the tensor has no such rows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::checkpoint::TorchFile;
+    ///
+    /// # let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/virnucpro/e2e300");
+    /// let file = TorchFile::open(format!("{golden}/output_1_merged.pt").as_ref())?;
+    /// let merged = file.value().get("data").and_then(|data| data.as_tensor()).unwrap();
+    /// let mut two = [0.0; 240];
+    /// file.read_rows(merged, 48, &mut two)?;
+    /// # Ok::<(), sessile_models::ModelError>(())
+    /// ```
+    pub fn read_rows(
+        &self,
+        tensor: &Tensor,
+        first: usize,
+        out: &mut [f32],
+    ) -> Result<(), ModelError> {
+        self.with_rows(tensor, |rows| rows.read_rows(first, out))
+    }
+
+    fn with_rows<T>(
+        &self,
+        tensor: &Tensor,
+        read: impl FnOnce(TensorRows<'_>) -> Result<T, DeviceError>,
+    ) -> Result<T, ModelError> {
         let file = self.archive.file();
         let info = self
             .info(tensor, 0)
@@ -132,12 +167,11 @@ impl TorchFile {
                 file.path(),
             ));
         }
-        Ok(TensorRows {
+        Ok(read(TensorRows {
             name: &tensor.storage,
             info: &info,
             file,
-        }
-        .to_host()?)
+        })?)
     }
 
     /// Where a tensor lies in the file, which has this number in its checkpoint.

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 
 use super::{Ranges, ranges};
+use crate::alphabet::Alphabet;
 use crate::error::Result;
 use crate::fasta::{Reader, Record};
 
@@ -16,16 +17,19 @@ pub const BATCH_BASES: usize = 256 << 10;
 pub struct Chunk<'a> {
     /// The identifier of the record.
     pub record_id: &'a str,
-    /// The number of the chunk in its record, from 1.
+    /// The number of the chunk in its record, from 1; 0 for a record that is taken as it is.
     pub number: usize,
     /// Its bases with the case of the file.
     pub bases: &'a [u8],
 }
 
-/// Prints the identifier of the chunk: `RECORD_chunk_NUMBER`.
+/// Prints the identifier of the chunk: `RECORD_chunk_NUMBER`, or `RECORD` for a whole record.
 impl fmt::Display for Chunk<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_chunk_{}", self.record_id, self.number)
+        match self.number {
+            0 => f.write_str(self.record_id),
+            number => write!(f, "{}_chunk_{number}", self.record_id),
+        }
     }
 }
 
@@ -101,7 +105,9 @@ impl ChunkBatch {
 #[derive(Debug)]
 pub struct Batches<R> {
     reader: Reader<R>,
-    size: NonZeroUsize,
+    /// `None`: every record is one chunk.
+    size: Option<NonZeroUsize>,
+    alphabet: Option<Alphabet>,
     record: Record,
     ranges: Ranges,
     number: usize,
@@ -113,11 +119,52 @@ pub struct Batches<R> {
 impl<R: Read> Batches<R> {
     /// Cuts the records of `reader` into chunks of `size` bases.
     pub fn new(reader: Reader<R>, size: NonZeroUsize) -> Self {
+        Self::of(reader, Some(size))
+    }
+
+    /// Takes every record of `reader` as one chunk with the record's own identifier: for files
+    /// that were cut before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_seq::chunk::Batches;
+    /// use sessile_seq::fasta::Reader;
+    ///
+    /// let batch = Batches::whole(Reader::new(&b">a_chunk_7\nACGT\n"[..])).next().unwrap()?;
+    /// assert_eq!(batch.iter().next().unwrap().to_string(), "a_chunk_7");
+    /// # Ok::<(), sessile_seq::Error>(())
+    /// ```
+    pub fn whole(reader: Reader<R>) -> Self {
+        Self::of(reader, None)
+    }
+
+    /// Refuses records with a letter outside `alphabet`: an error for that record.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_seq::alphabet::Alphabet;
+    /// use sessile_seq::chunk::Batches;
+    /// use sessile_seq::fasta::Reader;
+    ///
+    /// let protein = Reader::new(&b">p\nMKLE\n"[..]);
+    /// let error = Batches::whole(protein).only(Alphabet::DNA_IUPAC).next().unwrap().unwrap_err();
+    /// assert!(error.is_record_error());
+    /// ```
+    #[must_use]
+    pub fn only(mut self, alphabet: Alphabet) -> Self {
+        self.alphabet = Some(alphabet);
+        self
+    }
+
+    fn of(reader: Reader<R>, size: Option<NonZeroUsize>) -> Self {
         Self {
             reader,
             size,
+            alphabet: None,
             record: Record::default(),
-            ranges: ranges(0, size),
+            ranges: ranges(0, NonZeroUsize::MIN),
             number: 0,
             waiting: None,
             ended: false,
@@ -133,7 +180,15 @@ impl<R: Read> Batches<R> {
     fn advance(&mut self) -> bool {
         match self.reader.read(&mut self.record) {
             Ok(true) => {
-                self.ranges = ranges(self.record.sequence.len(), self.size);
+                if let Some(alphabet) = self.alphabet
+                    && let Err(found) = alphabet.check(&self.record.sequence)
+                {
+                    let file = self.reader.name().unwrap_or("the input");
+                    self.waiting = Some(found.in_record(&self.record, file));
+                    return false;
+                }
+                let length = self.record.sequence.len();
+                self.ranges = ranges(length, self.size.unwrap_or(NonZeroUsize::MAX));
                 self.number = 0;
                 return true;
             }
@@ -168,7 +223,7 @@ impl<R: Read> Iterator for Batches<R> {
                 let Some(range) = self.ranges.next() else {
                     break;
                 };
-                self.number += 1;
+                self.number += usize::from(self.size.is_some());
                 batch.push(self.number, &self.record.sequence[range]);
             }
         }

@@ -114,6 +114,11 @@ impl<R: Read> Reader<R> {
         self
     }
 
+    /// The name of the source, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Refuses records of more than `limit` symbols, so that no input can exhaust the memory.
     ///
     /// A record above it is an error for that record; it is read over without being kept.

@@ -80,11 +80,34 @@ pub fn run<R, F>(
     reader: fasta::Reader<R>,
     size: NonZeroUsize,
     threads: NonZeroUsize,
+    outputs: Outputs<'_>,
+    on_record_error: F,
+) -> Result<Counts>
+where
+    R: Read + Send,
+    F: FnMut(Error),
+{
+    run_batches(
+        Batches::new(reader, size),
+        threads,
+        outputs,
+        on_record_error,
+    )
+}
+
+/// The same over chunks that come from elsewhere: records taken whole, or checked on the way.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_batches<B, F>(
+    batches: B,
+    threads: NonZeroUsize,
     mut outputs: Outputs<'_>,
     mut on_record_error: F,
 ) -> Result<Counts>
 where
-    R: Read + Send,
+    B: Iterator<Item = Result<ChunkBatch>> + Send,
     F: FnMut(Error),
 {
     let wanted = [
@@ -94,7 +117,7 @@ where
     ];
     let mut counts = Counts::default();
     map_in_order(
-        Batches::new(reader, size),
+        batches,
         threads,
         || {
             let mut scanner = FrameScanner::new();
@@ -148,7 +171,7 @@ impl Block {
         let mut protein_file = fasta::Writer::new(&mut self.protein);
         let mut name = String::new();
         for chunk in batch.iter() {
-            self.counts.records += u64::from(chunk.number == 1);
+            self.counts.records += u64::from(chunk.number <= 1);
             self.counts.chunks += 1;
             name.clear();
             name.push_str(&chunk.to_string());

@@ -33,6 +33,26 @@ pub enum Saved<'a> {
     Tuple(Vec<Saved<'a>>),
     /// A dict, its entries in order.
     Dict(Vec<(Saved<'a>, Saved<'a>)>),
+    /// `set()`.
+    EmptySet,
+    /// A dense tensor of `torch.int64`.
+    Integers {
+        /// Dimensions, outermost first.
+        shape: Vec<usize>,
+        /// `shape` elements in row-major order.
+        data: Cow<'a, [i64]>,
+    },
+    /// A tensor as a parameter of a module.
+    Parameter(Box<Saved<'a>>),
+    /// An instance of a class that sets its attributes without code of its own.
+    Object {
+        /// The Python module of the class.
+        module: &'static str,
+        /// Its name.
+        class: &'static str,
+        /// The attributes.
+        state: Vec<(Saved<'a>, Saved<'a>)>,
+    },
     /// A dense tensor of `torch.float32`.
     Tensor {
         /// Dimensions, outermost first.
@@ -92,7 +112,11 @@ pub fn write_torch<W: Write>(out: W, name: &str, value: &Saved<'_>) -> io::Resul
     archive.entry(format!("{name}/data.pkl"), &pickler.bytes)?;
     archive.entry(format!("{name}/byteorder"), b"little")?;
     for (key, data) in pickler.storages.iter().enumerate() {
-        archive.entry(format!("{name}/data/{key}"), &little_endian(data))?;
+        let bytes = match data {
+            Storage::Floats(data) => little_endian(data),
+            Storage::Integers(data) => data.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        };
+        archive.entry(format!("{name}/data/{key}"), &bytes)?;
     }
     archive.entry(format!("{name}/version"), b"3\n")?;
     archive.finish()
@@ -107,16 +131,42 @@ fn little_endian(data: &[f32]) -> Cow<'_, [u8]> {
 }
 
 /// The Python names in the pickle, each written once and then remembered under its number.
-const NAMES: [&str; 3] = [
+const NAMES: [&str; 6] = [
     "ctorch._utils\n_rebuild_tensor_v2\n",
     "ctorch\nFloatStorage\n",
     "ccollections\nOrderedDict\n",
+    "ctorch\nLongStorage\n",
+    "ctorch._utils\n_rebuild_parameter\n",
+    "cbuiltins\nset\n",
 ];
+
+/// The elements of a tensor.
+enum Storage<'a> {
+    Floats(&'a [f32]),
+    Integers(&'a [i64]),
+}
+
+impl Storage<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Storage::Floats(data) => data.len(),
+            Storage::Integers(data) => data.len(),
+        }
+    }
+
+    /// Its class, by number.
+    fn class(&self) -> usize {
+        match self {
+            Storage::Floats(_) => 1,
+            Storage::Integers(_) => 3,
+        }
+    }
+}
 
 #[derive(Default)]
 struct Pickler<'a> {
     bytes: Vec<u8>,
-    storages: Vec<&'a [f32]>,
+    storages: Vec<Storage<'a>>,
     named: [bool; NAMES.len()],
 }
 
@@ -152,24 +202,58 @@ impl<'a> Pickler<'a> {
                 }
                 self.bytes.push(op::TUPLE);
             }
-            Saved::Dict(entries) => {
-                self.bytes.push(op::EMPTY_DICT);
-                for batch in entries.chunks(BATCH) {
-                    self.bytes.push(op::MARK);
-                    for (key, value) in batch {
-                        self.value(key, depth + 1)?;
-                        self.value(value, depth + 1)?;
-                    }
-                    self.bytes.push(op::SETITEMS);
-                }
+            Saved::Dict(entries) => self.dict(entries, depth)?,
+            Saved::EmptySet => {
+                self.name(5);
+                self.bytes.push(op::EMPTY_LIST);
+                self.bytes.extend_from_slice(&[op::TUPLE1, op::REDUCE]);
             }
-            Saved::Tensor { shape, data } => self.tensor(shape, data)?,
+            Saved::Parameter(tensor) => {
+                self.name(4);
+                self.bytes.push(op::MARK);
+                self.value(tensor, depth + 1)?;
+                self.bytes.push(op::NEWTRUE);
+                self.ordered_dict();
+                self.bytes.extend_from_slice(&[op::TUPLE, op::REDUCE]);
+            }
+            Saved::Object {
+                module,
+                class,
+                state,
+            } => {
+                self.bytes
+                    .extend_from_slice(format!("c{module}\n{class}\n").as_bytes());
+                self.bytes.extend_from_slice(&[op::EMPTY_TUPLE, op::NEWOBJ]);
+                self.dict(state, depth)?;
+                self.bytes.push(op::BUILD);
+            }
+            Saved::Tensor { shape, data } => self.tensor(shape, Storage::Floats(data))?,
+            Saved::Integers { shape, data } => self.tensor(shape, Storage::Integers(data))?,
         }
         Ok(())
     }
 
+    fn dict(&mut self, entries: &'a [(Saved<'_>, Saved<'_>)], depth: usize) -> io::Result<()> {
+        self.bytes.push(op::EMPTY_DICT);
+        for batch in entries.chunks(BATCH) {
+            self.bytes.push(op::MARK);
+            for (key, value) in batch {
+                self.value(key, depth + 1)?;
+                self.value(value, depth + 1)?;
+            }
+            self.bytes.push(op::SETITEMS);
+        }
+        Ok(())
+    }
+
+    /// `OrderedDict()`.
+    fn ordered_dict(&mut self) {
+        self.name(2);
+        self.bytes.extend_from_slice(&[op::EMPTY_TUPLE, op::REDUCE]);
+    }
+
     /// `_rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())`.
-    fn tensor(&mut self, shape: &[usize], data: &'a [f32]) -> io::Result<()> {
+    fn tensor(&mut self, shape: &[usize], data: Storage<'a>) -> io::Result<()> {
         let elements = shape
             .iter()
             .try_fold(1usize, |n, &length| n.checked_mul(length));
@@ -181,22 +265,22 @@ impl<'a> Pickler<'a> {
             strides[dimension - 1] = strides[dimension] * shape[dimension].max(1);
         }
         let key = self.storages.len().to_string();
+        let (class, elements) = (data.class(), data.len());
         self.storages.push(data);
         self.name(0);
         self.bytes.extend_from_slice(&[op::MARK, op::MARK]);
         self.text("storage")?;
-        self.name(1);
+        self.name(class);
         self.text(&key)?;
         self.text("cpu")?;
-        self.int(data.len() as i64);
+        self.int(elements as i64);
         self.bytes.extend_from_slice(&[op::TUPLE, op::BINPERSID]);
         self.int(0);
         self.counts(shape);
         self.counts(&strides);
         self.bytes.push(op::NEWFALSE);
-        self.name(2);
-        self.bytes
-            .extend_from_slice(&[op::EMPTY_TUPLE, op::REDUCE, op::TUPLE, op::REDUCE]);
+        self.ordered_dict();
+        self.bytes.extend_from_slice(&[op::TUPLE, op::REDUCE]);
         Ok(())
     }
 

@@ -1,0 +1,38 @@
+//! `sessile viral chunk`
+
+use std::process::ExitCode;
+
+use sessile_pipelines::viral::identify::{self, IdentifyOptions};
+
+use super::{code, ended, failed};
+use crate::arguments::viral::ChunkArguments;
+use crate::exit::Failure;
+use crate::signals;
+use crate::terminal::{Terminal, count, duration};
+
+pub(crate) fn run(arguments: ChunkArguments) -> Result<ExitCode, Failure> {
+    let interrupt = signals::listen()?;
+    let mut terminal = Terminal::new(arguments.quiet);
+    let options = IdentifyOptions {
+        inputs: arguments.input,
+        chunk: Some(arguments.chunk),
+        chunks: Some(arguments.output),
+        threads: arguments.threads,
+        force: arguments.force,
+        ..IdentifyOptions::default()
+    };
+    let result = identify::run(&options, &mut terminal, &interrupt);
+    terminal.clear();
+    let done = result.map_err(|error| ended(error, &interrupt))?;
+    if !arguments.quiet {
+        eprintln!(
+            "cut {} records into {} chunks of {} bases in {}{}",
+            count(done.summary.records - done.summary.failed),
+            count(done.chunks),
+            arguments.chunk,
+            duration(done.summary.run.as_secs_f64()),
+            failed(&done.summary)
+        );
+    }
+    Ok(code(&done.summary))
+}

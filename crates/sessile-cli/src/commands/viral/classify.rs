@@ -1,0 +1,62 @@
+//! `sessile viral classify`
+
+use std::process::ExitCode;
+
+use sessile_pipelines::viral::classify::{self, ClassifyOptions};
+use sessile_pipelines::viral::features::FeatureSource;
+
+use super::{code, ended, failed};
+use crate::arguments::viral::ClassifyArguments;
+use crate::exit::Failure;
+use crate::signals;
+use crate::terminal::{Terminal, count, duration};
+
+pub(crate) fn run(arguments: ClassifyArguments) -> Result<ExitCode, Failure> {
+    let interrupt = signals::listen()?;
+    let mut terminal = Terminal::new(arguments.quiet);
+    let (nucleotides, proteins) = (arguments.nucleotide_features, arguments.protein_features);
+    if nucleotides.len() != proteins.len() {
+        return Err(Failure::usage(format!(
+            "{} files of --nucleotide-features and {} of --protein-features do not pair up",
+            nucleotides.len(),
+            proteins.len()
+        )));
+    }
+    let halves = nucleotides.into_iter().zip(proteins);
+    let features = arguments
+        .features
+        .into_iter()
+        .map(FeatureSource::Merged)
+        .chain(halves.map(|(nucleotide, protein)| FeatureSource::Halves {
+            nucleotide,
+            protein,
+        }))
+        .collect();
+    let options = ClassifyOptions {
+        features,
+        classifier: arguments.classifier,
+        chunk: arguments.chunk.map(usize::from),
+        nucleotide: arguments.nucleotide_size,
+        protein: arguments.protein_size,
+        output: arguments.output,
+        save_merged: arguments.save_merged,
+        threads: arguments.threads,
+        force: arguments.force,
+    };
+    let result = classify::run(&options, &mut terminal, &interrupt);
+    terminal.clear();
+    let done = result.map_err(|error| ended(error, &interrupt))?;
+    if !arguments.quiet {
+        eprintln!(
+            "{} of {} chunks are viruses ({} frames in {} contigs) in {}{}\nresult: {}",
+            count(done.counts.virus_chunks),
+            count(done.counts.chunks),
+            count(done.counts.frames),
+            count(done.counts.contigs),
+            duration(done.summary.run.as_secs_f64()),
+            failed(&done.summary),
+            options.output.display()
+        );
+    }
+    Ok(code(&done.summary))
+}

@@ -1,0 +1,38 @@
+//! `sessile viral identify`
+
+use std::process::ExitCode;
+
+use sessile_pipelines::viral::identify::{self, IdentifyOptions};
+
+use super::{code, ended, failed};
+use crate::arguments::viral::IdentifyArguments;
+use crate::exit::Failure;
+use crate::signals;
+use crate::terminal::{Terminal, count, duration};
+
+pub(crate) fn run(arguments: IdentifyArguments) -> Result<ExitCode, Failure> {
+    let interrupt = signals::listen()?;
+    let mut terminal = Terminal::new(arguments.quiet);
+    let options = IdentifyOptions {
+        inputs: arguments.input,
+        chunk: arguments.chunk,
+        chunks: arguments.chunks,
+        nucleotide: Some(arguments.nucleotide),
+        protein: Some(arguments.protein),
+        threads: arguments.threads,
+        force: arguments.force,
+    };
+    let result = identify::run(&options, &mut terminal, &interrupt);
+    terminal.clear();
+    let done = result.map_err(|error| ended(error, &interrupt))?;
+    if !arguments.quiet {
+        eprintln!(
+            "found {} frames without a stop in {} chunks in {}{}",
+            count(done.candidates),
+            count(done.chunks),
+            duration(done.summary.run.as_secs_f64()),
+            failed(&done.summary)
+        );
+    }
+    Ok(code(&done.summary))
+}

@@ -1,0 +1,171 @@
+//! Result files: the original's two, and tables by frame, chunk and contig.
+
+mod tables;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::label::FrameLabel;
+use super::number::ShortFloat;
+use super::sorted::{Best, SortedChunks};
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::output::WholeFile;
+use tables::Tables;
+
+/// The original's scores of every frame.
+pub const FRAME_RESULTS: &str = "prediction_results.txt";
+
+/// The original's verdict on every chunk; separated by tabs in spite of its name.
+pub const CHUNK_RESULTS: &str = "prediction_results_highestscore.csv";
+
+/// The classifier's answer to one frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FrameScore<'a> {
+    /// The name of the frame.
+    pub id: &'a str,
+    /// Probabilities of *others* and *virus*.
+    pub scores: [f32; 2],
+}
+
+impl FrameScore<'_> {
+    /// The label: *virus* when that is the more likely one.
+    pub fn label(&self) -> &'static str {
+        let [others, virus] = self.scores;
+        sessile_models::classifier::CLASSES[usize::from(virus > others)]
+    }
+}
+
+/// Writes all result files of a run into one folder. They appear together when the run is done.
+pub struct Results {
+    folder: PathBuf,
+    frames: WholeFile,
+    chunks: WholeFile,
+    sorted: SortedChunks,
+    tables: Tables,
+    counts: ResultCounts,
+}
+
+/// How the verdicts fell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResultCounts {
+    /// Frames scored.
+    pub frames: u64,
+    /// Chunks with a frame.
+    pub chunks: u64,
+    /// Chunks that are viruses.
+    pub virus_chunks: u64,
+    /// Contigs with a chunk.
+    pub contigs: u64,
+}
+
+/// All files that a run writes.
+pub const ALL_RESULTS: [&str; 5] = [
+    FRAME_RESULTS,
+    CHUNK_RESULTS,
+    tables::FRAMES,
+    tables::CHUNKS,
+    tables::CONTIGS,
+];
+
+impl Results {
+    /// Begins to write into `folder`, which is made if need be.
+    ///
+    /// # Errors
+    ///
+    /// `Output` when results are there already and `force` is not set, or a file can not be made.
+    pub fn create(folder: &Path, force: bool) -> Result<Self, PipelineError> {
+        check_folder(folder, force)?;
+        let open = |name: &str| {
+            let path = folder.join(name);
+            WholeFile::create(&path).map_err(|error| failed(&path, error))
+        };
+        let mut results = Results {
+            frames: open(FRAME_RESULTS)?,
+            chunks: open(CHUNK_RESULTS)?,
+            sorted: SortedChunks::new(folder.to_owned()),
+            tables: Tables::new(
+                open(tables::FRAMES)?,
+                open(tables::CHUNKS)?,
+                open(tables::CONTIGS)?,
+            ),
+            counts: ResultCounts::default(),
+            folder: folder.to_owned(),
+        };
+        let headed = results
+            .frames
+            .write_all(b"Sequence_ID\tPrediction\tscore1\tscore2\n")
+            .and_then(|()| results.chunks.write_all(b"Modified_ID\tIs_Virus\n"))
+            .and_then(|()| results.tables.header());
+        headed.map_err(|error| failed(folder, error))?;
+        Ok(results)
+    }
+
+    /// Takes the next frame. Frames of a chunk and chunks of a contig come one after the other.
+    ///
+    /// # Errors
+    ///
+    /// When a file can not be written.
+    pub fn write(&mut self, frame: FrameScore<'_>) -> Result<(), PipelineError> {
+        self.add(frame).map_err(|error| failed(&self.folder, error))
+    }
+
+    fn add(&mut self, frame: FrameScore<'_>) -> io::Result<()> {
+        let [others, virus] = frame.scores;
+        writeln!(
+            self.frames,
+            "{}\t{}\t{}\t{}",
+            frame.id,
+            frame.label(),
+            ShortFloat(others),
+            ShortFloat(virus)
+        )?;
+        let label = FrameLabel::parse(frame.id);
+        self.sorted.push(label.chunk_id, Best { others, virus })?;
+        self.counts.frames += 1;
+        self.tables.add(&label, frame)
+    }
+
+    /// Writes what is left and gives all files their names.
+    ///
+    /// # Errors
+    ///
+    /// When a file can not be written.
+    pub fn finish(self) -> Result<ResultCounts, PipelineError> {
+        let folder = self.folder.clone();
+        self.finish_files().map_err(|error| failed(&folder, error))
+    }
+
+    fn finish_files(mut self) -> io::Result<ResultCounts> {
+        let (chunks, counts) = (&mut self.chunks, &mut self.counts);
+        self.sorted.finish(|name, best| {
+            let is_virus = best.virus >= best.others;
+            counts.chunks += 1;
+            counts.virus_chunks += u64::from(is_virus);
+            let verdict = if is_virus { "True" } else { "False" };
+            writeln!(chunks, "{name}\t{verdict}")
+        })?;
+        self.counts.contigs = self.tables.finish()?;
+        self.frames.finish()?;
+        self.chunks.finish()?;
+        Ok(self.counts)
+    }
+}
+
+/// Makes the folder and refuses to write over results in it, unless told to.
+pub(super) fn check_folder(folder: &Path, force: bool) -> Result<(), PipelineError> {
+    if folder.exists() && !folder.is_dir() {
+        let message = format!("{} is a file, not a folder", folder.display());
+        return Err(PipelineError::new(PipelineErrorKind::Output, message));
+    }
+    let there = ALL_RESULTS.iter().find(|name| folder.join(name).exists());
+    if let Some(name) = there.filter(|_| !force) {
+        let message = format!("{} exists", folder.join(name).display());
+        return Err(PipelineError::new(PipelineErrorKind::Output, message)
+            .with_hint("choose another --output, or --force to write over it"));
+    }
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))
+}
+
+fn failed(path: &Path, error: io::Error) -> PipelineError {
+    PipelineError::output(&path.display().to_string(), error)
+}
