@@ -13,7 +13,7 @@ mod save;
 pub mod train;
 
 pub use binding::Binding;
-pub use resident::ResidentClassifier;
+pub use resident::{Arithmetic, ResidentClassifier};
 pub use save::ClassifierFormat;
 
 use sessile_device::HostTensor;

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use sessile_device::HostTensor;
 use sessile_models::ModelErrorKind;
 use sessile_models::checkpoint::Checkpoint;
-use sessile_models::classifier::{Binding, ClassifierFormat, MlpClassifier};
+use sessile_models::classifier::{Arithmetic, Binding, ClassifierFormat, MlpClassifier};
 use sessile_runtime::Classifier;
 
 fn golden(name: &str) -> PathBuf {
@@ -55,6 +56,46 @@ fn a_row_gets_the_same_bytes_in_any_company() {
         let later = 2 * (row + 49 * 10);
         assert_eq!(alone, together[later..later + 2], "row {row} further on");
     }
+}
+
+/// Real sizes, so that errors have 3,328 products to gather in.
+#[test]
+fn split_bf16_agrees_with_f32() {
+    let mut state = 1_u64;
+    let mut random = |scale: f32| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        ((state >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale
+    };
+    let mut classifier = MlpClassifier::open(&golden("model.pth")).unwrap();
+    let (width, hidden) = (3328, 64);
+    let mut tensor = |shape: Vec<usize>, scale| {
+        let data = (0..shape.iter().product()).map(|_| random(scale)).collect();
+        HostTensor::new(shape, data)
+    };
+    classifier.hidden_weight = tensor(vec![hidden, width], 0.05);
+    classifier.output_weight = tensor(vec![2, hidden], 0.5);
+    let ones = vec![1.0; hidden];
+    (classifier.norm_gain, classifier.norm_variance) = (ones.clone(), ones);
+    let zeros = vec![0.0; hidden];
+    (classifier.norm_shift, classifier.norm_mean) = (zeros.clone(), zeros.clone());
+    classifier.hidden_bias = zeros;
+    let features = tensor(vec![40, width], 3.0).data;
+    let score = |arithmetic| {
+        let resident = Classifier::with_arithmetic(&classifier, arithmetic).unwrap();
+        let mut pairs = Vec::new();
+        let mut lane = resident.lane().unwrap();
+        lane.probabilities(&features, &mut pairs).unwrap();
+        pairs.into_iter().flatten().collect::<Vec<f32>>()
+    };
+    let (exact, split) = (score(Arithmetic::F32), score(Arithmetic::SplitBf16));
+    let undecided = exact
+        .iter()
+        .filter(|score| (0.01..0.99).contains(*score))
+        .count();
+    assert!(undecided > 20, "only {undecided} scores could differ");
+    assert_close(&split, &exact, "split");
 }
 
 #[test]

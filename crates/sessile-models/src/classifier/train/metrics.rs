@@ -96,7 +96,7 @@ mod tests {
         assert_eq!((metrics.accuracy, metrics.precision), (0.625, 0.6));
         assert_eq!((metrics.recall, metrics.loss), (0.75, 0.5));
         assert!((metrics.f1 - 2.0 / 3.0).abs() < 1e-12);
-        assert_eq!(metrics.auc, Some(0.78125));
+        assert_eq!(metrics.auc, Some(0.71875));
         let metrics = Metrics::of(&mut judged(&[(0.1, true), (0.2, true)]), 0.0);
         assert_eq!(
             (metrics.auc, metrics.precision, metrics.f1),
