@@ -21,6 +21,7 @@ use crate::linear::{self, Linear};
 use crate::norm;
 use crate::pool;
 use crate::softmax;
+use crate::taps;
 use crate::team::Team;
 use crate::weight::CpuWeight;
 use staging::Staging;
@@ -294,6 +295,28 @@ impl Lane for CpuLane {
         let (out, inputs) = self.workspace.open(out, [x, batch.offsets]);
         let (x, offsets) = (inputs.rows(0), inputs.indices(1));
         pool::pool(self.isa, &mut self.team, x, offsets, pooling, out);
+    }
+
+    fn add_taps(
+        &mut self,
+        x: Buf,
+        batch: &BatchBuf,
+        bias: &CpuWeight,
+        rectified: bool,
+        hidden: usize,
+        out: Buf,
+    ) {
+        if self.fault.is_some() {
+            return;
+        }
+        let (out, inputs) = self.workspace.open(out, [x, batch.offsets]);
+        let sum = taps::Taps {
+            x: inputs.rows(0),
+            bias: bias.values(),
+            rectified,
+            hidden,
+        };
+        taps::add_taps(&mut self.team, &sum, inputs.indices(1), out);
     }
 
     fn log_softmax_at(&mut self, x: Buf, columns: Buf, out: Buf) {

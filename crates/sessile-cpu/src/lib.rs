@@ -61,6 +61,7 @@ mod rows;
 mod scalar;
 mod simd;
 mod softmax;
+mod taps;
 mod team;
 #[cfg(test)]
 mod tests;

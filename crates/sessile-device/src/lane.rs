@@ -178,6 +178,21 @@ pub trait Lane: Send {
     /// One vector per sequence: `out` is `[sequences, cols]` in f32, `x` is `[tokens, cols]`.
     fn pool(&mut self, x: Buf, batch: &BatchBuf, pooling: Pooling, out: Buf);
 
+    /// The sum of a convolution along every sequence, whose products for all taps are made:
+    /// `out[i][c] = bias[c] + Σ x[i + t − taps / 2][t × cols + c]` over the taps `t`, with
+    /// `cols` columns of `out` and `taps` times as many of `x`; a negative result is zero when
+    /// `rectified`. Rows outside of the sequence count as zero, and so do its last `hidden` rows.
+    /// All buffers are f32.
+    fn add_taps(
+        &mut self,
+        x: Buf,
+        batch: &BatchBuf,
+        bias: &Self::Weight,
+        rectified: bool,
+        hidden: usize,
+        out: Buf,
+    );
+
     /// `out[i] = log softmax(x[i])[column[i]]`, `x` f32, `columns` indices, `out` `[rows, 1]`.
     fn log_softmax_at(&mut self, x: Buf, columns: Buf, out: Buf);
 

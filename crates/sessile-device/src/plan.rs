@@ -246,6 +246,10 @@ impl Lane for PlanLane {
         self.count(0);
     }
 
+    fn add_taps(&mut self, _: Buf, _: &BatchBuf, _: &PlanWeight, _: bool, _: usize, _: Buf) {
+        self.count(0);
+    }
+
     fn log_softmax_at(&mut self, _: Buf, _: Buf, _: Buf) {
         self.count(0);
     }

@@ -351,6 +351,21 @@ impl<L: Lane> Lane for TimedLane<L> {
         });
     }
 
+    fn add_taps(
+        &mut self,
+        x: Buf,
+        batch: &BatchBuf,
+        bias: &L::Weight,
+        rectified: bool,
+        hidden: usize,
+        out: Buf,
+    ) {
+        let class = class("add_taps", "", x, out);
+        self.time(class, x.rows(), 0, |lane| {
+            lane.add_taps(x, batch, bias, rectified, hidden, out);
+        });
+    }
+
     fn log_softmax_at(&mut self, x: Buf, columns: Buf, out: Buf) {
         let class = class("log_softmax_at", "", x, out);
         self.time(class, x.rows(), 0, |lane| {

@@ -1,5 +1,9 @@
 //! A model as it is found: configuration, tokenizer and weights, before it is on any device.
 
+mod architecture;
+mod head;
+mod tokenizers;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +13,13 @@ use crate::checkpoint::Checkpoint;
 use crate::encoder::Encoder;
 use crate::error::{ModelError, ModelErrorKind};
 use crate::esm2::{Esm2, Esm2Config, tensor_shapes};
-use crate::mosaic_bert::{self, MosaicBert, MosaicBertConfig};
-use crate::tokenizer::{BpeTokenizer, EsmTokenizer, Tokenizer};
+use crate::mosaic_bert::MosaicBert;
+use crate::t5::T5;
+use crate::tokenizer::{EsmTokenizer, Preprocessing, Tokenizer};
 use crate::weights::{LoadReport, RandomWeights, WeightSource};
+
+pub use architecture::Architecture;
+pub(crate) use architecture::check_extents;
 
 /// The name of the built-in demonstration model.
 pub const DEMO: &str = "demo";
@@ -19,79 +27,14 @@ pub const DEMO: &str = "demo";
 /// The seed of the demonstration model: its answers are the same everywhere.
 const DEMO_SEED: u64 = 20_240_229;
 
-/// No network in sight is wider, deeper or has more tokens than this: larger numbers come from a
-/// damaged file, and allocations follow these numbers.
-const LARGEST_EXTENT: usize = 1 << 20;
-
-/// Refuses numbers of a `config.json` that no network has.
-pub(crate) fn check_extents(extents: &[(&str, usize)]) -> Result<(), ModelError> {
-    match extents
-        .iter()
-        .find(|(_, value)| !(1..=LARGEST_EXTENT).contains(value))
-    {
-        None => Ok(()),
-        Some((name, value)) => Err(ModelError::new(
-            ModelErrorKind::Malformed,
-            format!("config.json: {name} can not be {value}"),
-        )),
-    }
-}
-
-/// Architectures that are built in, with their configuration.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Architecture {
-    /// A protein language model.
-    Esm2(Esm2Config),
-    /// A nucleotide language model: DNABERT-2 and DNABERT-S.
-    MosaicBert(MosaicBertConfig),
-}
-
-impl Architecture {
-    /// Recognises an architecture by `model_type` of a `config.json`.
-    ///
-    /// # Errors
-    ///
-    /// `UnknownArchitecture`, or what the architecture says of its configuration.
-    pub fn from_config(config: &serde_json::Value) -> Result<Self, ModelError> {
-        match config.get("model_type").and_then(serde_json::Value::as_str) {
-            Some("esm") => Ok(Architecture::Esm2(Esm2Config::from_json(config)?)),
-            Some("bert") if MosaicBertConfig::recognises(config) => Ok(Architecture::MosaicBert(
-                MosaicBertConfig::from_json(config)?,
-            )),
-            Some(other) => Err(ModelError::new(
-                ModelErrorKind::UnknownArchitecture,
-                format!("config.json: the architecture `{other}` is not built in"),
-            )
-            .with_hint("built in: esm (ESM-2), bert with ALiBi (DNABERT-2, DNABERT-S)")),
-            None => Err(ModelError::new(
-                ModelErrorKind::Malformed,
-                "config.json: there is no model_type",
-            )),
-        }
-    }
-
-    /// The longest sequence the model was made for, in tokens with special ones.
-    pub fn default_max_tokens(&self) -> usize {
-        match self {
-            // The position table counts from 2: 1,026 rows are 1,024 residues and both ends.
-            Architecture::Esm2(config) => config.positions,
-            Architecture::MosaicBert(_) => mosaic_bert::DEFAULT_TOKENS,
-        }
-    }
-
-    /// Tokens in the vocabulary of the weights.
-    pub fn vocabulary(&self) -> usize {
-        match self {
-            Architecture::Esm2(config) => config.vocabulary,
-            Architecture::MosaicBert(config) => config.vocabulary,
-        }
-    }
-
-    /// Whether sequences are nucleotides; else they are residues.
-    pub fn reads_nucleotides(&self) -> bool {
-        matches!(self, Architecture::MosaicBert(_))
-    }
+/// What may be said of a model beside its path.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// The file of a head that is published apart from the model: the 3Di head of ProstT5. Where
+    /// none is named, one that lies beside the model is taken.
+    pub head: Option<PathBuf>,
+    /// What is done to residues before they are tokens, for the models that read 3Di.
+    pub preprocessing: Preprocessing,
 }
 
 /// A model's configuration, tokenizer and weights.
@@ -100,6 +43,8 @@ pub struct ModelFiles {
     architecture: Architecture,
     tokenizer: Tokenizer,
     source: Box<dyn WeightSource>,
+    /// The weights of a head that lies in a file of its own.
+    head: Option<Box<dyn WeightSource>>,
     is_demo: bool,
 }
 
@@ -114,6 +59,7 @@ impl ModelFiles {
             architecture: Architecture::Esm2(config),
             tokenizer: Tokenizer::Esm(EsmTokenizer::default()),
             source: Box::new(source),
+            head: None,
             is_demo: true,
         }
     }
@@ -125,6 +71,15 @@ impl ModelFiles {
     ///
     /// Whatever is wrong with the files; no weight is read yet.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
+        ModelFiles::open_with(path, &OpenOptions::default())
+    }
+
+    /// The same, with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); also when a head is named for a model that takes none.
+    pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, ModelError> {
         let checkpoint = Checkpoint::open(path)?;
         let config = checkpoint.config().ok_or_else(|| {
             ModelError::new(
@@ -137,7 +92,10 @@ impl ModelFiles {
             .with_hint("a model is a directory with config.json beside its weights")
         })?;
         let architecture = Architecture::from_config(config)?;
-        let (tokenizer, vocabulary) = open_tokenizer(&architecture, checkpoint.directory())?;
+        let directory = checkpoint.directory();
+        let (tokenizer, vocabulary) =
+            tokenizers::open(&architecture, directory, options.preprocessing)?;
+        let head = open_head(&architecture, directory, options)?;
         if tokenizer.len() > architecture.vocabulary() {
             return Err(ModelError::new(
                 ModelErrorKind::Mismatch,
@@ -164,6 +122,7 @@ impl ModelFiles {
             architecture,
             tokenizer,
             source: Box::new(checkpoint),
+            head,
             is_demo: false,
         })
     }
@@ -200,13 +159,25 @@ impl ModelFiles {
         &*self.source
     }
 
+    /// The tensors of the head, where it lies in a file of its own.
+    pub fn head(&self) -> Option<&dyn WeightSource> {
+        self.head.as_deref()
+    }
+
     /// A hash of the weights: equal for equal tensors, however they are stored.
     ///
     /// # Errors
     ///
     /// When the weights can not be read.
     pub fn content_hash(&self) -> Result<String, ModelError> {
-        self.source.content_hash()
+        let weights = self.source.content_hash()?;
+        Ok(match &self.head {
+            None => weights,
+            Some(head) => {
+                let both = format!("{weights} {}", head.content_hash()?);
+                blake3::hash(both.as_bytes()).to_string()
+            }
+        })
     }
 
     /// Packs the weights onto a device, for sequences of up to `max_tokens` tokens.
@@ -228,16 +199,24 @@ impl ModelFiles {
                 Ok((model.into_encoder(), report))
             }
             Architecture::MosaicBert(config) => {
-                let (special, mask) = match &self.tokenizer {
-                    Tokenizer::Bpe(bpe) => (bpe.special_tokens(), bpe.mask()),
-                    _ => ((1, 1), None),
-                };
                 let (model, report) = MosaicBert::load(
                     device,
                     &*self.source,
                     config.clone(),
-                    special,
-                    mask,
+                    self.tokenizer.special_tokens(),
+                    self.tokenizer.mask(),
+                    dtype,
+                    max_tokens,
+                )?;
+                Ok((model.into_encoder(), report))
+            }
+            Architecture::T5(config) => {
+                let (model, report) = T5::load(
+                    device,
+                    &*self.source,
+                    self.head(),
+                    config.clone(),
+                    self.tokenizer.special_tokens(),
                     dtype,
                     max_tokens,
                 )?;
@@ -247,27 +226,25 @@ impl ModelFiles {
     }
 }
 
-/// The tokenizer of an architecture, and the file it comes from.
-fn open_tokenizer(
+/// The weights of the head that is named, or that lies beside a model that has one apart.
+fn open_head(
     architecture: &Architecture,
     directory: &Path,
-) -> Result<(Tokenizer, PathBuf), ModelError> {
-    match architecture {
-        Architecture::Esm2(_) => {
-            let path = directory.join("vocab.txt");
-            let tokenizer = if path.exists() {
-                EsmTokenizer::from_vocabulary(&path)?
-            } else {
-                EsmTokenizer::default()
-            };
-            Ok((Tokenizer::Esm(tokenizer), path))
+    options: &OpenOptions,
+) -> Result<Option<Box<dyn WeightSource>>, ModelError> {
+    let path = match (architecture, &options.head) {
+        (Architecture::T5(_), Some(path)) => path.clone(),
+        (Architecture::T5(_), None) => match head::beside(directory) {
+            Some(path) => path,
+            None => return Ok(None),
+        },
+        (_, None) => return Ok(None),
+        (_, Some(path)) => {
+            return Err(ModelError::new(
+                ModelErrorKind::Unsupported,
+                format!("{}: the model takes no head from a file", path.display()),
+            ));
         }
-        Architecture::MosaicBert(_) => {
-            let path = directory.join("tokenizer.json");
-            Ok((
-                Tokenizer::Bpe(Arc::new(BpeTokenizer::from_file(&path)?)),
-                path,
-            ))
-        }
-    }
+    };
+    Ok(Some(Box::new(Checkpoint::open(&path)?)))
 }

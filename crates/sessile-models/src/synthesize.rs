@@ -7,16 +7,18 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use half::f16;
 use serde_json::{Map, Value, json};
 
 use crate::error::{ModelError, ModelErrorKind};
 use crate::esm2::{self, Esm2Config};
 use crate::mosaic_bert::{self, MosaicBertConfig};
+use crate::t5::{self, T5Config};
 use crate::tokenizer::EsmTokenizer;
 use crate::weights::{RandomWeights, WeightSource};
 
 /// Names of the models whose size is known.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     "esm2_t6_8M",
     "esm2_t12_35M",
     "esm2_t30_150M",
@@ -24,6 +26,7 @@ pub const NAMES: [&str; 7] = [
     "esm2_t36_3B",
     "esm2_t48_15B",
     "dnabert_s",
+    "prostt5",
 ];
 
 /// What is written for a model: all but the values of its tensors.
@@ -31,7 +34,19 @@ struct Plan {
     config: Value,
     /// Files of the tokenizer, with their contents.
     tokenizer: Vec<(&'static str, Vec<u8>)>,
-    shapes: Vec<(String, Vec<usize>)>,
+    shapes: Shapes,
+    /// A head in a file of its own: its place and its tensors.
+    head: Option<(&'static str, Shapes)>,
+    format: FloatFormat,
+}
+
+type Shapes = Vec<(String, Vec<usize>)>;
+
+/// How values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FloatFormat {
+    F32,
+    F16,
 }
 
 impl Plan {
@@ -42,6 +57,8 @@ impl Plan {
                 shapes: esm2::tensor_shapes(&config),
                 tokenizer: vec![("vocab.txt", vocabulary.into_bytes())],
                 config: config.to_json(),
+                head: None,
+                format: FloatFormat::F32,
             });
         }
         match name {
@@ -58,6 +75,20 @@ impl Plan {
                     config: config.to_json(),
                     tokenizer: vec![("tokenizer.json", tokenizer.to_string().into_bytes())],
                     shapes,
+                    head: None,
+                    format: FloatFormat::F32,
+                })
+            }
+            "prostt5" => {
+                let config = T5Config::published();
+                Some(Plan {
+                    shapes: t5::tensor_shapes(&config),
+                    // The vocabulary is the published one, which is built in.
+                    tokenizer: Vec::new(),
+                    head: Some(("cnn/model.safetensors", t5::head_shapes(&config))),
+                    config: config.to_json(),
+                    // As Rostlab/ProstT5_fp16: half the size.
+                    format: FloatFormat::F16,
                 })
             }
             _ => None,
@@ -68,7 +99,7 @@ impl Plan {
 /// Tensors are made and written in blocks of about this many values, so that memory stays small.
 const BLOCK_VALUES: usize = 1 << 20;
 
-/// Writes `config.json`, the tokenizer and `model.safetensors` (f32) of the published size of `name`
+/// Writes `config.json`, the tokenizer and `model.safetensors` of the published size of `name`
 /// into `directory`, with random weights that follow from `seed`. Returns the bytes of the weights.
 ///
 /// Files appear under their names only when they are whole.
@@ -94,7 +125,15 @@ pub fn synthesize(name: &str, seed: u64, directory: &Path) -> Result<u64, ModelE
     };
     fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
     let path = directory.join("model.safetensors");
-    let bytes = write_safetensors(&weights, &path)?;
+    let mut bytes = write_safetensors(&weights, plan.format, &path)?;
+    if let Some((place, shapes)) = plan.head {
+        let path = directory.join(place);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        }
+        let weights = RandomWeights::new(seed, shapes);
+        bytes += write_safetensors(&weights, FloatFormat::F32, &path)?;
+    }
     let config_text = format!("{:#}\n", plan.config);
     let readme = format!(
         "Random weights in the size of {name}, made by `sessile models synthesize` (seed {seed}).\n\
@@ -133,18 +172,26 @@ fn write_whole(
     result
 }
 
-/// Writes all tensors as f32, in name order (the safetensors format: the header's length in eight
+/// Writes all tensors, in name order (the safetensors format: the header's length in eight
 /// bytes, the header as JSON, the values).
-fn write_safetensors(weights: &RandomWeights, path: &Path) -> Result<u64, ModelError> {
+fn write_safetensors(
+    weights: &RandomWeights,
+    format: FloatFormat,
+    path: &Path,
+) -> Result<u64, ModelError> {
+    let (size, name_of_format) = match format {
+        FloatFormat::F32 => (4, "F32"),
+        FloatFormat::F16 => (2, "F16"),
+    };
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!({ "format": "pt" }));
     let mut end = 0_u64;
     for name in weights.names() {
         let shape = weights.shape(name).unwrap_or_default();
-        let bytes = 4 * shape.iter().product::<usize>() as u64;
+        let bytes = size * shape.iter().product::<usize>() as u64;
         header.insert(
             name.to_owned(),
-            json!({ "dtype": "F32", "shape": shape, "data_offsets": [end, end + bytes] }),
+            json!({ "dtype": name_of_format, "shape": shape, "data_offsets": [end, end + bytes] }),
         );
         end += bytes;
     }
@@ -167,7 +214,16 @@ fn write_safetensors(weights: &RandomWeights, path: &Path) -> Result<u64, ModelE
                 rows.read_rows(first, &mut values)
                     .map_err(std::io::Error::other)?;
                 bytes.clear();
-                bytes.extend(values.iter().flat_map(|value: &f32| value.to_le_bytes()));
+                match format {
+                    FloatFormat::F32 => {
+                        bytes.extend(values.iter().flat_map(|value: &f32| value.to_le_bytes()));
+                    }
+                    FloatFormat::F16 => bytes.extend(
+                        values
+                            .iter()
+                            .flat_map(|&value| f16::from_f32(value).to_le_bytes()),
+                    ),
+                }
                 out.write_all(&bytes)?;
                 first += count;
             }

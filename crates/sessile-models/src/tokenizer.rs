@@ -3,11 +3,13 @@
 mod bpe;
 mod esm;
 mod file;
+mod prost_t5;
 
 use std::sync::Arc;
 
 pub use bpe::BpeTokenizer;
 pub use esm::EsmTokenizer;
+pub use prost_t5::{Preprocessing, ProstT5Tokenizer};
 
 /// Token ids of one sequence, and what the text had that the vocabulary has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Tokenizer {
     Esm(EsmTokenizer),
     /// Byte-pair encoding, for nucleotides.
     Bpe(Arc<BpeTokenizer>),
+    /// A token per residue between `<AA2fold>` and `</s>`.
+    ProstT5(Arc<ProstT5Tokenizer>),
 }
 
 impl Tokenizer {
@@ -43,6 +47,7 @@ impl Tokenizer {
         match self {
             Tokenizer::Esm(tokenizer) => tokenizer.encode(text),
             Tokenizer::Bpe(tokenizer) => tokenizer.encode(text),
+            Tokenizer::ProstT5(tokenizer) => tokenizer.encode(text),
         }
     }
 
@@ -51,12 +56,31 @@ impl Tokenizer {
         match self {
             Tokenizer::Esm(tokenizer) => tokenizer.len(),
             Tokenizer::Bpe(tokenizer) => tokenizer.len(),
+            Tokenizer::ProstT5(tokenizer) => tokenizer.len(),
         }
     }
 
     /// Whether the vocabulary is empty; it never is.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Special tokens before and after every sequence.
+    pub fn special_tokens(&self) -> (usize, usize) {
+        match self {
+            Tokenizer::Esm(_) => (1, 1),
+            Tokenizer::Bpe(tokenizer) => tokenizer.special_tokens(),
+            Tokenizer::ProstT5(tokenizer) => tokenizer.special_tokens(),
+        }
+    }
+
+    /// The token that hides another, where there is one.
+    pub fn mask(&self) -> Option<u32> {
+        match self {
+            Tokenizer::Esm(tokenizer) => Some(tokenizer.special().mask),
+            Tokenizer::Bpe(tokenizer) => tokenizer.mask(),
+            Tokenizer::ProstT5(_) => None,
+        }
     }
 
     /// The tokenizer of ESM-2, if it is that.

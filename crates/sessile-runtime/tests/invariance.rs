@@ -15,7 +15,7 @@ struct Case {
 
 const RESIDUES: &[u8] = b"LAGVSERTIDPKQNFYMHWC";
 
-const CASES: [Case; 2] = [
+const CASES: [Case; 3] = [
     Case {
         model: "esm2/tiny_b",
         letters: RESIDUES,
@@ -34,6 +34,15 @@ const CASES: [Case; 2] = [
             OutputKind::MeanAll,
             OutputKind::PerResidue,
             OutputKind::Pooler,
+        ],
+    },
+    Case {
+        model: "prostt5/tiny",
+        letters: RESIDUES,
+        outputs: &[
+            OutputKind::Mean,
+            OutputKind::PerResidue,
+            OutputKind::ThreeDi,
         ],
     },
 ];

@@ -57,7 +57,6 @@ impl<'a, D: Device> Packing<'a, D> {
     }
 
     /// All values of a small tensor.
-    #[allow(dead_code)]
     pub(crate) fn values(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         let rows = self.rows(name)?;
         let mut values = vec![0.0; rows.rows() * rows.cols()];

@@ -99,3 +99,39 @@ impl Expected {
         assert!(cosine > at_least, "{name}: cosine {cosine}");
     }
 }
+
+/// Compares the best of `states` scores of every row, where the expected best is ahead of the next
+/// by more than `margin`. Fails when that is so for no row at all.
+pub fn assert_same_choices(
+    name: &str,
+    expected: &[f32],
+    actual: &[f32],
+    states: usize,
+    margin: f32,
+) {
+    assert_eq!(actual.len(), expected.len(), "{name}: number of scores");
+    let best = |row: &[f32]| {
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+        (order[0], row[order[0]] - row[order[1]])
+    };
+    let mut wide = 0;
+    let rows = expected
+        .chunks_exact(states)
+        .zip(actual.chunks_exact(states));
+    for (index, (expected, actual)) in rows.enumerate() {
+        let (choice, ahead) = best(expected);
+        if ahead > margin {
+            assert_eq!(
+                best(actual).0,
+                choice,
+                "{name}: row {index}, ahead by {ahead}"
+            );
+            wide += 1;
+        }
+    }
+    assert!(
+        wide > 0 || expected.len() < 20 * states,
+        "{name}: no wide margin"
+    );
+}

@@ -1,0 +1,206 @@
+//! The configuration of T5, from `config.json`.
+
+use serde::Deserialize;
+
+use crate::error::{ModelError, ModelErrorKind};
+use crate::model::check_extents;
+
+/// The numbers that fix a T5 encoder. Field names are those of `config.json`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct T5Config {
+    /// Columns of the residual stream.
+    #[serde(rename = "d_model")]
+    pub hidden: usize,
+    /// Columns of one head; all heads together may have another number than the residual stream.
+    #[serde(rename = "d_kv")]
+    pub head_dim: usize,
+    /// Attention heads of a layer.
+    #[serde(rename = "num_heads")]
+    pub heads: usize,
+    /// Columns between the two products of the feed-forward part.
+    #[serde(rename = "d_ff")]
+    pub feed_forward: usize,
+    /// Number of layers of the encoder.
+    #[serde(rename = "num_layers")]
+    pub layers: usize,
+    /// Tokens in the vocabulary.
+    #[serde(rename = "vocab_size")]
+    pub vocabulary: usize,
+    /// Ranges of distances that have a bias of their own, both directions together.
+    #[serde(
+        rename = "relative_attention_num_buckets",
+        default = "published_buckets"
+    )]
+    pub buckets: usize,
+    /// Distance from which on the bias is constant.
+    #[serde(
+        rename = "relative_attention_max_distance",
+        default = "published_max_distance"
+    )]
+    pub max_distance: usize,
+    /// Added to the mean of squares in norms.
+    #[serde(rename = "layer_norm_epsilon", default = "published_epsilon")]
+    pub epsilon: f32,
+    /// `relu`.
+    #[serde(default)]
+    pub feed_forward_proj: Option<String>,
+}
+
+fn published_buckets() -> usize {
+    32
+}
+
+fn published_max_distance() -> usize {
+    128
+}
+
+fn published_epsilon() -> f32 {
+    1e-6
+}
+
+/// The longest sequence in tokens unless something else is asked for. The network has no limit of
+/// its own; memory is planned for this many.
+pub(crate) const DEFAULT_TOKENS: usize = 4096;
+
+impl T5Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    ///
+    /// `Malformed` when a number is missing or impossible, `Unsupported` for another feed-forward
+    /// part than the one of ProstT5.
+    pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
+        let config: T5Config = serde_json::from_value(config.clone()).map_err(|error| {
+            ModelError::new(ModelErrorKind::Malformed, format!("config.json: {error}"))
+        })?;
+        check_extents(&[
+            ("d_model", config.hidden),
+            ("d_kv", config.head_dim),
+            ("num_heads", config.heads),
+            ("d_ff", config.feed_forward),
+            ("num_layers", config.layers),
+            ("vocab_size", config.vocabulary),
+            ("relative_attention_num_buckets", config.buckets),
+            ("relative_attention_max_distance", config.max_distance),
+            ("d_kv times num_heads", config.inner()),
+        ])?;
+        // Half of the buckets are for each direction, half of those for one distance each.
+        if config.buckets < 4 || config.max_distance <= config.buckets / 4 {
+            return Err(ModelError::new(
+                ModelErrorKind::Malformed,
+                format!(
+                    "config.json: {} buckets can not cover distances up to {}",
+                    config.buckets, config.max_distance
+                ),
+            ));
+        }
+        match config.feed_forward_proj.as_deref() {
+            None | Some("relu") => Ok(config),
+            Some(other) => Err(ModelError::new(
+                ModelErrorKind::Unsupported,
+                format!("config.json: feed_forward_proj `{other}`"),
+            )
+            .with_hint("ProstT5 has relu")),
+        }
+    }
+
+    /// Columns of all heads together.
+    pub fn inner(&self) -> usize {
+        self.head_dim.saturating_mul(self.heads)
+    }
+
+    /// The size of the published ProstT5 (its encoder has 1.2 thousand million parameters).
+    pub fn published() -> Self {
+        T5Config {
+            hidden: 1024,
+            head_dim: 128,
+            heads: 32,
+            feed_forward: 16_384,
+            layers: 24,
+            vocabulary: 150,
+            buckets: published_buckets(),
+            max_distance: published_max_distance(),
+            epsilon: published_epsilon(),
+            feed_forward_proj: Some("relu".to_owned()),
+        }
+    }
+
+    /// The configuration as transformers writes it for an encoder alone.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "architectures": ["T5EncoderModel"],
+            "model_type": "t5",
+            "d_model": self.hidden,
+            "d_kv": self.head_dim,
+            "num_heads": self.heads,
+            "d_ff": self.feed_forward,
+            "num_layers": self.layers,
+            "num_decoder_layers": self.layers,
+            "vocab_size": self.vocabulary,
+            "relative_attention_num_buckets": self.buckets,
+            "relative_attention_max_distance": self.max_distance,
+            "layer_norm_epsilon": self.epsilon,
+            "feed_forward_proj": "relu",
+            "dense_act_fn": "relu",
+            "is_gated_act": false,
+            "is_encoder_decoder": true,
+            "tie_word_embeddings": true,
+            "decoder_start_token_id": 0,
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+            "dropout_rate": 0.1,
+            "n_positions": 512,
+            "torch_dtype": "float32"
+        })
+    }
+
+    /// The range that `distance = key − query` belongs to: one distance each for the near ones,
+    /// then ranges that grow with the logarithm. Computed in f32, as the published code does.
+    pub(super) fn bucket(&self, distance: isize) -> usize {
+        let half = self.buckets / 2;
+        let near = half / 2;
+        let direction = if distance > 0 { half } else { 0 };
+        let distance = distance.unsigned_abs();
+        if distance < near {
+            return direction + distance;
+        }
+        let share = (distance as f32 / near as f32).ln()
+            / (self.max_distance as f64 / near as f64).ln() as f32;
+        let far = near + (share * (half - near) as f32) as usize;
+        direction + far.min(half - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_fall_into_ranges() {
+        let config = T5Config::published();
+        // transformers: T5Attention._relative_position_bucket over these distances.
+        let cases = [
+            (0, 0),
+            (-1, 1),
+            (1, 17),
+            (-7, 7),
+            (-8, 8),
+            (8, 24),
+            (-11, 8),
+            (-12, 9),
+            (-15, 9),
+            (-16, 10),
+            (-32, 12),
+            (-64, 14),
+            (63, 29),
+            (64, 30),
+            (-90, 14),
+            (-91, 15),
+            (128, 31),
+            (-5000, 15),
+        ];
+        for (distance, bucket) in cases {
+            assert_eq!(config.bucket(distance), bucket, "{distance}");
+        }
+    }
+}

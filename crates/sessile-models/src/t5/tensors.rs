@@ -1,0 +1,53 @@
+//! The tensors of a T5 encoder and of the 3Di head: names and shapes.
+
+use super::T5Config;
+
+/// Names (as transformers' `T5EncoderModel` has them) and shapes of the tensors of the encoder.
+pub fn tensor_shapes(config: &T5Config) -> Vec<(String, Vec<usize>)> {
+    let (hidden, inner, wide) = (config.hidden, config.inner(), config.feed_forward);
+    let mut shapes = vec![
+        ("shared.weight".to_owned(), vec![config.vocabulary, hidden]),
+        ("encoder.final_layer_norm.weight".to_owned(), vec![hidden]),
+        (
+            "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight".to_owned(),
+            vec![config.buckets, config.heads],
+        ),
+    ];
+    for layer in 0..config.layers {
+        let mut add = |part: &str, shape: &[usize]| {
+            shapes.push((
+                format!("encoder.block.{layer}.layer.{part}"),
+                shape.to_vec(),
+            ));
+        };
+        add("0.SelfAttention.q.weight", &[inner, hidden]);
+        add("0.SelfAttention.k.weight", &[inner, hidden]);
+        add("0.SelfAttention.v.weight", &[inner, hidden]);
+        add("0.SelfAttention.o.weight", &[hidden, inner]);
+        add("0.layer_norm.weight", &[hidden]);
+        add("1.DenseReluDense.wi.weight", &[wide, hidden]);
+        add("1.DenseReluDense.wo.weight", &[hidden, wide]);
+        add("1.layer_norm.weight", &[hidden]);
+    }
+    shapes
+}
+
+/// Names and shapes of the published 3Di head: two convolutions over 7 residues.
+pub fn head_shapes(config: &T5Config) -> Vec<(String, Vec<usize>)> {
+    const CHANNELS: usize = 32;
+    vec![
+        (
+            "classifier.0.weight".to_owned(),
+            vec![CHANNELS, config.hidden, 7, 1],
+        ),
+        ("classifier.0.bias".to_owned(), vec![CHANNELS]),
+        (
+            "classifier.3.weight".to_owned(),
+            vec![crate::three_di::STATES.len(), CHANNELS, 7, 1],
+        ),
+        (
+            "classifier.3.bias".to_owned(),
+            vec![crate::three_di::STATES.len()],
+        ),
+    ]
+}

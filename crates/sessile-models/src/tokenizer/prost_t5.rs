@@ -1,0 +1,295 @@
+//! The tokenizer of ProstT5: a sentencepiece vocabulary of residues, with 3Di states and the two
+//! prefixes as added tokens.
+//!
+//! A protein is written as `<AA2fold> M K T`, which gives the prefix, a token per residue and
+//! `</s>`. What is done to residues first is a [`Preprocessing`]; published programs differ in it.
+
+mod protobuf;
+mod read;
+mod unigram;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use super::Encoding;
+use super::file::AddedToken;
+use crate::error::ModelError;
+use unigram::Unigram;
+
+/// Before the residues.
+const PREFIX: &str = "<AA2fold>";
+
+/// After every sequence.
+const END: &str = "</s>";
+
+/// Residues in the order of their ids in the published vocabulary, from 3 on.
+const RESIDUES: &str = "ALGVSREDTIPKFQNYMHWCXBOUZ";
+
+/// 3Di states in the order of their ids in the published vocabulary, from 128 on.
+const STATES: &str = "algvsredtipkfqnymhwc";
+
+/// Sentinels of T5 that are between residues and states.
+const SENTINELS: usize = 100;
+
+/// What is done to residues before they are tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Preprocessing {
+    /// U, Z, O and B become X in either case; the encoder sees `</s>`, as the 3Di head was
+    /// trained.
+    #[default]
+    Standard,
+    /// As genome_entropy 0.1.10: U, Z, O and B become X, but not in lower case, and `</s>` is
+    /// hidden from the encoder.
+    GenomeEntropy,
+    /// As phold: U, Z and O become X, B stays; the encoder sees `</s>`.
+    Phold,
+}
+
+impl Preprocessing {
+    /// All of them.
+    pub const ALL: [Preprocessing; 3] = [
+        Preprocessing::Standard,
+        Preprocessing::GenomeEntropy,
+        Preprocessing::Phold,
+    ];
+
+    /// The name used in flags.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Preprocessing::Standard => "standard",
+            Preprocessing::GenomeEntropy => "genome-entropy",
+            Preprocessing::Phold => "phold",
+        }
+    }
+
+    /// Whether the encoder sees the end of the sequence.
+    pub const fn sees_end(self) -> bool {
+        !matches!(self, Preprocessing::GenomeEntropy)
+    }
+
+    /// A residue as the model sees it, in upper case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::tokenizer::Preprocessing;
+    ///
+    /// assert_eq!(Preprocessing::Standard.residue(b'b'), b'X');
+    /// assert_eq!(Preprocessing::GenomeEntropy.residue(b'b'), b'B');
+    /// assert_eq!(Preprocessing::Phold.residue(b'B'), b'B');
+    /// ```
+    pub const fn residue(self, residue: u8) -> u8 {
+        let upper = residue.to_ascii_uppercase();
+        let rare = match self {
+            Preprocessing::Standard => matches!(upper, b'U' | b'Z' | b'O' | b'B'),
+            Preprocessing::GenomeEntropy => matches!(residue, b'U' | b'Z' | b'O' | b'B'),
+            Preprocessing::Phold => matches!(upper, b'U' | b'Z' | b'O'),
+        };
+        if rare { b'X' } else { upper }
+    }
+}
+
+impl std::fmt::Display for Preprocessing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Preprocessing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Preprocessing::ALL
+            .into_iter()
+            .find(|mode| mode.name() == text)
+            .ok_or_else(|| format!("`{text}` is none of standard, genome-entropy and phold"))
+    }
+}
+
+/// The tokenizer of ProstT5.
+#[derive(Clone, Debug)]
+pub struct ProstT5Tokenizer {
+    pieces: Unigram,
+    /// Cut out before anything else, longest first.
+    added: Vec<AddedToken>,
+    prefix: u32,
+    end: u32,
+    /// Ids of single residues, where one piece is sure to be taken.
+    residues: Box<[Option<u32>; 256]>,
+    preprocessing: Preprocessing,
+    len: usize,
+}
+
+impl ProstT5Tokenizer {
+    /// The published vocabulary.
+    pub fn published(preprocessing: Preprocessing) -> Self {
+        let mut pieces = vec![
+            unigram::Piece::control("<pad>"),
+            unigram::Piece::control(END),
+            unigram::Piece::unknown("<unk>"),
+        ];
+        pieces.extend(RESIDUES.chars().zip(0_u8..).map(|(residue, order)| {
+            unigram::Piece::normal(
+                &format!("\u{2581}{residue}"),
+                -2.0 - f32::from(order) / 10.0,
+            )
+        }));
+        let first_state = pieces.len() + SENTINELS;
+        let states = STATES
+            .chars()
+            .map(String::from)
+            .chain(["<fold2AA>".to_owned(), PREFIX.to_owned()]);
+        let added = states
+            .zip(first_state as u32..)
+            .map(|(content, id)| AddedToken { id, content })
+            .collect();
+        ProstT5Tokenizer::new(Unigram::new(pieces), SENTINELS, added, preprocessing)
+            .expect("the published vocabulary has the prefix and the end")
+    }
+
+    /// Reads `spiece.model`, and `added_tokens.json` and `tokenizer_config.json` beside it.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Unreadable`, `Malformed`, or `Unsupported` for a sentencepiece model that is
+    /// not a unigram model or that does not know the prefix of ProstT5.
+    pub fn from_directory(
+        directory: &Path,
+        preprocessing: Preprocessing,
+    ) -> Result<Self, ModelError> {
+        read::read(directory, preprocessing)
+    }
+
+    /// The error names what is missing.
+    fn new(
+        pieces: Unigram,
+        sentinels: usize,
+        mut added: Vec<AddedToken>,
+        preprocessing: Preprocessing,
+    ) -> Result<Self, &'static str> {
+        let end = pieces.id(END).ok_or(END)?;
+        let first = pieces.len();
+        added.extend((0..sentinels).map(|number| AddedToken {
+            id: (first + sentinels - 1 - number) as u32,
+            content: format!("<extra_id_{number}>"),
+        }));
+        for special in ["<pad>", END, "<unk>"] {
+            if let Some(id) = pieces.id(special) {
+                added.push(AddedToken {
+                    id,
+                    content: special.to_owned(),
+                });
+            }
+        }
+        added.sort_by_key(|token| std::cmp::Reverse(token.content.len()));
+        let prefix = added
+            .iter()
+            .find(|token| token.content == PREFIX)
+            .ok_or(PREFIX)?
+            .id;
+        let largest = added.iter().map(|token| token.id as usize + 1).max();
+        let mut residues = Box::new([None; 256]);
+        for residue in b'A'..=b'Z' {
+            residues[usize::from(residue)] = pieces.sole(&['\u{2581}', char::from(residue)]);
+        }
+        Ok(ProstT5Tokenizer {
+            len: largest.unwrap_or(0).max(pieces.len()),
+            pieces,
+            added,
+            prefix,
+            end,
+            residues,
+            preprocessing,
+        })
+    }
+
+    /// Ids are below this number.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the vocabulary is empty; it never is.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Special tokens before and after every protein.
+    pub fn special_tokens(&self) -> (usize, usize) {
+        (1, usize::from(self.preprocessing.sees_end()))
+    }
+
+    /// What is done to residues.
+    pub fn preprocessing(&self) -> Preprocessing {
+        self.preprocessing
+    }
+
+    /// Encodes a protein: the prefix, a token per residue, and `</s>` where the encoder sees it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::tokenizer::{Preprocessing, ProstT5Tokenizer};
+    ///
+    /// let tokenizer = ProstT5Tokenizer::published(Preprocessing::Standard);
+    /// assert_eq!(tokenizer.encode(b"MAU").tokens, [149, 19, 3, 23, 1]);
+    /// ```
+    pub fn encode(&self, residues: &[u8]) -> Encoding {
+        let mut tokens = Vec::with_capacity(residues.len() + 2);
+        tokens.push(self.prefix);
+        let mut unknown = None;
+        for (at, &residue) in residues.iter().enumerate() {
+            let letter = self.preprocessing.residue(residue);
+            match self.residues[usize::from(letter)] {
+                Some(id) => tokens.push(id),
+                None => {
+                    // One token for each residue, so that an answer has as many states; the
+                    // library makes one of neighbours that are unknown.
+                    tokens.push(self.pieces.unknown());
+                    unknown = unknown.or(Some((at, residue)));
+                }
+            }
+        }
+        if self.preprocessing.sees_end() {
+            tokens.push(self.end);
+        }
+        Encoding { tokens, unknown }
+    }
+
+    /// Encodes text as `T5Tokenizer` does: added tokens are cut out, what is between them is cut
+    /// into pieces, and `</s>` follows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::tokenizer::{Preprocessing, ProstT5Tokenizer};
+    ///
+    /// let tokenizer = ProstT5Tokenizer::published(Preprocessing::Standard);
+    /// assert_eq!(tokenizer.encode_text("<fold2AA> d v"), [148, 135, 131, 1]);
+    /// ```
+    pub fn encode_text(&self, text: &str) -> Vec<u32> {
+        let mut tokens = Vec::new();
+        let mut from = 0;
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            match self
+                .added
+                .iter()
+                .find(|token| rest.starts_with(&token.content))
+            {
+                Some(token) => {
+                    self.pieces.encode(&text[from..at], &mut tokens);
+                    tokens.push(token.id);
+                    at += token.content.len();
+                    from = at;
+                }
+                None => at += rest.chars().next().map_or(1, char::len_utf8),
+            }
+        }
+        self.pieces.encode(&text[from..], &mut tokens);
+        tokens.push(self.end);
+        tokens
+    }
+}
