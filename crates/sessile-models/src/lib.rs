@@ -1,6 +1,6 @@
 //! Models: checkpoints, tokenizers and architectures.
 //!
-//! An *architecture* ([`esm2`], [`mosaic_bert`], [`t5`]) is the arithmetic of a family of networks, written once over the
+//! An *architecture* ([`esm2`], [`mosaic_bert`], [`t5`], [`modern_bert`]) is the arithmetic of a family of networks, written once over the
 //! operations of `sessile-device`. A *checkpoint* ([`checkpoint`]) holds the numbers of one network
 //! of that family: tensors with names, in one of the formats that people publish them in, and a
 //! `config.json` with the sizes. A *tokenizer* ([`tokenizer`]) turns text into the ids that the
@@ -18,6 +18,7 @@ pub mod error;
 pub mod esm2;
 pub mod hub;
 pub mod model;
+pub mod modern_bert;
 pub mod mosaic_bert;
 pub mod synthesize;
 pub mod t5;

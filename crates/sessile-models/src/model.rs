@@ -7,12 +7,13 @@ mod tokenizers;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sessile_device::{DType, Device};
+use sessile_device::{DType, Device, Format, Geometry, PlanDevice, WeightLayout};
 
 use crate::checkpoint::Checkpoint;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, ModelInfo};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::esm2::{Esm2, Esm2Config, tensor_shapes};
+use crate::modern_bert::{HeadMap, ModernBert};
 use crate::mosaic_bert::MosaicBert;
 use crate::t5::T5;
 use crate::tokenizer::{EsmTokenizer, Preprocessing, Tokenizer};
@@ -30,9 +31,12 @@ const DEMO_SEED: u64 = 20_240_229;
 /// What may be said of a model beside its path.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
-    /// The file of a head that is published apart from the model: the 3Di head of ProstT5. Where
-    /// none is named, one that lies beside the model is taken.
+    /// The file of a head that is published apart from the model: the 3Di head of ProstT5, which is
+    /// found beside the model where none is named; for ModernBERT one more head of states.
     pub head: Option<PathBuf>,
+    /// Which tensors of the checkpoint are the heads, for ModernBERT; found by shape where there
+    /// is no map.
+    pub head_map: Option<HeadMap>,
     /// What is done to residues before they are tokens, for the models that read 3Di.
     pub preprocessing: Preprocessing,
 }
@@ -45,6 +49,7 @@ pub struct ModelFiles {
     source: Box<dyn WeightSource>,
     /// The weights of a head that lies in a file of its own.
     head: Option<Box<dyn WeightSource>>,
+    head_map: Option<HeadMap>,
     is_demo: bool,
 }
 
@@ -60,6 +65,7 @@ impl ModelFiles {
             tokenizer: Tokenizer::Esm(EsmTokenizer::default()),
             source: Box::new(source),
             head: None,
+            head_map: None,
             is_demo: true,
         }
     }
@@ -123,6 +129,7 @@ impl ModelFiles {
             tokenizer,
             source: Box::new(checkpoint),
             head,
+            head_map: options.head_map.clone(),
             is_demo: false,
         })
     }
@@ -180,6 +187,29 @@ impl ModelFiles {
         })
     }
 
+    /// Compares the tensors with the configuration, as loading does, without loading.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::ModelFiles;
+    ///
+    /// let (info, report) = ModelFiles::demo().check()?;
+    /// assert_eq!(info.layers, 4);
+    /// assert!(report.ignored.is_empty());
+    /// # Ok::<(), sessile_models::ModelError>(())
+    /// ```
+    pub fn check(&self) -> Result<(ModelInfo, LoadReport), ModelError> {
+        let device = PlanDevice::new(Arc::new(Nothing));
+        let max_tokens = self.architecture.default_max_tokens();
+        let (model, report) = self.load(&device, DType::F32, max_tokens)?;
+        Ok((model.info().clone(), report))
+    }
+
     /// Packs the weights onto a device, for sequences of up to `max_tokens` tokens.
     ///
     /// # Errors
@@ -210,6 +240,19 @@ impl ModelFiles {
                 )?;
                 Ok((model.into_encoder(), report))
             }
+            Architecture::ModernBert(config) => {
+                let (model, report) = ModernBert::load(
+                    device,
+                    &*self.source,
+                    self.head(),
+                    self.head_map.as_ref(),
+                    config.clone(),
+                    self.tokenizer.special_tokens(),
+                    dtype,
+                    max_tokens,
+                )?;
+                Ok((model.into_encoder(), report))
+            }
             Architecture::T5(config) => {
                 let (model, report) = T5::load(
                     device,
@@ -233,7 +276,7 @@ fn open_head(
     options: &OpenOptions,
 ) -> Result<Option<Box<dyn WeightSource>>, ModelError> {
     let path = match (architecture, &options.head) {
-        (Architecture::T5(_), Some(path)) => path.clone(),
+        (Architecture::T5(_) | Architecture::ModernBert(_), Some(path)) => path.clone(),
         (Architecture::T5(_), None) => match head::beside(directory) {
             Some(path) => path,
             None => return Ok(None),
@@ -247,4 +290,25 @@ fn open_head(
         }
     };
     Ok(Some(Box::new(Checkpoint::open(&path)?)))
+}
+
+/// Sizes of a device that holds nothing.
+struct Nothing;
+
+impl Geometry for Nothing {
+    fn buffer_bytes(&self, _: usize, _: usize, _: Format) -> usize {
+        0
+    }
+
+    fn weight_bytes(&self, _: usize, _: usize, _: WeightLayout, _: DType) -> usize {
+        0
+    }
+
+    fn attention_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
+        0
+    }
+
+    fn linear_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
+        0
+    }
 }

@@ -12,13 +12,14 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{ModelError, ModelErrorKind};
 use crate::esm2::{self, Esm2Config};
+use crate::modern_bert::{self, ModernBertConfig};
 use crate::mosaic_bert::{self, MosaicBertConfig};
 use crate::t5::{self, T5Config};
 use crate::tokenizer::EsmTokenizer;
 use crate::weights::{RandomWeights, WeightSource};
 
 /// Names of the models whose size is known.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     "esm2_t6_8M",
     "esm2_t12_35M",
     "esm2_t30_150M",
@@ -27,6 +28,7 @@ pub const NAMES: [&str; 8] = [
     "esm2_t48_15B",
     "dnabert_s",
     "prostt5",
+    "modernprost_50M",
 ];
 
 /// What is written for a model: all but the values of its tensors.
@@ -91,9 +93,65 @@ impl Plan {
                     format: FloatFormat::F16,
                 })
             }
+            "modernprost_50M" => {
+                let config = ModernBertConfig::of_50m();
+                let mut shapes: Shapes = modern_bert::tensor_shapes(&config)
+                    .into_iter()
+                    .map(|(name, shape)| (format!("model.{name}"), shape))
+                    .collect();
+                let hidden = config.hidden;
+                shapes.extend(
+                    [
+                        ("head.dense.weight", vec![hidden, hidden]),
+                        ("head.norm.weight", vec![hidden]),
+                        ("classifier.weight", vec![20, hidden]),
+                        ("classifier.bias", vec![20]),
+                        ("classifier_12st.weight", vec![12, hidden]),
+                        ("classifier_12st.bias", vec![12]),
+                    ]
+                    .map(|(name, shape)| (name.to_owned(), shape)),
+                );
+                let tokenizer = letters(&EsmTokenizer::default());
+                Some(Plan {
+                    config: config.to_json(),
+                    tokenizer: vec![("tokenizer.json", tokenizer.to_string().into_bytes())],
+                    shapes,
+                    head: None,
+                    format: FloatFormat::F32,
+                })
+            }
             _ => None,
         }
     }
+}
+
+/// `tokenizer.json` with a token for each letter of ESM-2's vocabulary.
+fn letters(esm: &EsmTokenizer) -> Value {
+    let special = ["<pad>", "<unk>", "<cls>", "<eos>", "<mask>"].map(str::to_owned);
+    let residues = esm
+        .tokens()
+        .iter()
+        .filter(|token| matches!(token.as_bytes(), [b'A'..=b'Z']));
+    let vocabulary: Map<String, Value> = special
+        .iter()
+        .chain(residues)
+        .zip(0..)
+        .map(|(token, id): (&String, u32)| (token.clone(), json!(id)))
+        .collect();
+    json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": null,
+        "pre_tokenizer": {
+            "type": "Split",
+            "pattern": { "Regex": "" },
+            "behavior": "Isolated",
+            "invert": false
+        },
+        "post_processor": null,
+        "decoder": null,
+        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" }
+    })
 }
 
 /// Tensors are made and written in blocks of about this many values, so that memory stays small.

@@ -3,12 +3,14 @@
 mod bpe;
 mod esm;
 mod file;
+mod letters;
 mod prost_t5;
 
 use std::sync::Arc;
 
 pub use bpe::BpeTokenizer;
 pub use esm::EsmTokenizer;
+pub use letters::LetterTokenizer;
 pub use prost_t5::{Preprocessing, ProstT5Tokenizer};
 
 /// Token ids of one sequence, and what the text had that the vocabulary has not.
@@ -30,6 +32,8 @@ pub enum Tokenizer {
     Bpe(Arc<BpeTokenizer>),
     /// A token per residue between `<AA2fold>` and `</s>`.
     ProstT5(Arc<ProstT5Tokenizer>),
+    /// A token per residue and nothing else.
+    Letters(Arc<LetterTokenizer>),
 }
 
 impl Tokenizer {
@@ -48,6 +52,7 @@ impl Tokenizer {
             Tokenizer::Esm(tokenizer) => tokenizer.encode(text),
             Tokenizer::Bpe(tokenizer) => tokenizer.encode(text),
             Tokenizer::ProstT5(tokenizer) => tokenizer.encode(text),
+            Tokenizer::Letters(tokenizer) => tokenizer.encode(text),
         }
     }
 
@@ -57,6 +62,7 @@ impl Tokenizer {
             Tokenizer::Esm(tokenizer) => tokenizer.len(),
             Tokenizer::Bpe(tokenizer) => tokenizer.len(),
             Tokenizer::ProstT5(tokenizer) => tokenizer.len(),
+            Tokenizer::Letters(tokenizer) => tokenizer.len(),
         }
     }
 
@@ -71,6 +77,7 @@ impl Tokenizer {
             Tokenizer::Esm(_) => (1, 1),
             Tokenizer::Bpe(tokenizer) => tokenizer.special_tokens(),
             Tokenizer::ProstT5(tokenizer) => tokenizer.special_tokens(),
+            Tokenizer::Letters(_) => (0, 0),
         }
     }
 
@@ -79,7 +86,7 @@ impl Tokenizer {
         match self {
             Tokenizer::Esm(tokenizer) => Some(tokenizer.special().mask),
             Tokenizer::Bpe(tokenizer) => tokenizer.mask(),
-            Tokenizer::ProstT5(_) => None,
+            Tokenizer::ProstT5(_) | Tokenizer::Letters(_) => None,
         }
     }
 

@@ -15,7 +15,7 @@ struct Case {
 
 const RESIDUES: &[u8] = b"LAGVSERTIDPKQNFYMHWC";
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 4] = [
     Case {
         model: "esm2/tiny_b",
         letters: RESIDUES,
@@ -38,6 +38,15 @@ const CASES: [Case; 3] = [
     },
     Case {
         model: "prostt5/tiny",
+        letters: RESIDUES,
+        outputs: &[
+            OutputKind::Mean,
+            OutputKind::PerResidue,
+            OutputKind::ThreeDi,
+        ],
+    },
+    Case {
+        model: "modernbert/tc20",
         letters: RESIDUES,
         outputs: &[
             OutputKind::Mean,

@@ -53,6 +53,23 @@ fn inspect(name: &str, hash: bool, tensors: bool) -> Result<ExitCode, Failure> {
     writeln!(out, "model:        {}", files.name())?;
     writeln!(out, "weights:      {}", weights.describe())?;
     writeln!(out, "architecture: {:?}", files.architecture())?;
+    let (info, report) = files.check()?;
+    let outputs: Vec<String> = info
+        .outputs
+        .iter()
+        .map(|kind| format!("{kind:?}"))
+        .collect();
+    writeln!(out, "parameters:   {}", count(info.parameters))?;
+    writeln!(out, "outputs:      {}", outputs.join(", "))?;
+    if let Some(head) = files.head() {
+        writeln!(out, "head:         {}", head.describe())?;
+    }
+    for assumed in &report.assumed {
+        writeln!(out, "assumed:      {assumed}")?;
+    }
+    if !report.ignored.is_empty() {
+        writeln!(out, "not used:     {}", report.ignored.join(", "))?;
+    }
     let shapes: Vec<(&str, &[usize])> = weights
         .names()
         .into_iter()

@@ -2,6 +2,7 @@
 
 use crate::error::{ModelError, ModelErrorKind};
 use crate::esm2::Esm2Config;
+use crate::modern_bert::{self, ModernBertConfig};
 use crate::mosaic_bert::{self, MosaicBertConfig};
 use crate::t5::{self, T5Config};
 
@@ -33,6 +34,8 @@ pub enum Architecture {
     MosaicBert(MosaicBertConfig),
     /// The encoder of a translator between residues and structure states: ProstT5.
     T5(T5Config),
+    /// An encoder of residues with heads of structure states: ModernProst.
+    ModernBert(ModernBertConfig),
 }
 
 impl Architecture {
@@ -48,12 +51,16 @@ impl Architecture {
                 MosaicBertConfig::from_json(config)?,
             )),
             Some("t5") => Ok(Architecture::T5(T5Config::from_json(config)?)),
+            Some(_) if ModernBertConfig::recognises(config) => Ok(Architecture::ModernBert(
+                ModernBertConfig::from_json(config)?,
+            )),
             Some(other) => Err(ModelError::new(
                 ModelErrorKind::UnknownArchitecture,
                 format!("config.json: the architecture `{other}` is not built in"),
             )
             .with_hint(
-                "built in: esm (ESM-2), bert with ALiBi (DNABERT-2, DNABERT-S), t5 (ProstT5)",
+                "built in: esm (ESM-2), bert with ALiBi (DNABERT-2, DNABERT-S), t5 (ProstT5), \
+                 modernbert (ModernProst)",
             )),
             None => Err(ModelError::new(
                 ModelErrorKind::Malformed,
@@ -69,6 +76,7 @@ impl Architecture {
             Architecture::Esm2(config) => config.positions,
             Architecture::MosaicBert(_) => mosaic_bert::DEFAULT_TOKENS,
             Architecture::T5(_) => t5::DEFAULT_TOKENS,
+            Architecture::ModernBert(config) => config.positions.min(modern_bert::DEFAULT_TOKENS),
         }
     }
 
@@ -78,6 +86,7 @@ impl Architecture {
             Architecture::Esm2(config) => config.vocabulary,
             Architecture::MosaicBert(config) => config.vocabulary,
             Architecture::T5(config) => config.vocabulary,
+            Architecture::ModernBert(config) => config.vocabulary,
         }
     }
 

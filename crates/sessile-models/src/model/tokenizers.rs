@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Architecture;
 use crate::error::ModelError;
-use crate::tokenizer::{BpeTokenizer, EsmTokenizer, Preprocessing, ProstT5Tokenizer, Tokenizer};
+use crate::tokenizer::{
+    BpeTokenizer, EsmTokenizer, LetterTokenizer, Preprocessing, ProstT5Tokenizer, Tokenizer,
+};
 
 /// The tokenizer of an architecture, and the file it comes from.
 pub(super) fn open(
@@ -27,6 +29,11 @@ pub(super) fn open(
             let path = directory.join("tokenizer.json");
             let tokenizer = BpeTokenizer::from_file(&path)?;
             Ok((Tokenizer::Bpe(Arc::new(tokenizer)), path))
+        }
+        Architecture::ModernBert(_) => {
+            let path = directory.join("tokenizer.json");
+            let tokenizer = LetterTokenizer::from_directory(directory, preprocessing)?;
+            Ok((Tokenizer::Letters(Arc::new(tokenizer)), path))
         }
         Architecture::T5(_) => {
             let path = directory.join("spiece.model");

@@ -43,7 +43,7 @@ impl RandomWeights {
 
 /// A spread that keeps a deep network's activations in a sane range, like trained weights do.
 fn spread(name: &str, shape: &[usize]) -> Spread {
-    let is_norm = name.contains("LayerNorm") || name.contains("layer_norm");
+    let is_norm = name.to_ascii_lowercase().contains("norm");
     match shape {
         [_] if is_norm && name.ends_with("weight") => Spread {
             centre: 1.0,

@@ -1,0 +1,145 @@
+//! A token per residue and nothing else, as the ModernProst models read proteins.
+
+use std::path::Path;
+
+use super::file::TokenizerFile;
+use super::{Encoding, Preprocessing};
+use crate::error::{ModelError, ModelErrorKind};
+
+/// The residues that every vocabulary of proteins has.
+const STANDARD: &[u8; 20] = b"ACDEFGHIKLMNPQRSTVWY";
+
+/// Names of the token of what is unknown, where the file does not say.
+const UNKNOWN: [&str; 2] = ["<unk>", "[UNK]"];
+
+/// A tokenizer of single letters.
+#[derive(Clone, Debug)]
+pub struct LetterTokenizer {
+    ids: [Option<u32>; 256],
+    unknown: Option<u32>,
+    preprocessing: Preprocessing,
+    len: usize,
+}
+
+impl LetterTokenizer {
+    /// Reads the vocabulary of `tokenizer.json`, or of `vocab.txt` where there is no such file.
+    /// Special tokens are not added: the models are used without.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Unreadable`, `Malformed`, or `Unsupported` when a standard residue has no token
+    /// of its own.
+    pub fn from_directory(
+        directory: &Path,
+        preprocessing: Preprocessing,
+    ) -> Result<Self, ModelError> {
+        let json = directory.join("tokenizer.json");
+        let text = directory.join("vocab.txt");
+        if json.exists() || !text.exists() {
+            let file = TokenizerFile::open(&json)?;
+            let unknown = file
+                .model()
+                .get("unk_token")
+                .and_then(|token| token.as_str());
+            let added = file.added()?;
+            let vocabulary = file.vocabulary()?;
+            let added = added.iter().map(|token| (token.content.as_str(), token.id));
+            let tokens = vocabulary.into_iter().chain(added);
+            LetterTokenizer::new(&json, tokens, unknown, preprocessing)
+        } else {
+            let lines = std::fs::read_to_string(&text).map_err(|error| {
+                ModelError::new(
+                    ModelErrorKind::Unreadable,
+                    format!("can not read the vocabulary {}", text.display()),
+                )
+                .with_source(error)
+            })?;
+            let tokens = lines.lines().map(str::trim).zip(0..);
+            LetterTokenizer::new(&text, tokens, None, preprocessing)
+        }
+    }
+
+    fn new<'t>(
+        path: &Path,
+        tokens: impl Iterator<Item = (&'t str, u32)>,
+        unknown: Option<&str>,
+        preprocessing: Preprocessing,
+    ) -> Result<Self, ModelError> {
+        let mut tokenizer = LetterTokenizer {
+            ids: [None; 256],
+            unknown: None,
+            preprocessing,
+            len: 0,
+        };
+        for (token, id) in tokens {
+            tokenizer.len = tokenizer.len.max(id as usize + 1);
+            // Sentencepiece writes a residue with the space before it.
+            if let [letter] = token.strip_prefix('\u{2581}').unwrap_or(token).as_bytes() {
+                tokenizer.ids[usize::from(*letter)].get_or_insert(id);
+            }
+            if unknown.map_or(UNKNOWN.contains(&token), |unknown| unknown == token) {
+                tokenizer.unknown = Some(id);
+            }
+        }
+        match STANDARD
+            .iter()
+            .find(|&&residue| tokenizer.ids[usize::from(residue)].is_none())
+        {
+            None => Ok(tokenizer),
+            Some(missing) => Err(ModelError::new(
+                ModelErrorKind::Unsupported,
+                format!(
+                    "{}: there is no token for the residue {}",
+                    path.display(),
+                    char::from(*missing)
+                ),
+            )
+            .with_hint("only tokenizers with a token for each residue are supported here")),
+        }
+    }
+
+    /// Ids are below this number.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the vocabulary is empty; it never is.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What is done to residues.
+    pub fn preprocessing(&self) -> Preprocessing {
+        self.preprocessing
+    }
+
+    /// Encodes a protein, a token per residue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::tokenizer::{LetterTokenizer, Preprocessing};
+    ///
+    /// # let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+    /// let folder = format!("{golden}/modernbert/tc20");
+    /// let tokenizer = LetterTokenizer::from_directory(folder.as_ref(), Preprocessing::Standard)?;
+    /// assert_eq!(tokenizer.encode(b"MSU").tokens, [21, 9, 25]);
+    /// # Ok::<(), sessile_models::ModelError>(())
+    /// ```
+    pub fn encode(&self, residues: &[u8]) -> Encoding {
+        let mut encoding = Encoding {
+            tokens: Vec::with_capacity(residues.len()),
+            unknown: None,
+        };
+        for (at, &residue) in residues.iter().enumerate() {
+            let letter = self.preprocessing.residue(residue);
+            let id = self.ids[usize::from(letter)];
+            if id.is_none() {
+                encoding.unknown = encoding.unknown.or(Some((at, residue)));
+            }
+            // Without a token for the unknown, the first one stands for it; the answer says so.
+            encoding.tokens.push(id.or(self.unknown).unwrap_or(0));
+        }
+        encoding
+    }
+}
