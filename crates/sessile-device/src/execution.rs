@@ -6,8 +6,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::DeviceError;
+use crate::generation::GenerationSettings;
 use crate::tensor::HostTensor;
 
 /// A request's number, unique within the pool.
@@ -119,7 +121,7 @@ impl FromIterator<OutputKind> for OutputSet {
 }
 
 /// One sequence and what is wanted of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// Its number.
     pub id: RequestId,
@@ -129,15 +131,40 @@ pub struct Request {
     pub tokens: Vec<u32>,
     /// What is wanted.
     pub outputs: OutputSet,
+    /// How to write the answer, for models that generate text.
+    pub generation: Option<Arc<GenerationSettings>>,
 }
 
 /// What a model said of one sequence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
     parts: Vec<(OutputKind, HostTensor)>,
+    generated: Option<Generated>,
+}
+
+/// What a decoder wrote.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Generated {
+    /// Token ids, the start token and the end token included.
+    pub tokens: Vec<u32>,
+    /// The score of the hypothesis, of beam search: log-probability over length^penalty.
+    pub score: Option<f32>,
 }
 
 impl Output {
+    /// The answer of a decoder.
+    pub fn of_tokens(generated: Generated) -> Self {
+        Output {
+            parts: Vec::new(),
+            generated: Some(generated),
+        }
+    }
+
+    /// What a decoder wrote, if it was one that was asked.
+    pub fn generated(&self) -> Option<&Generated> {
+        self.generated.as_ref()
+    }
+
     /// Adds a part.
     pub fn push(&mut self, kind: OutputKind, tensor: HostTensor) {
         self.parts.push((kind, tensor));
@@ -158,10 +185,9 @@ impl Output {
 
     /// Bytes of host memory that the values take.
     pub fn bytes(&self) -> usize {
-        self.parts
-            .iter()
-            .map(|(_, tensor)| tensor.data.len() * size_of::<f32>())
-            .sum()
+        let parts = self.parts.iter().map(|(_, tensor)| tensor.data.len());
+        let tokens = self.generated.as_ref().map(|text| text.tokens.len());
+        parts.chain(tokens).sum::<usize>() * size_of::<f32>()
     }
 }
 

@@ -29,6 +29,7 @@ pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod execution;
+pub mod generation;
 pub mod id;
 pub mod lane;
 pub mod plan;
@@ -45,9 +46,10 @@ pub use device::{Device, Geometry, LaneSpec};
 pub use dtype::DType;
 pub use error::{DeviceError, DeviceErrorKind};
 pub use execution::{
-    Admission, Event, Execution, ModelIndex, Output, OutputKind, OutputSet, Request, RequestError,
-    RequestErrorKind, RequestId,
+    Admission, Event, Execution, Generated, ModelIndex, Output, OutputKind, OutputSet, Request,
+    RequestError, RequestErrorKind, RequestId,
 };
+pub use generation::{EarlyStopping, GenerationSettings};
 pub use id::DeviceId;
 pub use lane::{Epilogue, Lane, Norm, Pooling, Ticket};
 pub use plan::{PlanDevice, PlanLane, PlanReport, PlanWeight};

@@ -11,11 +11,13 @@
 //! Nothing in a checkpoint is ever executed: PyTorch's pickles are read by a small interpreter that
 //! knows tensors and plain data and refuses everything else by name.
 
+pub mod bart;
 pub mod checkpoint;
 pub mod classifier;
 pub mod encoder;
 pub mod error;
 pub mod esm2;
+pub mod generation;
 pub mod hub;
 pub mod model;
 pub mod modern_bert;
@@ -28,5 +30,6 @@ pub mod weights;
 
 pub use encoder::{Encoder, EncoderExecution, ModelInfo};
 pub use error::{ModelError, ModelErrorKind};
+pub use generation::{DecoderExecution, DecoderLimits, GeneratorInfo, SequenceToSequence};
 pub use model::{Architecture, DEMO, ModelFiles, OpenOptions};
 pub use weights::LoadReport;

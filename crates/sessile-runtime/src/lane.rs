@@ -107,6 +107,7 @@ impl LaneLoop {
             model: entry.model,
             tokens,
             outputs: entry.outputs,
+            generation: entry.generation.clone(),
         };
         match self.execution.admit(request) {
             Admission::Accepted => {

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use sessile_cpu::{CpuDevice, CpuOptions};
 use sessile_device::{
-    Device, DeviceId, Execution, LaneSpec, ModelIndex, OperationClass, OperationTime, Output,
-    OutputKind, OutputSet, Request, RequestError, RequestErrorKind, RequestId, TimedDevice,
+    Device, DeviceId, Execution, GenerationSettings, LaneSpec, ModelIndex, OperationClass,
+    OperationTime, Output, OutputKind, OutputSet, Request, RequestError, RequestErrorKind,
+    RequestId, TimedDevice,
 };
 use sessile_models::{EncoderExecution, LoadReport, ModelFiles, ModelInfo};
 use tokio::sync::oneshot;
@@ -42,6 +43,8 @@ pub struct PoolRequest {
     pub tokens: Vec<u32>,
     /// What is wanted.
     pub outputs: OutputSet,
+    /// How to write the answer, for models that generate text.
+    pub generation: Option<Arc<GenerationSettings>>,
     /// 0 is served first, 2 last; who has waited long enough is served before either.
     pub priority: u8,
     /// Not worth computing after this.
@@ -57,6 +60,7 @@ impl PoolRequest {
             model,
             tokens,
             outputs,
+            generation: None,
             priority: 1,
             deadline: None,
             cancelled: None,
@@ -69,6 +73,7 @@ impl PoolRequest {
             model: self.model,
             tokens: self.tokens,
             outputs: self.outputs,
+            generation: self.generation,
             priority: self.priority,
             deadline: self.deadline,
             cancelled: self.cancelled,
@@ -298,6 +303,7 @@ impl Pool {
             model: trial.model,
             tokens: trial.tokens.clone(),
             outputs: trial.outputs,
+            generation: None,
         });
         let lane_loop = LaneLoop {
             name: name.clone(),

@@ -482,6 +482,7 @@ mod tests {
             model: ModelIndex(0),
             tokens: vec![0; tokens],
             outputs: OutputSet::default().with(OutputKind::Mean),
+            generation: None,
             priority,
             deadline: None,
             cancelled: None,

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sessile_device::{
-    DeviceId, ModelIndex, Output, OutputKind, OutputSet, RequestError, RequestErrorKind,
+    DeviceId, GenerationSettings, ModelIndex, Output, OutputKind, OutputSet, RequestError,
+    RequestErrorKind,
 };
 use tokio::sync::oneshot;
 
@@ -44,6 +45,7 @@ pub(crate) struct Entry {
     pub(crate) model: ModelIndex,
     pub(crate) tokens: Vec<u32>,
     pub(crate) outputs: OutputSet,
+    pub(crate) generation: Option<Arc<GenerationSettings>>,
     /// Smaller is sooner.
     pub(crate) priority: u8,
     pub(crate) deadline: Option<Instant>,

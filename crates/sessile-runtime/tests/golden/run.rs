@@ -43,6 +43,7 @@ pub fn answers(
             model: ModelIndex(0),
             tokens: tokens.clone(),
             outputs: *outputs,
+            generation: None,
         };
         assert!(matches!(execution.admit(request), Admission::Accepted));
     }
