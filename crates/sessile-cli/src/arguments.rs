@@ -4,9 +4,11 @@ pub(crate) mod viral;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use sessile_pipelines::bench::BenchSet;
-use sessile_pipelines::output::OutputName;
+use sessile_pipelines::embed::Long;
+use sessile_pipelines::journal::JournalOptions;
+use sessile_pipelines::output::{Format, OutputName};
 use sessile_runtime::{DTypeChoice, DeviceChoice, PoolOptions};
 
 /// Sequence models that stay loaded and are fed without padding.
@@ -119,18 +121,14 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
     Ok((number * factor as f64) as u64)
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Format {
-    /// JSON Lines, a row per record
-    Jsonl,
-}
-
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     sessile embed --model demo --input proteins.fasta --output embeddings.jsonl\n  \
     sessile embed --model ./esm2_t33_650M --input 'genomes/*.faa.gz' --output out.jsonl \
 --outputs mean,cls\n  \
-    zcat proteins.fa.gz | sessile embed --model demo --input - --output -")]
+    sessile embed --model esm2_t6_8M --input p.fasta --output p.parquet --output p.h5\n  \
+    zcat proteins.fa.gz | sessile embed --model demo --input - --output -\n\n\
+    A run that was stopped or killed goes on when the same command is given again.")]
 pub(crate) struct EmbedArguments {
     /// Model: a directory, file or hub name, or `demo` (built in, untrained, for trying things out)
     #[arg(long, value_name = "MODEL")]
@@ -140,13 +138,13 @@ pub(crate) struct EmbedArguments {
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
-    /// File to write, or - for standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
+    /// File to write, or - for standard output; may be given several times
+    #[arg(long, required = true, action = clap::ArgAction::Append, value_name = "FILE")]
+    pub(crate) output: Vec<PathBuf>,
 
-    /// Format of the output
-    #[arg(long, value_enum, default_value = "jsonl")]
-    pub(crate) format: Format,
+    /// jsonl, parquet, hdf5, safetensors, npy or npz [default: by the extension of the output]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
 
     /// What to compute: mean, mean_all, cls, per_residue, logits, contacts, likelihood
     #[arg(
@@ -157,16 +155,65 @@ pub(crate) struct EmbedArguments {
     )]
     pub(crate) outputs: Vec<OutputName>,
 
+    /// Sequences longer than the model takes: fail, full, windows or truncate
+    #[arg(long, default_value = "fail", value_name = "CHOICE")]
+    pub(crate) long: Long,
+
     /// Write over an output that exists
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) resume: ResumeArguments,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArguments,
 
     #[command(flatten)]
     pub(crate) pool: PoolArguments,
+}
+
+/// How a job goes on that was stopped: the same for every command that keeps a journal.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Going on after a stop")]
+pub(crate) struct ResumeArguments {
+    /// Go on although the model, number format or kernels differ from the earlier run's
+    #[arg(long)]
+    pub(crate) allow_mixed: bool,
+
+    /// Begin anew, whatever an earlier run has finished
+    #[arg(long)]
+    pub(crate) restart: bool,
+
+    /// Keep no journal: what is stopped begins anew
+    #[arg(long)]
+    pub(crate) no_journal: bool,
+}
+
+impl ResumeArguments {
+    pub(crate) fn options(self) -> JournalOptions {
+        JournalOptions {
+            allow_mixed: self.allow_mixed,
+            restart: self.restart,
+        }
+    }
+}
+
+/// What a job says while it runs: the same for every job over files.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Messages")]
+pub(crate) struct ReportArguments {
+    /// File for the list of records without a result (JSON Lines)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) failures: Option<PathBuf>,
+
+    /// Progress, failures and the summary on standard error as JSON, an object a line
+    #[arg(long)]
+    pub(crate) json_progress: bool,
+
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

@@ -51,6 +51,30 @@ impl Failure {
         Failure::new(code, message)
     }
 
+    /// Its exit code.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// What went wrong, if there is something to say.
+    pub(crate) fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The same, for those who have said it already.
+    pub(crate) fn said(self) -> Self {
+        Failure {
+            message: None,
+            hint: None,
+            ..self
+        }
+    }
+
     /// Prints what went wrong and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if let Some(message) = &self.message {

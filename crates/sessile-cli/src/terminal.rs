@@ -1,4 +1,7 @@
-//! What people see: progress, failures and a summary on standard error.
+//! What people see: progress, failures and a summary on standard error. [`JsonLog`] tells programs
+//! the same.
+
+mod json;
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -6,6 +9,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sessile_models::hub;
 use sessile_pipelines::{Observer, Progress};
+
+pub(crate) use json::JsonLog;
 
 /// Failed records that are named on the terminal; the rest is counted.
 const NAMED_FAILURES: u64 = 20;
@@ -38,6 +43,14 @@ impl Terminal {
         }
     }
 
+    /// What became of a job.
+    pub(crate) fn summary(&self, text: &str) {
+        self.clear();
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
@@ -63,18 +76,13 @@ impl Observer for Terminal {
         }
         self.drawn = Instant::now();
         let seconds = progress.elapsed.as_secs_f64().max(1e-3);
-        let left = match progress.bytes_read {
-            0 => String::new(),
-            read if read >= progress.bytes_total => String::new(),
-            read => {
-                let share = read as f64 / progress.bytes_total as f64;
-                format!(", {} left", duration(seconds * (1.0 - share) / share))
-            }
-        };
+        let left = seconds_left(progress)
+            .map_or_else(String::new, |left| format!(", {} left", duration(left)));
         bar.set_message(format!(
-            "{} records, {:.0} tokens/s, {}{left}",
-            progress.records,
+            "{} records, {:.0} tokens/s, devices {:.0} % busy, {}{left}",
+            count(progress.records),
             progress.tokens as f64 / seconds,
+            100.0 * progress.busy,
             duration(seconds),
         ));
         bar.tick();
@@ -90,7 +98,9 @@ impl Observer for Terminal {
             };
             self.say(&format!("failed: {place}{reason}"));
         } else if self.failures == NAMED_FAILURES + 1 {
-            self.say("failed: more records; they are counted at the end");
+            self.say(
+                "failed: more records; they are counted at the end, and --failures FILE lists all",
+            );
         }
     }
 
@@ -99,6 +109,20 @@ impl Observer for Terminal {
             self.say(message);
         }
     }
+}
+
+/// How much longer a job takes, if its input goes on as it began.
+pub(crate) fn seconds_left(progress: &Progress) -> Option<f64> {
+    let Progress {
+        bytes_read,
+        bytes_total,
+        ..
+    } = *progress;
+    if bytes_read == 0 || bytes_read >= bytes_total {
+        return None;
+    }
+    let share = bytes_read as f64 / bytes_total as f64;
+    Some(progress.elapsed.as_secs_f64() * (1.0 - share) / share)
 }
 
 /// Shows a model that is being fetched.

@@ -258,30 +258,62 @@ fn settings_come_from_flags_then_the_environment_then_the_file() {
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_ends_the_job_and_leaves_nothing_half_written() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut child = sessile(
-        directory.path(),
-        &[
-            "embed", "--model", "demo", "--input", "-", "--output", "o.jsonl",
-        ],
-    )
-    .stdin(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
-    // The note comes when signals are listened for.
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b">a\nMKV\n>b\nMKV\n").unwrap();
-    stdin.flush().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(700));
-    let killed = Command::new("kill")
-        .args(["-TERM", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(killed.success());
-    let output = child.wait_with_output().unwrap();
-    drop(stdin);
-    assert_eq!(output.status.code(), Some(143), "{}", stderr(&output));
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+fn an_interrupt_keeps_what_is_finished_and_the_same_command_goes_on() {
+    let arguments = [
+        "embed", "--model", "demo", "--input", "-", "--output", "o.jsonl",
+    ];
+    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+        let directory = tempfile::tempdir().unwrap();
+        let names = || {
+            let entries = std::fs::read_dir(directory.path()).unwrap();
+            let mut names: Vec<String> = entries
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        let start = || {
+            sessile(directory.path(), &arguments)
+                .stdin(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        let mut child = start();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b">a\nMKV\n>b\nMKV\n>c\nGG\n").unwrap();
+        stdin.flush().unwrap();
+        // The journal is there when signals are listened for.
+        let begun = std::time::Instant::now();
+        while !names().contains(&"o.jsonl.journal".to_owned()) {
+            assert!(begun.elapsed().as_secs() < 60, "{:?}", names());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let killed = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        let said = stderr(&output);
+        // The first record is handed out when the window is full or the input ends.
+        if names().is_empty() {
+            assert!(said.contains("stopped after 0 records"), "{said}");
+        } else {
+            assert!(said.contains("run the same command again"), "{said}");
+            assert_eq!(names(), ["o.jsonl.journal"]);
+        }
+
+        let mut child = start();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b">a\nMKV\n>b\nMKV\n>c\nGG\n").unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(rows(&directory.path().join("o.jsonl")).len(), 3);
+        assert_eq!(names(), ["o.jsonl"]);
+    }
 }

@@ -1,41 +1,54 @@
 //! Embeddings of protein sequences: FASTA in, vectors out.
 
+mod failures;
+mod job;
+mod long;
 mod records;
+mod requests;
+mod rows;
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use sessile_device::{ModelIndex, RequestErrorKind};
 use sessile_models::ModelFiles;
-use sessile_runtime::{Metrics, Pool, PoolOptions, PoolRequest};
+use sessile_runtime::{Pool, PoolOptions};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::{Destination, JsonLines, OutputName, Row, RowWriter, output_set};
-use crate::progress::{Observer, Progress, Summary};
-use records::{Prepared, Records};
+use crate::journal::{Fingerprint, JournalOptions};
+use crate::output::{Format, OutputFiles, OutputName, output_set};
+use crate::progress::{Observer, Summary};
+use failures::FailureList;
+use job::Job;
+use records::Records;
+use requests::{Requests, Wanted};
 
-/// Formats of results.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum EmbedFormat {
-    /// JSON Lines.
-    #[default]
-    Jsonl,
-}
+pub use long::Long;
+
+/// The longest sequence that [`Long::Full`] plans for, in tokens, where memory allows it: longer
+/// than any protein known (titin has 34,350 residues, UniProt Q8WZ42).
+const FULL_TOKENS: usize = 1 << 16;
 
 /// What to embed and where to put it.
 #[derive(Clone, Debug)]
 pub struct EmbedOptions {
     /// FASTA files, folders, patterns, or `-`.
     pub inputs: Vec<PathBuf>,
-    /// The file to write, or `-`.
-    pub output: PathBuf,
-    /// Its format.
-    pub format: EmbedFormat,
+    /// The files to write, or `-`.
+    pub outputs: Vec<PathBuf>,
+    /// The format of all of them; `None`: what their extensions say.
+    pub format: Option<Format>,
     /// What is wanted of each sequence.
-    pub outputs: Vec<OutputName>,
-    /// Write over an output that exists.
+    pub names: Vec<OutputName>,
+    /// What becomes of sequences longer than the model was made for.
+    pub long: Long,
+    /// Write over outputs that exist.
     pub force: bool,
+    /// Keep a journal beside the first output, and go on where an earlier run stopped.
+    pub journal: bool,
+    /// How an earlier run's journal is gone on with.
+    pub resume: JournalOptions,
+    /// A file for the list of records without a result.
+    pub failures: Option<PathBuf>,
     /// Devices, lanes and batches.
     pub pool: PoolOptions,
 }
@@ -45,139 +58,38 @@ pub struct EmbedOptions {
 /// # Errors
 ///
 /// What ends the job as a whole; records that fail are counted in the [`Summary`] and told to the
-/// observer.
+/// observer. What was finished until then is kept in the journal, and the same call goes on there.
 pub fn run(
     files: ModelFiles,
     options: &EmbedOptions,
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Summary, PipelineError> {
-    check_output(&options.output, options.force)?;
+    let mut outputs = OutputFiles::new(&options.outputs, options.format, options.force)?;
+    if options.long == Long::Windows && options.names.contains(&OutputName::Contacts) {
+        return Err(PipelineError::new(
+            PipelineErrorKind::Usage,
+            "contacts between residues of different windows are not known",
+        )
+        .with_hint("leave out `contacts`, or use --long full"));
+    }
     let inputs = sessile_seq::inputs::expand(&options.inputs, sessile_seq::inputs::Format::Fasta)?;
-    let wanted = output_set(&options.outputs);
-    let pool_options = PoolOptions {
-        outputs: wanted,
-        ..options.pool.clone()
-    };
+    if let Some(path) = &options.failures {
+        outputs.accompany(path)?;
+    }
+    outputs.claim(options.journal, interrupt)?;
+
     let tokenizer = files.tokenizer().clone();
-    let pool = Pool::new(&[files], &pool_options)?;
-    check_outputs(&pool, &options.outputs)?;
-
-    let destination = Destination::open(&options.output)
-        .map_err(|error| PipelineError::output(&options.output.display().to_string(), error))?;
-    let mut writer: Box<dyn RowWriter> = match options.format {
-        EmbedFormat::Jsonl => Box::new(JsonLines::new(destination)),
-    };
-    let failed_to_write =
-        |error| PipelineError::output(&options.output.display().to_string(), error);
-
-    let begun = Instant::now();
-    let busy_before = pool.metrics().busy_nanos.get();
-    let mut progress = Progress::default();
-    let mut residues = 0;
-    let mut file_problem = None;
-    let records = Records::start(inputs, tokenizer, interrupt.clone())?;
-    let bytes = records.bytes();
-    let requests = records.map(|prepared: Prepared| {
-        let request = prepared
-            .tokens
-            .map(|tokens| PoolRequest::new(ModelIndex(0), tokens, wanted));
-        (prepared.record, request)
-    });
-    for (record, answer) in pool.in_order(requests) {
-        let failure = match (record.problem, answer) {
-            (Some(problem), _) => Some(problem),
-            (None, Some(Ok(output))) => {
-                let row = Row::new(record.id, record.length, output, &options.outputs);
-                writer.write(&row).map_err(failed_to_write)?;
-                residues += record.length;
-                progress.tokens += record.length + 2;
-                None
-            }
-            (None, Some(Err(error))) => {
-                if error.kind() == RequestErrorKind::NoDevice {
-                    return Err(PipelineError::new(
-                        PipelineErrorKind::Device,
-                        error.to_string(),
-                    ));
-                }
-                Some(error.to_string())
-            }
-            (None, None) => None,
-        };
-        if let Some(reason) = failure {
-            progress.failed += 1;
-            observer.failure(&record.place, &reason);
-            if record.is_file_problem {
-                file_problem.get_or_insert(reason);
-            }
-        }
-        progress.records += 1;
-        progress.elapsed = begun.elapsed();
-        (progress.bytes_read, progress.bytes_total) = bytes.get();
-        observer.progress(&progress);
-        if interrupt.signal().is_some() {
-            break;
-        }
-    }
-    if interrupt.signal().is_some() {
-        return Err(PipelineError::new(
-            PipelineErrorKind::Interrupted,
-            format!("stopped after {} records", progress.records),
-        ));
-    }
-    if let Some(problem) = file_problem
-        && progress.failed == progress.records
-    {
-        return Err(PipelineError::new(PipelineErrorKind::Input, problem));
-    }
-    writer.finish().map_err(failed_to_write)?;
-    let run = begun.elapsed();
-    Ok(Summary {
-        records: progress.records,
-        failed: progress.failed,
-        residues,
-        tokens: progress.tokens,
-        load: pool.load_time(),
-        run,
-        model_loads: pool.metrics().model_loads.get(),
-        busy: busy_share(pool.metrics(), busy_before, run, pool.lanes().len()),
-    })
-}
-
-fn busy_share(metrics: &Metrics, before: u64, run: Duration, lanes: usize) -> f64 {
-    let busy = (metrics.busy_nanos.get() - before) as f64;
-    (busy / (run.as_nanos() as f64 * lanes.max(1) as f64)).min(1.0)
-}
-
-/// Refuses to write over a file, unless told to.
-fn check_output(output: &Path, force: bool) -> Result<(), PipelineError> {
-    if output == Path::new("-") {
-        return Ok(());
-    }
-    if output.is_dir() {
-        return Err(PipelineError::new(
-            PipelineErrorKind::Output,
-            format!("{} is a folder", output.display()),
+    let models = [files];
+    let pool = Pool::new(&models, &pool_options(&models, options)?)?;
+    let [files] = models;
+    let model = pool.models().first().ok_or_else(|| {
+        PipelineError::new(
+            PipelineErrorKind::Device,
+            "there is no device to compute on",
         )
-        .with_hint("name a file, for example embeddings.jsonl in it"));
-    }
-    if output.exists() && !force {
-        return Err(PipelineError::new(
-            PipelineErrorKind::Output,
-            format!("{} exists", output.display()),
-        )
-        .with_hint("choose another --output, or --force to write over it"));
-    }
-    Ok(())
-}
-
-/// Refuses outputs that the model does not have, before any record is read.
-fn check_outputs(pool: &Pool, names: &[OutputName]) -> Result<(), PipelineError> {
-    let Some(model) = pool.models().first() else {
-        return Ok(());
-    };
-    for name in names {
+    })?;
+    for name in &options.names {
         if name
             .kinds()
             .iter()
@@ -189,5 +101,125 @@ fn check_outputs(pool: &Pool, names: &[OutputName]) -> Result<(), PipelineError>
             ));
         }
     }
-    Ok(())
+    let schema = rows::schema(&options.names, model, options.long);
+    outputs.check(&schema)?;
+    let wanted = Wanted {
+        outputs: output_set(&options.names),
+        long: options.long,
+        max_tokens: model.max_tokens,
+        special_tokens: model.special_tokens,
+    };
+    let journal = match options.journal {
+        false => None,
+        true => {
+            let fingerprint = fingerprint(&files, &pool, options, &schema.describe())?;
+            outputs.journal(&fingerprint, options.resume)?
+        }
+    };
+    if let Some(journal) = &journal {
+        tell(journal, observer);
+    }
+    let finished = journal.as_ref().map_or(0, |journal| journal.remaining());
+    let writers = outputs.open(&schema, journal.as_ref())?;
+    let failures = match &options.failures {
+        Some(path) => Some(FailureList::new(
+            path,
+            outputs.open_one(path, journal.as_ref())?,
+        )),
+        None => None,
+    };
+    let records = Records::start(inputs, tokenizer, interrupt.clone())?;
+    Job {
+        names: &options.names,
+        long: options.long,
+        schema,
+        pool: &pool,
+        journal,
+        outputs: writers,
+        failures,
+        reading: records.reading(),
+        observer,
+        interrupt,
+    }
+    .run(Requests::new(records, wanted, finished))
+}
+
+/// What an earlier run left, for people.
+fn tell(journal: &crate::journal::Journal, observer: &mut dyn Observer) {
+    if journal.bytes_cut() > 0 {
+        observer.note(&format!(
+            "the end of {} was not whole ({} bytes); what stood there is computed again",
+            journal.path().display(),
+            journal.bytes_cut()
+        ));
+    }
+    if journal.remaining() > 0 {
+        observer.note(&format!(
+            "going on after {} records of an earlier run",
+            journal.remaining()
+        ));
+    }
+}
+
+/// The pool's options, with the longest sequence that is to be computed as a whole.
+fn pool_options(
+    models: &[ModelFiles],
+    options: &EmbedOptions,
+) -> Result<PoolOptions, PipelineError> {
+    let mut outputs = output_set(&options.names);
+    if options.long == Long::Windows {
+        let wanted = Wanted {
+            outputs,
+            long: options.long,
+            max_tokens: 0,
+            special_tokens: 0,
+        };
+        outputs = outputs.iter().chain(wanted.of_window().iter()).collect();
+    }
+    let mut pool = PoolOptions {
+        outputs,
+        ..options.pool.clone()
+    };
+    if options.long != Long::Full || pool.max_tokens.is_some() {
+        return Ok(pool);
+    }
+    let usual = models
+        .iter()
+        .map(|files| files.architecture().default_max_tokens())
+        .max()
+        .unwrap_or(0);
+    let mut tokens = FULL_TOKENS;
+    while tokens > usual {
+        pool.max_tokens = Some(tokens);
+        let plans = sessile_runtime::pool::plan(models, &pool)?;
+        if plans.iter().all(|plan| plan.check().is_ok()) {
+            return Ok(pool);
+        }
+        tokens /= 2;
+    }
+    pool.max_tokens = None;
+    Ok(pool)
+}
+
+/// Everything that a row depends on apart from its record.
+fn fingerprint(
+    files: &ModelFiles,
+    pool: &Pool,
+    options: &EmbedOptions,
+    schema: &str,
+) -> Result<Fingerprint, PipelineError> {
+    let dtypes: Vec<String> = pool
+        .plans()
+        .iter()
+        .map(|plan| plan.dtype.to_string())
+        .collect();
+    let configuration = format!("{:?}", files.architecture());
+    let configuration = blake3::hash(configuration.as_bytes()).to_hex();
+    Ok(Fingerprint::new("embed")
+        .with_option("columns", schema)
+        .with_option("--long", options.long.name())
+        .with_numeric("model", files.content_hash()?)
+        .with_numeric("configuration", &configuration[..16])
+        .with_numeric("--dtype", dtypes.join("+"))
+        .with_numeric("kernels", pool.kernel_families().join("+")))
 }

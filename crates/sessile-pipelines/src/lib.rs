@@ -15,4 +15,4 @@ pub mod viral;
 
 pub use error::{PipelineError, PipelineErrorKind};
 pub use interrupt::Interrupt;
-pub use progress::{Observer, Progress, Summary};
+pub use progress::{Observer, Progress, Stages, Summary};

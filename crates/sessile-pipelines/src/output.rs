@@ -1,16 +1,41 @@
-//! Results on their way to a file.
+//! Results on their way to files.
+//!
+//! Rows of one [`Schema`] go to a [`RowWriter`], which writes them as they come, in memory that does
+//! not grow with their number. The same rows give the same bytes, whenever and wherever they are
+//! written.
 
+mod destination;
+mod files;
+mod format;
+mod hdf5;
 mod jsonl;
+mod key_index;
 mod names;
+mod npy;
+mod npz;
+mod parquet;
 mod row;
+mod safetensors;
+mod schema;
+mod spool;
 mod whole_file;
+mod zip;
 
-use std::io;
+use std::io::{self, Write};
 
+pub use destination::{Destination, OutputPlace};
+pub use files::{OutputFiles, Outputs};
+pub use format::{Format, ParseFormatError};
+pub use hdf5::Hdf5;
 pub use jsonl::JsonLines;
 pub use names::{OutputName, ParseOutputNameError, output_set};
-pub use row::{Likelihood, Row};
-pub use whole_file::{Destination, WholeFile};
+pub use npy::Npy;
+pub use npz::Npz;
+pub use parquet::Parquet;
+pub use row::{Cell, Row};
+pub use safetensors::Safetensors;
+pub use schema::{Column, ColumnKind, Schema};
+pub use whole_file::WholeFile;
 
 /// Something that takes rows in their order.
 pub trait RowWriter {
@@ -26,5 +51,36 @@ pub trait RowWriter {
     /// # Errors
     ///
     /// When the output can not be written, synced or named.
-    fn finish(self: Box<Self>) -> io::Result<()>;
+    fn finish(self: Box<Self>) -> io::Result<Finished>;
 }
+
+/// What became of an output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Finished {
+    /// Keys that came more than once and got `#2`, `#3`, … behind them.
+    pub renamed: u64,
+}
+
+/// Values that are turned into bytes at a time.
+const CHUNK_VALUES: usize = 1024;
+
+fn write_f32(out: &mut impl Write, values: &[f32]) -> io::Result<()> {
+    let mut bytes = [0; 4 * CHUNK_VALUES];
+    for chunk in values.chunks(CHUNK_VALUES) {
+        for (place, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(chunk) {
+            *place = value.to_le_bytes();
+        }
+        out.write_all(&bytes[..4 * chunk.len()])?;
+    }
+    Ok(())
+}
+
+fn f64_bytes(values: &[f64]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

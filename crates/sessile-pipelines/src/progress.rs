@@ -9,8 +9,12 @@ pub struct Progress {
     pub records: u64,
     /// Records that failed.
     pub failed: u64,
+    /// Records taken from the journal of an earlier run.
+    pub resumed: u64,
     /// Tokens computed.
     pub tokens: u64,
+    /// Share of the time in which lanes computed, between 0 and 1.
+    pub busy: f64,
     /// Bytes of the inputs read so far, as stored.
     pub bytes_read: u64,
     /// Bytes of all inputs, as stored; 0 when unknown.
@@ -26,6 +30,10 @@ pub struct Summary {
     pub records: u64,
     /// Records without a result.
     pub failed: u64,
+    /// Records taken from the journal of an earlier run.
+    pub resumed: u64,
+    /// Records whose sequence was on its way already, so that it was computed once for all.
+    pub shared: u64,
     /// Residues of the records that have one.
     pub residues: u64,
     /// Tokens computed.
@@ -38,6 +46,23 @@ pub struct Summary {
     pub model_loads: u64,
     /// Share of the run in which lanes computed, between 0 and 1.
     pub busy: f64,
+    /// Where the time went.
+    pub stages: Stages,
+}
+
+/// Time by stage. Stages run side by side, so they may add up to more than the run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stages {
+    /// Reading and tokenising.
+    pub reading: Duration,
+    /// Lanes computing, all together.
+    pub computing: Duration,
+    /// The job waiting for answers.
+    pub waiting: Duration,
+    /// Keeping the journal.
+    pub journal: Duration,
+    /// Writing the outputs.
+    pub writing: Duration,
 }
 
 /// Somebody who watches a job. The methods are called from the job's own thread.

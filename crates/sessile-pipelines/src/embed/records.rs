@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sessile_models::tokenizer::Tokenizer;
 use sessile_seq::fasta::{Reader, Record};
@@ -13,6 +13,7 @@ use sessile_seq::inputs::Input;
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::journal::InputHash;
 
 /// Records read ahead.
 const AHEAD: usize = 256;
@@ -30,6 +31,12 @@ pub(super) struct RecordInfo {
     /// File, number and identifier, for messages.
     pub(super) place: String,
     pub(super) length: u64,
+    /// Hash of the residues, or of what stands in their place.
+    pub(super) hash: InputHash,
+    /// Whether the model gets the beginning only.
+    pub(super) is_truncated: bool,
+    /// Windows in which the model gets it.
+    pub(super) windows: usize,
     /// Why it can not be computed.
     pub(super) problem: Option<String>,
     /// Whether the problem is one of the whole file behind this place.
@@ -47,6 +54,9 @@ impl RecordInfo {
             id: String::new(),
             place: String::new(),
             length: 0,
+            hash: InputHash::of(problem.as_bytes()),
+            is_truncated: false,
+            windows: 1,
             problem: Some(problem),
             is_file_problem: !error.is_record_error(),
         }
@@ -59,27 +69,33 @@ pub(super) struct Prepared {
     pub(super) tokens: Option<Vec<u32>>,
 }
 
-/// How much of the inputs was read.
+/// How much of the inputs was read, and how long that took.
 #[derive(Clone, Default)]
-pub(super) struct Bytes {
+pub(super) struct Reading {
     read: Arc<AtomicU64>,
     total: Arc<AtomicU64>,
+    nanos: Arc<AtomicU64>,
 }
 
-impl Bytes {
+impl Reading {
     /// Bytes read and bytes in all, as stored.
-    pub(super) fn get(&self) -> (u64, u64) {
+    pub(super) fn bytes(&self) -> (u64, u64) {
         (
             self.read.load(Ordering::Relaxed),
             self.total.load(Ordering::Relaxed),
         )
+    }
+
+    /// Time the reader was not waiting to hand over what it had read.
+    pub(super) fn time(&self) -> Duration {
+        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
     }
 }
 
 /// The records of all inputs, in their order.
 pub(super) struct Records {
     prepared: Receiver<Prepared>,
-    bytes: Bytes,
+    reading: Reading,
     interrupt: Interrupt,
 }
 
@@ -90,14 +106,14 @@ impl Records {
         tokenizer: Tokenizer,
         interrupt: Interrupt,
     ) -> Result<Self, PipelineError> {
-        let bytes = Bytes::default();
+        let reading = Reading::default();
         let total = inputs
             .iter()
             .map(|input| stored_bytes(input).unwrap_or(0))
             .sum();
-        bytes.total.store(total, Ordering::Relaxed);
+        reading.total.store(total, Ordering::Relaxed);
         let (sender, prepared) = sync_channel(AHEAD);
-        let reader_bytes = bytes.clone();
+        let reader_reading = reading.clone();
         let reader_interrupt = interrupt.clone();
         std::thread::Builder::new()
             .name("reader".to_owned())
@@ -106,7 +122,7 @@ impl Records {
                     &inputs,
                     &tokenizer,
                     &sender,
-                    &reader_bytes,
+                    &reader_reading,
                     &reader_interrupt,
                 )
             })
@@ -118,13 +134,13 @@ impl Records {
             })?;
         Ok(Records {
             prepared,
-            bytes,
+            reading,
             interrupt,
         })
     }
 
-    pub(super) fn bytes(&self) -> Bytes {
-        self.bytes.clone()
+    pub(super) fn reading(&self) -> Reading {
+        self.reading.clone()
     }
 }
 
@@ -157,18 +173,21 @@ fn read_all(
     inputs: &[Input],
     tokenizer: &Tokenizer,
     sender: &SyncSender<Prepared>,
-    bytes: &Bytes,
+    reading: &Reading,
     interrupt: &Interrupt,
 ) {
     for input in inputs {
         let listening = match Reader::from_input(input) {
-            Ok(reader) => read_input(reader, &input.name(), tokenizer, sender, interrupt),
+            Ok(reader) => {
+                let name = input.name();
+                read_input(reader, &name, tokenizer, sender, reading, interrupt)
+            }
             Err(error) => send(sender, interrupt, unreadable(&error)),
         };
         if !listening {
             return;
         }
-        bytes
+        reading
             .read
             .fetch_add(stored_bytes(input).unwrap_or(0), Ordering::Relaxed);
     }
@@ -180,16 +199,20 @@ fn read_input<R: Read>(
     name: &str,
     tokenizer: &Tokenizer,
     sender: &SyncSender<Prepared>,
+    reading: &Reading,
     interrupt: &Interrupt,
 ) -> bool {
     let mut reader = reader.max_residues(MAX_RESIDUES);
     let mut record = Record::default();
     loop {
+        let begun = Instant::now();
         let prepared = match reader.read(&mut record) {
             Ok(true) => prepare(name, &mut record, tokenizer),
             Ok(false) => return true,
             Err(error) => unreadable(&error),
         };
+        let nanos = begun.elapsed().as_nanos() as u64;
+        reading.nanos.fetch_add(nanos, Ordering::Relaxed);
         if !send(sender, interrupt, prepared) {
             return false;
         }
@@ -231,6 +254,9 @@ fn prepare(file: &str, record: &mut Record, tokenizer: &Tokenizer) -> Prepared {
         id: std::mem::take(&mut record.id),
         place,
         length: record.sequence.len() as u64,
+        hash: InputHash::of(&record.sequence),
+        is_truncated: false,
+        windows: 1,
         problem,
         is_file_problem: false,
     };

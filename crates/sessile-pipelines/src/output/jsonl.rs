@@ -5,24 +5,26 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use sessile_device::HostTensor;
 
-use super::whole_file::Destination;
-use super::{Likelihood, Row, RowWriter};
+use super::destination::Destination;
+use super::{Cell, Column, ColumnKind, Finished, Row, RowWriter, Schema};
 
 /// Writes rows as JSON Lines.
 ///
-/// Keys: `id`, `length` (residues), `truncated`, then one per output. A vector is a list of
-/// numbers, a matrix a list of rows. Numbers are the shortest decimals that read back to the same
-/// f32.
+/// The key `id` comes first, then one per column. A vector is a list of numbers, a matrix a list of
+/// rows, several named numbers are an object. Numbers are the shortest decimals that read back to
+/// the same value.
 pub struct JsonLines {
     out: Destination,
+    schema: Schema,
     line: Vec<u8>,
 }
 
 impl JsonLines {
     /// Writes to `out`.
-    pub fn new(out: Destination) -> Self {
+    pub fn new(out: Destination, schema: &Schema) -> Self {
         JsonLines {
             out,
+            schema: schema.clone(),
             line: Vec::new(),
         }
     }
@@ -31,44 +33,53 @@ impl JsonLines {
 impl RowWriter for JsonLines {
     fn write(&mut self, row: &Row) -> io::Result<()> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, &Line(row))?;
+        let columns = &self.schema.columns;
+        serde_json::to_writer(&mut self.line, &Line { row, columns })?;
         self.line.push(b'\n');
         self.out.write_all(&self.line)
     }
 
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        self.out.finish()
+    fn finish(self: Box<Self>) -> io::Result<Finished> {
+        self.out.finish()?;
+        Ok(Finished::default())
     }
 }
 
-struct Line<'a>(&'a Row);
+struct Line<'a> {
+    row: &'a Row,
+    columns: &'a [Column],
+}
 
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Line(row) = self;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", &row.id)?;
-        map.serialize_entry("length", &row.length)?;
-        map.serialize_entry("truncated", &row.truncated)?;
-        for (name, tensor) in &row.tensors {
-            map.serialize_entry(name.name(), &Nested::of(tensor))?;
-        }
-        if let Some(Likelihood {
-            masked_mean,
-            unmasked_mean,
-            pseudo_perplexity,
-        }) = row.likelihood
-        {
-            map.serialize_entry(
-                "likelihood",
-                &serde_json::json!({
-                    "masked_mean": masked_mean,
-                    "unmasked_mean": unmasked_mean,
-                    "pseudo_perplexity": pseudo_perplexity,
-                }),
-            )?;
+        map.serialize_entry("id", &self.row.id)?;
+        for (column, cell) in self.columns.iter().zip(&self.row.cells) {
+            let kind = &column.kind;
+            map.serialize_entry(&column.name, &Value { kind, cell })?;
         }
         map.end()
+    }
+}
+
+struct Value<'a> {
+    kind: &'a ColumnKind,
+    cell: &'a Cell,
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self.cell, self.kind) {
+            (Cell::Text(text), _) => text.serialize(serializer),
+            (Cell::Integer(number), _) => number.serialize(serializer),
+            (Cell::Flag(flag), _) => flag.serialize(serializer),
+            (Cell::Number(number), _) => number.serialize(serializer),
+            (Cell::Numbers(numbers), ColumnKind::Numbers(names)) => {
+                serializer.collect_map(names.iter().zip(numbers))
+            }
+            (Cell::Numbers(numbers), _) => numbers.serialize(serializer),
+            (Cell::Tensor(tensor), _) => Nested::of(tensor).serialize(serializer),
+        }
     }
 }
 
@@ -101,33 +112,5 @@ impl Serialize for Nested<'_> {
                 list.end()
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::output::OutputName;
-
-    #[test]
-    fn a_row_is_a_line_with_nested_lists() {
-        let row = Row {
-            id: "a \"b\"".to_owned(),
-            length: 2,
-            truncated: false,
-            tensors: vec![
-                (OutputName::Mean, HostTensor::new(vec![2], vec![0.1, -1.5])),
-                (
-                    OutputName::PerResidue,
-                    HostTensor::new(vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]),
-                ),
-            ],
-            likelihood: None,
-        };
-        let line = serde_json::to_string(&Line(&row)).unwrap();
-        assert_eq!(
-            line,
-            r#"{"id":"a \"b\"","length":2,"truncated":false,"mean":[0.1,-1.5],"per_residue":[[1.0,2.0],[3.0,4.0]]}"#
-        );
     }
 }

@@ -1,7 +1,7 @@
 //! Files that appear under their name only when they are whole.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// Bytes gathered before they are written.
@@ -13,6 +13,7 @@ pub struct WholeFile {
     out: Option<BufWriter<File>>,
     partial: PathBuf,
     path: PathBuf,
+    suffix: String,
 }
 
 impl WholeFile {
@@ -22,15 +23,62 @@ impl WholeFile {
     ///
     /// When the temporary file can not be made.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(format!(".{}.tmp", std::process::id()));
+        Self::create_as(path, &format!(".{}.tmp", std::process::id()))
+    }
+
+    /// The same for a job that alone may write `path`, because it holds a lock: `key` names the
+    /// job, and a temporary file that an earlier run of it left behind is removed.
+    ///
+    /// # Errors
+    ///
+    /// When the temporary file can not be made.
+    pub fn create_locked(path: &Path, key: &str) -> io::Result<Self> {
+        Self::create_as(path, &format!(".{key}.partial"))
+    }
+
+    fn create_as(path: &Path, suffix: &str) -> io::Result<Self> {
+        // Through a link to what it names: renaming would put a file in the link's place.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let mut partial = path.clone().into_os_string();
+        partial.push(suffix);
         let partial = PathBuf::from(partial);
-        let file = File::create(&partial)?;
+        // A new file: whoever still writes the old one, however wrongly, does not write this one.
+        match fs::remove_file(&partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = File::create_new(&partial)?;
         Ok(WholeFile {
             out: Some(BufWriter::with_capacity(BUFFER_BYTES, file)),
             partial,
-            path: path.to_owned(),
+            path,
+            suffix: suffix.to_owned(),
         })
+    }
+
+    /// Another file beside this one, with `suffix` behind its name and the same way of being
+    /// named while it is not whole.
+    pub(super) fn beside(&self, suffix: &str) -> io::Result<Self> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        Self::create_as(Path::new(&path), &self.suffix)
+    }
+
+    /// The folder it lies in.
+    pub(super) fn folder(&self) -> &Path {
+        folder(&self.path)
+    }
+
+    /// Writes over what was written at `position`.
+    pub(super) fn patch(&mut self, position: u64, bytes: &[u8]) -> io::Result<()> {
+        let Some(out) = &mut self.out else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        // Flushes what is buffered before it moves.
+        out.seek(SeekFrom::Start(position))?;
+        out.write_all(bytes)?;
+        out.seek(SeekFrom::End(0))?;
+        Ok(())
     }
 
     /// Writes what is left, syncs the file and its directory, and gives it its name.
@@ -60,13 +108,16 @@ impl WholeFile {
 /// Makes a rename outlast a power cut. Not every file system can sync a directory; the file
 /// itself is safe without.
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    if let Ok(directory) = File::open(parent.unwrap_or(Path::new("."))) {
+    if let Ok(directory) = File::open(folder(path)) {
         let _ = directory.sync_all();
     }
     Ok(())
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 impl Write for WholeFile {
@@ -89,59 +140,6 @@ impl Drop for WholeFile {
             let (file, _) = out.into_parts();
             drop(file);
             let _ = fs::remove_file(&self.partial);
-        }
-    }
-}
-
-/// Where rows go.
-pub enum Destination {
-    /// Standard output.
-    Stdout(BufWriter<io::Stdout>),
-    /// A file.
-    File(WholeFile),
-}
-
-impl Destination {
-    /// `-` is standard output, anything else a file.
-    ///
-    /// # Errors
-    ///
-    /// When the file can not be made.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        if path == Path::new("-") {
-            return Ok(Destination::Stdout(BufWriter::with_capacity(
-                BUFFER_BYTES,
-                io::stdout(),
-            )));
-        }
-        WholeFile::create(path).map(Destination::File)
-    }
-
-    /// Writes what is left and gives a file its name.
-    ///
-    /// # Errors
-    ///
-    /// When the rest can not be written.
-    pub fn finish(self) -> io::Result<()> {
-        match self {
-            Destination::Stdout(mut out) => out.flush(),
-            Destination::File(file) => file.finish(),
-        }
-    }
-}
-
-impl Write for Destination {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Destination::Stdout(out) => out.write(bytes),
-            Destination::File(file) => file.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Destination::Stdout(out) => out.flush(),
-            Destination::File(file) => file.flush(),
         }
     }
 }

@@ -1,0 +1,97 @@
+//! What programs read: a JSON object a line on standard error, told apart by its `event`.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sessile_pipelines::{Observer, Progress, Summary};
+
+use super::seconds_left;
+use crate::exit::Failure;
+
+/// How often progress is told.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Tells a job as JSON on standard error.
+pub(crate) struct JsonLog {
+    told: Option<Instant>,
+}
+
+impl JsonLog {
+    pub(crate) fn new() -> Self {
+        JsonLog { told: None }
+    }
+
+    /// What became of a job.
+    pub(crate) fn summary(&mut self, summary: &Summary) {
+        let stages = &summary.stages;
+        say(&json!({
+            "event": "summary",
+            "records": summary.records,
+            "failed": summary.failed,
+            "resumed": summary.resumed,
+            "shared": summary.shared,
+            "residues": summary.residues,
+            "tokens": summary.tokens,
+            "seconds": summary.run.as_secs_f64(),
+            "busy": summary.busy,
+            "model_loads": summary.model_loads,
+            "stages": {
+                "loading": summary.load.as_secs_f64(),
+                "reading": stages.reading.as_secs_f64(),
+                "computing": stages.computing.as_secs_f64(),
+                "waiting": stages.waiting.as_secs_f64(),
+                "journal": stages.journal.as_secs_f64(),
+                "writing": stages.writing.as_secs_f64(),
+            },
+        }));
+    }
+
+    /// Why a job could not be done.
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        if let Some(message) = failure.message() {
+            say(&json!({
+                "event": "error",
+                "code": failure.code(),
+                "message": message,
+                "hint": failure.hint(),
+            }));
+        }
+    }
+}
+
+/// Whoever reads may be gone; the job goes on.
+fn say(event: &Value) {
+    let _ = writeln!(io::stderr(), "{event}");
+}
+
+impl Observer for JsonLog {
+    fn progress(&mut self, progress: &Progress) {
+        if self.told.is_some_and(|told| told.elapsed() < EVERY) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let seconds = progress.elapsed.as_secs_f64();
+        say(&json!({
+            "event": "progress",
+            "records": progress.records,
+            "failed": progress.failed,
+            "resumed": progress.resumed,
+            "tokens": progress.tokens,
+            "tokens_per_second": progress.tokens as f64 / seconds.max(1e-3),
+            "busy": progress.busy,
+            "bytes_read": progress.bytes_read,
+            "bytes_total": progress.bytes_total,
+            "seconds": seconds,
+            "seconds_left": seconds_left(progress),
+        }));
+    }
+
+    fn failure(&mut self, record: &str, reason: &str) {
+        say(&json!({ "event": "failure", "place": record, "reason": reason }));
+    }
+
+    fn note(&mut self, message: &str) {
+        say(&json!({ "event": "note", "message": message }));
+    }
+}

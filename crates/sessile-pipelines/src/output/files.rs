@@ -1,0 +1,268 @@
+//! The outputs of a job: checked before anything is computed, protected by a lock, written as whole
+//! files side by side.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::destination::{Destination, OutputPlace};
+use super::{Format, Npy, Row, RowWriter, Schema};
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+use crate::journal::{Fingerprint, Journal, JournalOptions, Lock};
+
+/// Digits of the name that a job's unfinished files have in common.
+const KEY_DIGITS: usize = 8;
+
+/// The outputs that a job is about to write.
+pub struct OutputFiles {
+    outputs: Vec<(PathBuf, Format)>,
+    /// Other files that are written with them.
+    companions: Vec<PathBuf>,
+    force: bool,
+    lock: Option<Lock>,
+}
+
+impl OutputFiles {
+    /// Checks where the results are to go and in which format; `format` instead of the extensions'.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` for outputs that make no sense, `Output` for a folder that is not there.
+    pub fn new(
+        paths: &[PathBuf],
+        format: Option<Format>,
+        force: bool,
+    ) -> Result<Self, PipelineError> {
+        let mut files = OutputFiles {
+            outputs: Vec::new(),
+            companions: Vec::new(),
+            force,
+            lock: None,
+        };
+        for path in paths {
+            files.check_new(path)?;
+            let format = match format {
+                Some(format) => format,
+                None => Format::of(path)?,
+            };
+            if format == Format::Npy {
+                files.accompany(&Npy::rows_path(path))?;
+            }
+            files.outputs.push((path.clone(), format));
+        }
+        Ok(files)
+    }
+
+    /// Adds a file that is no output but written with them: it must not be there either.
+    ///
+    /// # Errors
+    ///
+    /// As for an output.
+    pub fn accompany(&mut self, path: &Path) -> Result<(), PipelineError> {
+        self.check_new(path)?;
+        self.companions.push(path.to_owned());
+        Ok(())
+    }
+
+    fn check_new(&self, path: &Path) -> Result<(), PipelineError> {
+        check_place(path)?;
+        let mut others = self.paths();
+        if others.any(|other| same(other, path)) {
+            return Err(PipelineError::new(
+                PipelineErrorKind::Usage,
+                format!("{} is named twice as an output", path.display()),
+            ));
+        }
+        Ok(())
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let outputs = self.outputs.iter().map(|(path, _)| path);
+        outputs.chain(&self.companions)
+    }
+
+    /// Checks that no output exists, and takes the lock of the first file when the job is to have
+    /// a journal there. An output that a killed run of this job has just named is no obstacle.
+    ///
+    /// # Errors
+    ///
+    /// `Output` when an output exists and is not to be written over, or another run writes it.
+    pub fn claim(
+        &mut self,
+        with_journal: bool,
+        interrupt: &Interrupt,
+    ) -> Result<(), PipelineError> {
+        let mut was_finishing = false;
+        let is_file = |path: &&PathBuf| OutputPlace::of(path) == OutputPlace::File;
+        let first = self.outputs.iter().map(|(path, _)| path).find(is_file);
+        if with_journal && let Some(path) = first {
+            let lock = Lock::acquire(path, interrupt)?;
+            was_finishing = Journal::was_finishing(&lock)?;
+            self.lock = Some(lock);
+        }
+        if self.force || was_finishing {
+            return Ok(());
+        }
+        match self.paths().filter(is_file).find(|path| path.exists()) {
+            None => Ok(()),
+            Some(path) => Err(PipelineError::new(
+                PipelineErrorKind::Output,
+                format!("{} exists", path.display()),
+            )
+            .with_hint("choose another --output, or --force to write over it")),
+        }
+    }
+
+    /// Opens the journal beside the first file, if [`OutputFiles::claim`] was asked for one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Journal::open`].
+    pub fn journal(
+        &mut self,
+        fingerprint: &Fingerprint,
+        options: JournalOptions,
+    ) -> Result<Option<Journal>, PipelineError> {
+        let lock = self.lock.take();
+        lock.map(|lock| Journal::open(lock, fingerprint, options))
+            .transpose()
+    }
+
+    /// Checks that every format can hold rows of this schema.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` when one can not.
+    pub fn check(&self, schema: &Schema) -> Result<(), PipelineError> {
+        self.outputs
+            .iter()
+            .try_for_each(|(path, format)| format.check(path, schema))
+    }
+
+    /// Begins to write all of them. With a journal the unfinished files have names that the next
+    /// run of the job knows, so that it can clean up after a killed one.
+    ///
+    /// # Errors
+    ///
+    /// `Output` when a file can not be made.
+    pub fn open(
+        &self,
+        schema: &Schema,
+        journal: Option<&Journal>,
+    ) -> Result<Outputs, PipelineError> {
+        let mut writers = Vec::new();
+        for (path, format) in &self.outputs {
+            let writer = format
+                .writer(self.open_one(path, journal)?, schema)
+                .map_err(|error| PipelineError::output(&path.display().to_string(), error))?;
+            writers.push((path.clone(), writer));
+        }
+        Ok(Outputs { writers })
+    }
+
+    /// Begins to write one file in the same way.
+    ///
+    /// # Errors
+    ///
+    /// `Output` when it can not be made.
+    pub fn open_one(
+        &self,
+        path: &Path,
+        journal: Option<&Journal>,
+    ) -> Result<Destination, PipelineError> {
+        match journal {
+            Some(journal) => Destination::open_locked(path, &key(journal.path())),
+            None => Destination::open(path),
+        }
+        .map_err(|error| PipelineError::output(&path.display().to_string(), error))
+    }
+}
+
+/// Outputs that are being written.
+pub struct Outputs {
+    writers: Vec<(PathBuf, Box<dyn RowWriter>)>,
+}
+
+impl Outputs {
+    /// Writes a row to all of them.
+    ///
+    /// # Errors
+    ///
+    /// `Output` when one of them can not be written.
+    pub fn write(&mut self, row: &Row) -> Result<(), PipelineError> {
+        for (path, writer) in &mut self.writers {
+            writer
+                .write(row)
+                .map_err(|error| PipelineError::output(&path.display().to_string(), error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives all of them their names. What users should know of them is said in the notes that
+    /// this returns.
+    ///
+    /// # Errors
+    ///
+    /// `Output` when one of them can not be written, synced or named.
+    pub fn finish(self) -> Result<Vec<String>, PipelineError> {
+        let mut notes = Vec::new();
+        for (path, writer) in self.writers {
+            let finished = writer
+                .finish()
+                .map_err(|error| PipelineError::output(&path.display().to_string(), error))?;
+            if finished.renamed > 0 {
+                notes.push(format!(
+                    "{}: identifiers that came more than once have #2, #3, … behind them",
+                    path.display()
+                ));
+            }
+        }
+        Ok(notes)
+    }
+}
+
+/// What the temporary files of a job have in their names: always the same for the same journal.
+fn key(journal: &Path) -> String {
+    let path = fs::canonicalize(journal).unwrap_or_else(|_| journal.to_owned());
+    let hash = blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex();
+    hash[..KEY_DIGITS].to_owned()
+}
+
+fn check_place(path: &Path) -> Result<(), PipelineError> {
+    match OutputPlace::of(path) {
+        OutputPlace::Folder => Err(PipelineError::new(
+            PipelineErrorKind::Output,
+            format!("{} is a folder", path.display()),
+        )
+        .with_hint("name a file in it, for example embeddings.jsonl")),
+        OutputPlace::File => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            match folder.map(fs::metadata) {
+                Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(PipelineError::new(
+                        PipelineErrorKind::Output,
+                        format!("can not write {}: its folder is not there", path.display()),
+                    )
+                    .with_hint("make the folder first"))
+                }
+                _ => Ok(()),
+            }
+        }
+        OutputPlace::Stdout | OutputPlace::Stream => Ok(()),
+    }
+}
+
+/// Whether two paths name the same file, as far as that can be told before they exist.
+fn same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = fs::canonicalize(folder.unwrap_or(Path::new(".")));
+        folder.ok().zip(path.file_name().map(ToOwned::to_owned))
+    };
+    one == other || (whole(one).is_some() && whole(one) == whole(other))
+}
