@@ -1,5 +1,6 @@
 //! The command line: every flag is defined once, here.
 
+pub(crate) mod entropy;
 pub(crate) mod viral;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Embed protein sequences: FASTA in, vectors out
     Embed(EmbedArguments),
+    /// Information in genomes and in the structures of their proteins
+    Entropy(entropy::EntropyArguments),
     /// Find viruses in genomes, stage by stage
     Viral(viral::ViralArguments),
     /// Show the devices and how they would be used

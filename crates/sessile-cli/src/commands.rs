@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod devices;
 pub(crate) mod embed;
+pub(crate) mod entropy;
 pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod plan;

@@ -33,6 +33,7 @@ fn run() -> Result<ExitCode, Failure> {
     let cli = Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;
     match cli.command {
         Command::Embed(arguments) => commands::embed::run(arguments),
+        Command::Entropy(arguments) => commands::entropy::run(arguments),
         Command::Viral(arguments) => commands::viral::run(arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),

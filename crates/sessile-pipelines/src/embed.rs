@@ -108,6 +108,7 @@ pub fn run(
         long: options.long,
         max_tokens: model.max_tokens,
         special_tokens: model.special_tokens,
+        leading_tokens: model.leading_tokens,
     };
     let journal = match options.journal {
         false => None,
@@ -173,6 +174,7 @@ fn pool_options(
             long: options.long,
             max_tokens: 0,
             special_tokens: 0,
+            leading_tokens: 0,
         };
         outputs = outputs.iter().chain(wanted.of_window().iter()).collect();
     }

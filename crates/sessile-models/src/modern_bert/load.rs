@@ -1,5 +1,7 @@
 //! Loading ModernBERT: tensors by name, checked against the configuration, packed onto a device.
 
+use std::collections::BTreeSet;
+
 use sessile_device::{DType, Device, HostTensor, OutputKind, OutputSet, WeightLayout};
 
 use super::{HeadMap, HeadNames, Layer, ModernBert, ModernBertConfig, StateHead, tensor_shapes};
@@ -61,6 +63,7 @@ impl<D: Device> ModernBert<D> {
             .map(|part| format!("{prefix}{part}"))
             .collect();
         let mut heads = Heads {
+            parameters: 0,
             three_di: None,
             twelve_state: None,
         };
@@ -72,6 +75,7 @@ impl<D: Device> ModernBert<D> {
             };
             let tensors = Packing { source, ..tensors };
             heads.add(&tensors, &found, config.hidden)?;
+            heads.parameters += found.parameters(source);
             let used = [found.three_di, found.twelve_state];
             let used: Vec<&HeadNames> = used.iter().flatten().collect();
             report.ignored.retain(|name| {
@@ -140,6 +144,8 @@ fn prefix(source: &dyn WeightSource) -> Result<String, ModelError> {
 
 /// The heads that were found.
 struct Heads<W> {
+    /// Values of their tensors; a layer that both share counts once.
+    parameters: u64,
     three_di: Option<StateHead<W>>,
     twelve_state: Option<StateHead<W>>,
 }
@@ -166,6 +172,27 @@ impl<W> Heads<W> {
             }
         }
         Ok(())
+    }
+}
+
+impl HeadMap {
+    /// Values of all tensors that it names.
+    fn parameters(&self, source: &dyn WeightSource) -> u64 {
+        let modules: BTreeSet<&String> = [&self.three_di, &self.twelve_state]
+            .into_iter()
+            .flatten()
+            .flat_map(|head| {
+                let optional = head.dense.iter().chain(&head.norm);
+                optional.chain([&head.classifier])
+            })
+            .collect();
+        let tensors = modules
+            .into_iter()
+            .flat_map(|module| [format!("{module}.weight"), format!("{module}.bias")]);
+        tensors
+            .filter_map(|name| source.shape(&name))
+            .map(|shape| shape.iter().product::<usize>() as u64)
+            .sum()
     }
 }
 
@@ -285,26 +312,13 @@ fn info<W>(
         .iter()
         .map(|(_, shape)| shape.iter().product::<usize>())
         .sum();
-    let of_head = |head: &Option<StateHead<W>>, states: usize| {
-        head.as_ref().map_or(0, |head| {
-            states * (config.hidden + 1)
-                + head
-                    .dense
-                    .as_ref()
-                    .map_or(0, |_| config.hidden * config.hidden)
-                + head.norm.as_ref().map_or(0, |_| config.hidden)
-        })
-    };
-    let all = encoder
-        + of_head(&heads.three_di, STATES.len())
-        + of_head(&heads.twelve_state, TWELVE_STATES.len());
     ModelInfo {
         architecture: "modern_bert",
         layers: config.layers,
         hidden: config.hidden,
         heads: config.heads,
         vocabulary: config.vocabulary,
-        parameters: all as u64,
+        parameters: encoder as u64 + heads.parameters,
         max_tokens,
         special_tokens: special.0 + special.1,
         leading_tokens: special.0,

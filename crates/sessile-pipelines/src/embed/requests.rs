@@ -21,6 +21,8 @@ pub(super) struct Wanted {
     pub(super) max_tokens: usize,
     /// Tokens before the first residue and behind the last, together.
     pub(super) special_tokens: usize,
+    /// How many of them stand before the first residue.
+    pub(super) leading_tokens: usize,
 }
 
 impl Wanted {
@@ -131,6 +133,7 @@ impl Requests {
             long,
             max_tokens,
             special_tokens,
+            leading_tokens: leading,
             ..
         } = self.wanted;
         let record = &mut prepared.record;
@@ -155,7 +158,7 @@ impl Requests {
                 }
                 Long::Truncate => {
                     // The beginning, and what stands behind the last residue.
-                    tokens.drain(1 + most..1 + residues);
+                    tokens.drain(leading + most..leading + residues);
                     record.is_truncated = true;
                 }
                 Long::Windows => {}
@@ -167,10 +170,9 @@ impl Requests {
             let windows = windows(residues, most);
             record.windows = windows.len();
             for window in &windows {
-                let first = tokens.first().copied();
-                let last = tokens.last().copied();
-                let inner = &tokens[1 + window.residues.start..1 + window.residues.end];
-                let tokens = first.into_iter().chain(inner.iter().copied()).chain(last);
+                let (first, last) = (&tokens[..leading], &tokens[leading + residues..]);
+                let range = leading + window.residues.start..leading + window.residues.end;
+                let tokens = first.iter().chain(&tokens[range]).chain(last).copied();
                 let kept = window.kept.start - window.residues.start
                     ..window.kept.end - window.residues.start;
                 self.push(tokens.collect(), Some(kept));

@@ -1,0 +1,234 @@
+//! Proteins on their way to the pool: read on a thread of their own, a bounded number ahead of the
+//! lanes.
+
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use sessile_seq::fasta::{Reader, Record};
+use sessile_seq::inputs::Input;
+
+use super::json;
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+
+/// Proteins read ahead.
+const AHEAD: usize = 256;
+
+/// How often an interrupt is looked for while no protein comes.
+const INTERRUPT_POLL: Duration = Duration::from_millis(100);
+
+/// Longest protein that is read at all; a file beyond this is not of proteins.
+const MAX_RESIDUES: u64 = 1 << 20;
+
+/// A protein, or something in its place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Protein {
+    pub(super) id: String,
+    /// File, number and identifier, for messages.
+    pub(super) place: String,
+    /// Without a stop at the end.
+    pub(super) residues: Vec<u8>,
+    /// Why it can not be encoded.
+    pub(super) problem: Option<String>,
+    /// Whether the problem is one of the whole file behind this place.
+    pub(super) is_file_problem: bool,
+}
+
+impl Protein {
+    pub(super) fn new(id: String, place: String, mut residues: Vec<u8>) -> Self {
+        if residues.last() == Some(&b'*') {
+            residues.pop();
+        }
+        Protein {
+            id,
+            place,
+            residues,
+            ..Protein::default()
+        }
+    }
+
+    fn unreadable(error: &sessile_seq::Error) -> Self {
+        let mut problem = error.to_string();
+        if let Some(hint) = error.hint() {
+            problem = format!("{problem} ({hint})");
+        }
+        Protein {
+            problem: Some(problem),
+            is_file_problem: !error.is_record_error(),
+            ..Protein::default()
+        }
+    }
+
+    /// The rest of a file is lost.
+    fn lost(file: &str, problem: String) -> Self {
+        Protein {
+            place: file.to_owned(),
+            problem: Some(problem),
+            is_file_problem: true,
+            ..Protein::default()
+        }
+    }
+}
+
+/// Bytes of the inputs: read so far, and all of them, as stored.
+#[derive(Clone, Default)]
+pub(super) struct Bytes {
+    read: Arc<AtomicU64>,
+    total: Arc<AtomicU64>,
+}
+
+impl Bytes {
+    pub(super) fn get(&self) -> (u64, u64) {
+        (
+            self.read.load(Ordering::Relaxed),
+            self.total.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// The proteins of all inputs, in their order.
+pub(super) struct Proteins {
+    proteins: Receiver<Protein>,
+    bytes: Bytes,
+    interrupt: Interrupt,
+}
+
+impl Proteins {
+    /// Begins to read.
+    pub(super) fn start(inputs: Vec<Input>, interrupt: Interrupt) -> Result<Self, PipelineError> {
+        let bytes = Bytes::default();
+        let total = inputs.iter().map(stored_bytes).sum();
+        bytes.total.store(total, Ordering::Relaxed);
+        let (sender, proteins) = sync_channel(AHEAD);
+        let reading = bytes.clone();
+        let listener = Listener {
+            sender,
+            interrupt: interrupt.clone(),
+        };
+        std::thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || {
+                for input in &inputs {
+                    if !read(input, &listener) {
+                        return;
+                    }
+                    reading
+                        .read
+                        .fetch_add(stored_bytes(input), Ordering::Relaxed);
+                }
+            })
+            .map_err(|error| {
+                PipelineError::new(
+                    PipelineErrorKind::Input,
+                    format!("can not start reading: {error}"),
+                )
+            })?;
+        Ok(Proteins {
+            proteins,
+            bytes,
+            interrupt,
+        })
+    }
+
+    pub(super) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
+impl Iterator for Proteins {
+    type Item = Protein;
+
+    fn next(&mut self) -> Option<Protein> {
+        loop {
+            match self.proteins.recv_timeout(INTERRUPT_POLL) {
+                Ok(protein) => return Some(protein),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                // The reader may wait for a terminal or a pipe; an interrupt must not.
+                Err(RecvTimeoutError::Timeout) if self.interrupt.signal().is_some() => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+/// Who takes what is read.
+pub(super) struct Listener {
+    sender: SyncSender<Protein>,
+    interrupt: Interrupt,
+}
+
+impl Listener {
+    /// Hands a protein over; false when nobody listens any more.
+    pub(super) fn send(&self, protein: Protein) -> bool {
+        self.interrupt.signal().is_none() && self.sender.send(protein).is_ok()
+    }
+}
+
+/// Bytes of a file; nothing is known of a stream.
+fn stored_bytes(input: &Input) -> u64 {
+    match input {
+        Input::Stdin => 0,
+        Input::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+    }
+}
+
+/// Reads one input; false when nobody listens any more. A file that can not be read costs what is
+/// left of it; the others go on.
+fn read(input: &Input, listener: &Listener) -> bool {
+    let mut source = match input.open() {
+        Ok(source) => BufReader::new(source),
+        Err(error) => return listener.send(Protein::unreadable(&error)),
+    };
+    let name = input.name();
+    match first_symbol(&mut source) {
+        Ok(Some(b'[' | b'{')) => match json::read(source, &name, listener) {
+            json::End::Whole => true,
+            json::End::Unheard => false,
+            json::End::Broken(problem) => listener.send(Protein::lost(&name, problem)),
+        },
+        Ok(_) => read_fasta(source, &name, listener),
+        Err(error) => listener.send(Protein::lost(&name, format!("can not read: {error}"))),
+    }
+}
+
+/// The first byte that is no white space, left where it is.
+fn first_symbol(source: &mut impl BufRead) -> std::io::Result<Option<u8>> {
+    loop {
+        let buffer = source.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        match buffer.iter().position(|byte| !byte.is_ascii_whitespace()) {
+            Some(at) => return Ok(Some(buffer[at])),
+            None => {
+                let len = buffer.len();
+                source.consume(len);
+            }
+        }
+    }
+}
+
+fn read_fasta<R: Read>(source: R, name: &str, listener: &Listener) -> bool {
+    let mut reader = Reader::new(source).named(name).max_residues(MAX_RESIDUES);
+    let mut record = Record::default();
+    loop {
+        let protein = match reader.read(&mut record) {
+            Ok(true) => {
+                let place = format!(
+                    "{name}: record {} ({}), line {}",
+                    record.ordinal, record.id, record.line
+                );
+                let id = std::mem::take(&mut record.id);
+                Protein::new(id, place, std::mem::take(&mut record.sequence))
+            }
+            Ok(false) => return true,
+            Err(error) => Protein::unreadable(&error),
+        };
+        if !listener.send(protein) {
+            return false;
+        }
+    }
+}
