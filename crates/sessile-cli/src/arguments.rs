@@ -20,14 +20,14 @@ use sessile_runtime::{DTypeChoice, DeviceChoice, PoolOptions};
     about,
     long_about = "Sessile keeps sequence models resident on every device and feeds them without \
                   padding.\n\nEvery flag can also be set as SESSILE_NAME (--token-budget is \
-                  SESSILE_TOKEN_BUDGET) and in a TOML file (--config).",
+                  SESSILE_TOKEN_BUDGET) and in a TOML or YAML file (--config).",
     after_help = "Exit codes: 0 done; 2 usage; 3 done, but some records failed; 4 bad input or \
                   model; 5 device; 130/143 interrupted",
     subcommand_required = true,
     arg_required_else_help = true
 )]
 pub(crate) struct Cli {
-    /// Settings file (TOML); a table per command
+    /// Settings file (TOML or YAML); a table per command
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 

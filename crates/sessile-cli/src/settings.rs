@@ -1,7 +1,7 @@
 //! One definition of each flag: the environment and the settings file follow from it.
 //!
 //! Every long flag `--token-budget` can also be set as `SESSILE_TOKEN_BUDGET` and as `token-budget`
-//! in a TOML file, either at its top (for every command) or in a table named after the command.
+//! in a TOML or YAML file, either at its top (for every command) or in a table named after the command.
 //! Precedence: flag, environment, the command's table, the top of the file, built-in default.
 
 use std::collections::BTreeSet;
@@ -37,11 +37,24 @@ pub(crate) fn apply(
             )));
         }
     };
-    let settings: toml::Table = text
-        .parse()
+    let settings = parse(&text, &path)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     check_names(&command, &settings, &path)?;
     with_settings(command, &settings, &path)
+}
+
+/// TOML, or YAML when the file is called so.
+fn parse(text: &str, path: &Path) -> Result<toml::Table, String> {
+    if path
+        .extension()
+        .is_some_and(|ending| ending == "yaml" || ending == "yml")
+    {
+        let settings: Option<toml::Table> =
+            serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
+        return Ok(settings.unwrap_or_default());
+    }
+    text.parse()
+        .map_err(|error: toml::de::Error| error.to_string())
 }
 
 /// The settings file, and whether the user named it.
@@ -77,7 +90,8 @@ fn variable(flag: &str) -> String {
     format!("SESSILE_{}", flag.replace('-', "_").to_uppercase())
 }
 
-fn is_setting(argument: &Arg) -> bool {
+/// Whether an argument can be set elsewhere than on the command line.
+pub(crate) fn is_setting(argument: &Arg) -> bool {
     argument.get_long().is_some()
         && !matches!(
             argument.get_action(),
@@ -160,7 +174,8 @@ fn with_settings(
         .filter_map(|argument| argument.get_long().map(str::to_owned))
         .collect();
     for flag in flags {
-        let Some(value) = settings.get(&flag) else {
+        // A table of this name holds the settings of a command that is called like the flag.
+        let Some(value) = settings.get(&flag).filter(|value| !value.is_table()) else {
             continue;
         };
         let values = texts(value).ok_or_else(|| {

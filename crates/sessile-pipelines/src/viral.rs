@@ -10,8 +10,10 @@ pub mod features;
 pub mod identify;
 mod label;
 mod number;
+pub mod prepare;
 pub mod results;
 mod sorted;
+pub mod train;
 pub mod validate;
 
 pub use label::FrameLabel;

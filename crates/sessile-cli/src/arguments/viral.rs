@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Args)]
 #[command(
@@ -23,10 +23,16 @@ pub(crate) enum ViralCommand {
     Chunk(ChunkArguments),
     /// Find the reading frames of chunks that hold no stop
     Identify(IdentifyArguments),
+    /// Make a training set from annotated genomes (GenBank and FASTA)
+    Prepare(PrepareArguments),
+    /// Train a classifier on feature vectors
+    Train(TrainArguments),
     /// Score feature vectors and write the result files
     Classify(ClassifyArguments),
     /// Look an input over: what would fail, and what would be odd
     Validate(ValidateArguments),
+    /// Write a settings file with every setting of these commands
+    GenerateConfig(GenerateConfigArguments),
 }
 
 #[derive(Debug, Args)]
@@ -167,4 +173,207 @@ pub(crate) struct ValidateArguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sessile viral prepare --genbank viral.1.genomic.gbff.gz --fasta viral.1.1.genomic.fna.gz \
+--chunk 300 --nucleotide viral_n.fa --protein viral_p.faa")]
+pub(crate) struct PrepareArguments {
+    /// GenBank files with the annotated proteins
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) genbank: Vec<PathBuf>,
+
+    /// FASTA files with the same records: one for each GenBank file, or all for a single one
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) fasta: Vec<PathBuf>,
+
+    /// Bases of a chunk
+    #[arg(long, default_value = "500", value_name = "BASES")]
+    pub(crate) chunk: NonZeroUsize,
+
+    /// File for the nucleotides of the frames
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nucleotide: PathBuf,
+
+    /// File for their proteins
+    #[arg(long, value_name = "FILE")]
+    pub(crate) protein: PathBuf,
+
+    /// CPU threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+
+    /// Write over files that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sessile viral train --virus viral/*_merged.pt --others host/*_merged.pt --chunk 500 \
+--nucleotide-size 768 --output 500_model.safetensors")]
+pub(crate) struct TrainArguments {
+    /// Feature files of viruses: .pt or .safetensors
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub(crate) virus: Vec<PathBuf>,
+
+    /// Feature files of others
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub(crate) others: Vec<PathBuf>,
+
+    /// Feature files that say themselves whether they are of viruses (`labels`)
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub(crate) features: Vec<PathBuf>,
+
+    /// File to write: .safetensors, .pt (state dict) or .pth (whole module)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Bases of the chunks that the features are of; the classifier is bound to it
+    #[arg(long, value_name = "BASES")]
+    pub(crate) chunk: Option<NonZeroUsize>,
+
+    /// Numbers of the nucleotides' embedding; the classifier is bound to it
+    #[arg(long, value_name = "N")]
+    pub(crate) nucleotide_size: Option<usize>,
+
+    /// Numbers of the protein's embedding; the classifier is bound to it
+    #[arg(long, value_name = "N")]
+    pub(crate) protein_size: Option<usize>,
+
+    /// Units of the hidden layer
+    #[arg(
+        long,
+        default_value_t = 512,
+        value_name = "N",
+        help_heading = "Training"
+    )]
+    pub(crate) hidden: usize,
+
+    /// Samples of a step
+    #[arg(
+        long,
+        default_value_t = 32,
+        value_name = "N",
+        help_heading = "Training"
+    )]
+    pub(crate) batch: usize,
+
+    /// Most epochs
+    #[arg(
+        long,
+        default_value_t = 200,
+        value_name = "N",
+        help_heading = "Training"
+    )]
+    pub(crate) epochs: usize,
+
+    /// Learning rate at the start
+    #[arg(
+        long,
+        default_value_t = 0.0002,
+        value_name = "RATE",
+        help_heading = "Training"
+    )]
+    pub(crate) rate: f32,
+
+    /// Momentum
+    #[arg(
+        long,
+        default_value_t = 0.9,
+        value_name = "SHARE",
+        help_heading = "Training"
+    )]
+    pub(crate) momentum: f32,
+
+    /// Epochs after which the rate falls
+    #[arg(
+        long,
+        default_value_t = 10,
+        value_name = "N",
+        help_heading = "Training"
+    )]
+    pub(crate) rate_step: usize,
+
+    /// What the rate is multiplied with then
+    #[arg(
+        long,
+        default_value_t = 0.85,
+        value_name = "FACTOR",
+        help_heading = "Training"
+    )]
+    pub(crate) rate_factor: f32,
+
+    /// Share of the hidden units that a step leaves out
+    #[arg(
+        long,
+        default_value_t = 0.5,
+        value_name = "SHARE",
+        help_heading = "Training"
+    )]
+    pub(crate) dropout: f32,
+
+    /// Epochs without a lower loss after which training stops
+    #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Training")]
+    pub(crate) patience: usize,
+
+    /// Share of the samples that is held out to judge by
+    #[arg(
+        long,
+        default_value_t = 0.1,
+        value_name = "SHARE",
+        help_heading = "Training"
+    )]
+    pub(crate) held_out: f64,
+
+    /// Everything random follows from this number
+    #[arg(
+        long,
+        default_value_t = 42,
+        value_name = "N",
+        help_heading = "Training"
+    )]
+    pub(crate) seed: u64,
+
+    /// Print the metrics of the best epoch as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write over a file that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ConfigFormat {
+    /// TOML
+    Toml,
+    /// YAML
+    Yaml,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sessile viral generate-config --output viral.toml && sessile --config viral.toml viral …")]
+pub(crate) struct GenerateConfigArguments {
+    /// File to write, or - for standard output
+    #[arg(long, default_value = "-", value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Format [default: that of the file's ending, else TOML]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ConfigFormat>,
+
+    /// Write over a file that exists
+    #[arg(long)]
+    pub(crate) force: bool,
 }

@@ -2,7 +2,10 @@
 
 mod chunk;
 mod classify;
+mod generate_config;
 mod identify;
+mod prepare;
+mod train;
 mod validate;
 
 use std::process::ExitCode;
@@ -18,6 +21,9 @@ pub(crate) fn run(arguments: ViralArguments) -> Result<ExitCode, Failure> {
         ViralCommand::Chunk(arguments) => chunk::run(arguments),
         ViralCommand::Identify(arguments) => identify::run(arguments),
         ViralCommand::Classify(arguments) => classify::run(arguments),
+        ViralCommand::Prepare(arguments) => prepare::run(arguments),
+        ViralCommand::Train(arguments) => train::run(arguments),
+        ViralCommand::GenerateConfig(arguments) => generate_config::run(&arguments),
         ViralCommand::Validate(arguments) => validate::run(&arguments),
     }
 }

@@ -1,0 +1,39 @@
+//! `sessile viral prepare`
+
+use std::process::ExitCode;
+
+use sessile_pipelines::viral::prepare::{self, PrepareOptions};
+
+use super::{code, ended, failed};
+use crate::arguments::viral::PrepareArguments;
+use crate::exit::Failure;
+use crate::signals;
+use crate::terminal::{Terminal, count, duration};
+
+pub(crate) fn run(arguments: PrepareArguments) -> Result<ExitCode, Failure> {
+    let interrupt = signals::listen()?;
+    let mut terminal = Terminal::new(arguments.quiet);
+    let options = PrepareOptions {
+        genbank: arguments.genbank,
+        fasta: arguments.fasta,
+        chunk: arguments.chunk,
+        nucleotide: arguments.nucleotide,
+        protein: arguments.protein,
+        threads: arguments.threads,
+        force: arguments.force,
+    };
+    let result = prepare::run(&options, &mut terminal, &interrupt);
+    terminal.clear();
+    let done = result.map_err(|error| ended(error, &interrupt))?;
+    if !arguments.quiet {
+        eprintln!(
+            "found {} annotated frames in {} chunks of {} records in {}{}",
+            count(done.candidates),
+            count(done.chunks),
+            count(done.summary.records - done.summary.failed),
+            duration(done.summary.run.as_secs_f64()),
+            failed(&done.summary)
+        );
+    }
+    Ok(code(&done.summary))
+}
