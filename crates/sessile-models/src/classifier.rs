@@ -60,6 +60,27 @@ impl MlpClassifier {
         self.hidden_weight.shape[0]
     }
 
+    /// A hash of all weights, in hexadecimal, whatever file they came from.
+    pub fn content_hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for part in [
+            &self.hidden_weight.data,
+            &self.hidden_bias,
+            &self.norm_gain,
+            &self.norm_shift,
+            &self.norm_mean,
+            &self.norm_variance,
+            &self.output_weight.data,
+            &self.output_bias,
+        ] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            for value in part {
+                hasher.update(&value.to_le_bytes());
+            }
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
     /// The hidden layer with batch norm folded into it: `norm(x · Wᵀ + b)` is
     /// `x · (sW)ᵀ + s(b − mean) + shift` with `s = gain / sqrt(variance + ε)`.
     pub(crate) fn folded(&self) -> (HostTensor, Vec<f32>) {

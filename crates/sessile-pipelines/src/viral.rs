@@ -10,11 +10,13 @@ pub mod features;
 pub mod identify;
 mod label;
 mod number;
+pub mod predict;
 pub mod prepare;
 pub mod results;
 mod sorted;
 pub mod train;
 pub mod validate;
+pub mod verify;
 
 pub use label::FrameLabel;
 pub use number::ShortFloat;

@@ -4,9 +4,12 @@ mod chunk;
 mod classify;
 mod generate_config;
 mod identify;
+mod merge;
+mod predict;
 mod prepare;
 mod train;
 mod validate;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -18,6 +21,9 @@ use crate::terminal::count;
 
 pub(crate) fn run(arguments: ViralArguments) -> Result<ExitCode, Failure> {
     match arguments.command {
+        ViralCommand::Predict(arguments) => predict::run(*arguments),
+        ViralCommand::Merge(arguments) => merge::run(&arguments),
+        ViralCommand::Verify(arguments) => verify::run(&arguments),
         ViralCommand::Chunk(arguments) => chunk::run(arguments),
         ViralCommand::Identify(arguments) => identify::run(arguments),
         ViralCommand::Classify(arguments) => classify::run(arguments),

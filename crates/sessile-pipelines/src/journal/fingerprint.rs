@@ -46,6 +46,11 @@ impl Fingerprint {
         self
     }
 
+    /// A short name for all of it, in hexadecimal: equal for equal fingerprints.
+    pub fn digest(&self) -> String {
+        blake3::hash(&self.to_bytes()).to_hex()[..16].to_owned()
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         // A struct of strings always has its JSON.
         serde_json::to_vec(self).unwrap_or_default()

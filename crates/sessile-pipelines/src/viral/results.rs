@@ -18,6 +18,12 @@ pub const FRAME_RESULTS: &str = "prediction_results.txt";
 /// The original's verdict on every chunk; separated by tabs in spite of its name.
 pub const CHUNK_RESULTS: &str = "prediction_results_highestscore.csv";
 
+/// Records and frames without a result, and why.
+pub const FAILURES: &str = "failed.tsv";
+
+/// What part of a run the results are, for merging.
+pub(super) const SHARD_TABLE: &str = "shard.tsv";
+
 /// The classifier's answer to one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FrameScore<'a> {
@@ -149,6 +155,27 @@ impl Results {
         self.chunks.finish()?;
         Ok(self.counts)
     }
+}
+
+/// Removes what a run that was killed left of its files. Only for who holds the folder's lock.
+pub(super) fn remove_leftovers(folder: &Path) -> Result<(), PipelineError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(folder, error)),
+    };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_ours = name.ends_with(".tmp")
+            && (ALL_RESULTS.iter())
+                .chain(&[FAILURES, SHARD_TABLE])
+                .any(|result| name.starts_with(&format!("{result}.")));
+        if is_ours {
+            std::fs::remove_file(entry.path()).map_err(|error| failed(&entry.path(), error))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the folder and refuses to write over results in it, unless told to.

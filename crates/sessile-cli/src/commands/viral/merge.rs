@@ -1,0 +1,25 @@
+//! `sessile viral merge`
+
+use std::process::ExitCode;
+
+use sessile_pipelines::viral::predict::merge;
+
+use crate::arguments::viral::MergeArguments;
+use crate::exit::{DONE, Failure};
+use crate::terminal::count;
+
+pub(crate) fn run(arguments: &MergeArguments) -> Result<ExitCode, Failure> {
+    let merged = merge(&arguments.parts, &arguments.output, arguments.force)?;
+    if !arguments.quiet {
+        eprintln!(
+            "merged {} parts: {} of {} chunks are viruses ({} frames in {} contigs)\nresult: {}",
+            merged.parts,
+            count(merged.counts.virus_chunks),
+            count(merged.counts.chunks),
+            count(merged.counts.frames),
+            count(merged.counts.contigs),
+            arguments.output.display()
+        );
+    }
+    Ok(ExitCode::from(DONE))
+}
