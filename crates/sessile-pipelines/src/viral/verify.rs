@@ -7,6 +7,7 @@ use sessile_models::ModelFiles;
 use sessile_runtime::{DTypeChoice, PoolOptions};
 
 use super::predict::{PredictOptions, Predictor, SampledFrame};
+use super::results::leans_to_virus;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::progress::Observer;
@@ -108,7 +109,7 @@ fn compare(
     };
     let same = pairs
         .iter()
-        .filter(|((_, a), (_, b))| (a[1] > a[0]) == (b[1] > b[0]))
+        .filter(|((_, a), (_, b))| leans_to_virus(a[0], a[1]) == leans_to_virus(b[0], b[1]))
         .count();
     let differences = pairs
         .iter()

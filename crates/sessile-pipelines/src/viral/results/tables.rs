@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::super::label::FrameLabel;
 use super::super::number::ShortFloat;
-use super::FrameScore;
+use super::{FrameScore, leans_to_virus};
 use crate::output::WholeFile;
 
 pub(super) const FRAMES: &str = "frames.tsv";
@@ -34,7 +34,7 @@ struct Chunk {
 impl Chunk {
     /// The original's rule: the best score for *virus* is at least the best for *others*.
     fn is_virus(&self) -> bool {
-        self.virus >= self.others
+        leans_to_virus(self.others, self.virus)
     }
 }
 
@@ -109,7 +109,7 @@ impl Tables {
             best_frame: String::new(),
         });
         chunk.frames += 1;
-        chunk.virus_frames += u32::from(virus > others);
+        chunk.virus_frames += u32::from(leans_to_virus(others, virus));
         chunk.others = chunk.others.max(others);
         if virus > chunk.virus {
             chunk.virus = virus;
