@@ -345,3 +345,53 @@ fn standard_input_and_a_reader_that_goes_away() {
         (Some(0), "")
     );
 }
+
+#[test]
+fn scores_are_drawn_along_contigs() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = golden("e2e300/prediction_results.txt");
+    let results = results.to_str().unwrap();
+    let plot = |extra: &[&str]| {
+        run(
+            folder.path(),
+            &[&["viral", "plot", results], extra].concat(),
+        )
+    };
+    let output = plot(&[
+        "--output",
+        "s.svg",
+        "--chunk",
+        "300",
+        "--contig",
+        "long_11_2",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let svg = text(&folder.path().join("s.svg"));
+    assert!(
+        svg.starts_with("<svg")
+            && svg.contains(">long_11_2</text>")
+            && svg.contains(">3600</text>")
+    );
+    for (extra, code, words) in [
+        (&["--output", "s.svg"][..], 4, "s.svg exists"),
+        (&["--output", "s.gif"], 2, ".svg"),
+        (
+            &["--output", "t.svg", "--contig", "none"],
+            4,
+            "none of the contigs",
+        ),
+    ] {
+        let output = plot(extra);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{words}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains(words),
+            "{words}: {}",
+            stderr(&output)
+        );
+    }
+}

@@ -10,6 +10,7 @@ pub mod features;
 pub mod identify;
 mod label;
 mod number;
+pub mod plot;
 pub mod predict;
 pub mod prepare;
 pub mod results;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use sessile_pipelines::viral::predict::Shard;
+use sessile_pipelines::viral::results::TableFormat;
 
 use super::PoolArguments;
 
@@ -41,6 +42,8 @@ pub(crate) enum ViralCommand {
     Train(TrainArguments),
     /// Score feature vectors and write the result files
     Classify(ClassifyArguments),
+    /// Draw scores along contigs (SVG)
+    Plot(PlotArguments),
     /// Look an input over: what would fail, and what would be odd
     Validate(ValidateArguments),
     /// Write a settings file with every setting of these commands
@@ -158,6 +161,10 @@ pub(crate) struct ClassifyArguments {
     #[arg(long, value_name = "N")]
     pub(crate) protein_size: Option<usize>,
 
+    /// Format of the tables by frame, chunk and contig
+    #[arg(long, value_enum, default_value = "tsv", value_name = "FORMAT")]
+    pub(crate) tables: Tables,
+
     /// Also write the joined features, as output_N_merged.pt
     #[arg(long)]
     pub(crate) save_merged: bool,
@@ -173,6 +180,36 @@ pub(crate) struct ClassifyArguments {
     /// Say nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile viral plot results --output scores.svg\n  \
+    sessile viral plot results --contig NC_001416.1 --chunk 300 --output lambda.svg")]
+pub(crate) struct PlotArguments {
+    /// A folder of results, or its prediction_results.txt
+    #[arg(value_name = "RESULTS")]
+    pub(crate) results: PathBuf,
+
+    /// File to write (.svg), or - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Contigs to draw [default: the first ones]
+    #[arg(long, num_args = 1.., value_name = "ID")]
+    pub(crate) contig: Vec<String>,
+
+    /// Most contigs to draw when none is named
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub(crate) most: usize,
+
+    /// Bases of a chunk
+    #[arg(long, default_value = "500", value_name = "BASES")]
+    pub(crate) chunk: NonZeroUsize,
+
+    /// Write over a file that exists
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -366,6 +403,23 @@ pub(crate) struct TrainArguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Tables {
+    /// Text, fields separated by tabs
+    Tsv,
+    /// Apache Parquet
+    Parquet,
+}
+
+impl From<Tables> for TableFormat {
+    fn from(tables: Tables) -> Self {
+        match tables {
+            Tables::Tsv => TableFormat::Tsv,
+            Tables::Parquet => TableFormat::Parquet,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum ConfigFormat {
     /// TOML
     Toml,
@@ -441,6 +495,10 @@ pub(crate) struct PredictArguments {
     #[arg(long, default_value = "1/1", value_name = "N/M")]
     pub(crate) shard: Shard,
 
+    /// Format of the tables by frame, chunk and contig
+    #[arg(long, value_enum, default_value = "tsv", value_name = "FORMAT")]
+    pub(crate) tables: Tables,
+
     /// Also write the vectors, in the original's files
     #[arg(long)]
     pub(crate) save_features: bool,
@@ -487,6 +545,10 @@ pub(crate) struct MergeArguments {
     /// Folder for the result files
     #[arg(long, value_name = "DIR")]
     pub(crate) output: PathBuf,
+
+    /// Format of the tables by frame, chunk and contig
+    #[arg(long, value_enum, default_value = "tsv", value_name = "FORMAT")]
+    pub(crate) tables: Tables,
 
     /// Write over results that exist
     #[arg(long)]

@@ -5,6 +5,7 @@ mod classify;
 mod generate_config;
 mod identify;
 mod merge;
+mod plot;
 mod predict;
 mod prepare;
 mod train;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: ViralArguments) -> Result<ExitCode, Failure> {
         ViralCommand::Prepare(arguments) => prepare::run(arguments),
         ViralCommand::Train(arguments) => train::run(arguments),
         ViralCommand::GenerateConfig(arguments) => generate_config::run(&arguments),
+        ViralCommand::Plot(arguments) => plot::run(arguments),
         ViralCommand::Validate(arguments) => validate::run(&arguments),
     }
 }

@@ -11,7 +11,7 @@ use sessile_seq::parallel::map_in_order;
 
 use super::features::{FeatureRows, FeatureSource, Features, write_merged};
 use super::identify::{all_cores, check_new};
-use super::results::{FrameScore, ResultCounts, Results};
+use super::results::{FrameScore, ResultCounts, Results, TableFormat};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::output::WholeFile;
@@ -35,6 +35,8 @@ pub struct ClassifyOptions {
     pub protein: Option<usize>,
     /// The folder of the results.
     pub output: PathBuf,
+    /// Format of the tables.
+    pub tables: TableFormat,
     /// Also write the joined features as `output_N_merged.pt`.
     pub save_merged: bool,
     /// Threads; `None`: one per core.
@@ -77,7 +79,7 @@ pub fn run(
     }
     let resident = Classifier::load(&classifier)?;
     let load = begun.elapsed();
-    let mut results = Results::create(&options.output, options.force)?;
+    let mut results = Results::create(&options.output, options.tables, options.force)?;
     let threads = options.threads.unwrap_or_else(all_cores);
     let mut progress = Progress::default();
     for (number, source) in options.features.iter().enumerate() {

@@ -5,10 +5,12 @@
 //! | `…_merged.pt` | `{'ids': […], 'data': [N, width]}`, and for training `'labels': [0 or 1]` |
 //! | `…_DNABERT_S.pt` and `…_ESM.pt` | the two halves, joined here by name in the order of the first |
 //! | `.safetensors` | `data` `[N, width]` and `ids`: names as UTF-8, one a line |
+//! | `.parquet` | a column `id` and one of vectors, or two: `nucleotide` and `protein` |
 //!
-//! The first three are the original's. Vectors stay in their files and are read by rows.
+//! The `.pt` files are the original's. Vectors stay in their files and are read by rows.
 
 mod joined;
+mod parquet;
 mod write;
 
 use std::fmt;
@@ -95,6 +97,9 @@ impl Features {
                 if path.extension().is_some_and(|end| end == "safetensors") =>
             {
                 from_safetensors(path)?
+            }
+            FeatureSource::Merged(path) if path.extension().is_some_and(|end| end == "parquet") => {
+                parquet::from_parquet(path)?
             }
             FeatureSource::Merged(path) => from_torch(path)?,
         };

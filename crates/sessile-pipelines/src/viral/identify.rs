@@ -13,7 +13,7 @@ use sessile_seq::six_frame::{Counts, Outputs, run_batches};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::Destination;
+use crate::output::{Destination, OutputPlace};
 use crate::progress::{Observer, Progress, Summary};
 
 /// What a genome may be written with: bases, ambiguity codes and the gaps of alignments. The
@@ -213,16 +213,14 @@ pub(crate) fn with_hint(error: &sessile_seq::Error) -> String {
 ///
 /// `Output`.
 pub(crate) fn check_new(path: &std::path::Path, force: bool) -> Result<(), PipelineError> {
-    if path == std::path::Path::new("-") {
-        return Ok(());
-    }
-    if path.is_dir() {
+    let place = OutputPlace::of(path);
+    if place == OutputPlace::Folder {
         let message = format!("{} is a folder", path.display());
         return Err(
             PipelineError::new(PipelineErrorKind::Output, message).with_hint("name a file in it")
         );
     }
-    if path.exists() && !force {
+    if place == OutputPlace::File && path.exists() && !force {
         let message = format!("{} exists", path.display());
         return Err(PipelineError::new(PipelineErrorKind::Output, message)
             .with_hint("choose another name, or --force to write over it"));

@@ -24,6 +24,7 @@ use sessile_models::classifier::MlpClassifier;
 use sessile_models::{ModelError, ModelErrorKind, ModelFiles};
 use sessile_runtime::{Pool, PoolOptions};
 
+use super::results::TableFormat;
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
 use crate::journal::{Fingerprint, JournalOptions};
@@ -47,6 +48,8 @@ pub struct PredictOptions {
     pub shard: Shard,
     /// Also write the vectors in the original's files.
     pub save_features: bool,
+    /// Format of the tables.
+    pub tables: TableFormat,
     /// Write over results that exist.
     pub force: bool,
     /// Keep a journal and go on where an earlier run stopped.

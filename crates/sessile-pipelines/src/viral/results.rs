@@ -1,5 +1,6 @@
 //! Result files: the original's two, and tables by frame, chunk and contig.
 
+mod table;
 mod tables;
 
 use std::io::{self, Write};
@@ -10,7 +11,10 @@ use super::number::ShortFloat;
 use super::sorted::{Best, SortedChunks};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::output::WholeFile;
-use tables::Tables;
+use tables::{TABLES, Tables};
+
+pub(super) use table::TEMPORARY;
+pub use table::TableFormat;
 
 /// The original's scores of every frame.
 pub const FRAME_RESULTS: &str = "prediction_results.txt";
@@ -76,46 +80,30 @@ pub struct ResultCounts {
     pub contigs: u64,
 }
 
-/// All files that a run writes.
-pub const ALL_RESULTS: [&str; 5] = [
-    FRAME_RESULTS,
-    CHUNK_RESULTS,
-    tables::FRAMES,
-    tables::CHUNKS,
-    tables::CONTIGS,
-];
-
 impl Results {
     /// Begins to write into `folder`, which is made if need be.
     ///
     /// # Errors
     ///
     /// `Output` when results are there already and `force` is not set, or a file can not be made.
-    pub fn create(folder: &Path, force: bool) -> Result<Self, PipelineError> {
+    pub fn create(folder: &Path, tables: TableFormat, force: bool) -> Result<Self, PipelineError> {
         check_folder(folder, force)?;
-        let open = |name: &str| {
-            let path = folder.join(name);
-            WholeFile::create(&path).map_err(|error| failed(&path, error))
-        };
-        let mut results = Results {
-            frames: open(FRAME_RESULTS)?,
-            chunks: open(CHUNK_RESULTS)?,
+        Self::open(folder, tables).map_err(|error| failed(folder, error))
+    }
+
+    fn open(folder: &Path, tables: TableFormat) -> io::Result<Self> {
+        let open = |name: &str| WholeFile::create_locked(&folder.join(name), TEMPORARY);
+        let (mut frames, mut chunks) = (open(FRAME_RESULTS)?, open(CHUNK_RESULTS)?);
+        frames.write_all(b"Sequence_ID\tPrediction\tscore1\tscore2\n")?;
+        chunks.write_all(b"Modified_ID\tIs_Virus\n")?;
+        Ok(Results {
+            frames,
+            chunks,
             sorted: SortedChunks::new(folder.to_owned()),
-            tables: Tables::new(
-                open(tables::FRAMES)?,
-                open(tables::CHUNKS)?,
-                open(tables::CONTIGS)?,
-            ),
+            tables: Tables::create(folder, tables)?,
             counts: ResultCounts::default(),
             folder: folder.to_owned(),
-        };
-        let headed = results
-            .frames
-            .write_all(b"Sequence_ID\tPrediction\tscore1\tscore2\n")
-            .and_then(|()| results.chunks.write_all(b"Modified_ID\tIs_Virus\n"))
-            .and_then(|()| results.tables.header());
-        headed.map_err(|error| failed(folder, error))?;
-        Ok(results)
+        })
     }
 
     /// Takes the next frame. Frames of a chunk and chunks of a contig come one after the other.
@@ -169,34 +157,21 @@ impl Results {
     }
 }
 
-/// Removes what a run that was killed left of its files. Only for who holds the folder's lock.
-pub(super) fn remove_leftovers(folder: &Path) -> Result<(), PipelineError> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(folder, error)),
-    };
-    for entry in entries.filter_map(Result::ok) {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let is_ours = name.ends_with(".tmp")
-            && (ALL_RESULTS.iter())
-                .chain(&[FAILURES, SHARD_TABLE])
-                .any(|result| name.starts_with(&format!("{result}.")));
-        if is_ours {
-            std::fs::remove_file(entry.path()).map_err(|error| failed(&entry.path(), error))?;
-        }
-    }
-    Ok(())
-}
-
 /// Makes the folder and refuses to write over results in it, unless told to.
 pub(super) fn check_folder(folder: &Path, force: bool) -> Result<(), PipelineError> {
     if folder.exists() && !folder.is_dir() {
         let message = format!("{} is a file, not a folder", folder.display());
         return Err(PipelineError::new(PipelineErrorKind::Output, message));
     }
-    let there = ALL_RESULTS.iter().find(|name| folder.join(name).exists());
+    let tables = TABLES.iter().flat_map(|table| {
+        let formats = [TableFormat::Tsv, TableFormat::Parquet];
+        formats.map(|format| format!("{table}.{}", format.extension()))
+    });
+    let results = [FRAME_RESULTS, CHUNK_RESULTS].map(str::to_owned);
+    let there = results
+        .into_iter()
+        .chain(tables)
+        .find(|name| folder.join(name).exists());
     if let Some(name) = there.filter(|_| !force) {
         let message = format!("{} exists", folder.join(name).display());
         return Err(PipelineError::new(PipelineErrorKind::Output, message)

@@ -9,7 +9,12 @@ use crate::exit::{DONE, Failure};
 use crate::terminal::count;
 
 pub(crate) fn run(arguments: &MergeArguments) -> Result<ExitCode, Failure> {
-    let merged = merge(&arguments.parts, &arguments.output, arguments.force)?;
+    let merged = merge(
+        &arguments.parts,
+        &arguments.output,
+        arguments.tables.into(),
+        arguments.force,
+    )?;
     if !arguments.quiet {
         eprintln!(
             "merged {} parts: {} of {} chunks are viruses ({} frames in {} contigs)\nresult: {}",

@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
         esm_layer: models.esm_layer,
         shard: arguments.shard,
         save_features: arguments.save_features,
+        tables: arguments.tables.into(),
         force: arguments.force,
         journal: !arguments.no_journal,
         resume: JournalOptions {

@@ -29,6 +29,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
             esm_layer: models.esm_layer,
             shard: Shard::WHOLE,
             save_features: false,
+            tables: Default::default(),
             force: false,
             journal: false,
             resume: Default::default(),

@@ -10,9 +10,7 @@ use sessile_runtime::ClassifierLane;
 use sessile_seq::inputs::{self, Format};
 
 use super::super::features::{FeatureRows, write_merged, write_nucleotide, write_protein};
-use super::super::results::{
-    FAILURES, FrameScore, ResultCounts, Results, check_folder, remove_leftovers,
-};
+use super::super::results::{FAILURES, FrameScore, ResultCounts, Results, TEMPORARY, check_folder};
 use super::frames::{Frame, Frames, Item, Reading};
 use super::kept::Kept;
 use super::shard::ShardTable;
@@ -197,7 +195,6 @@ fn open_journal(
     // Results that a killed run was just giving their names are that run's own.
     let is_own = Journal::was_finishing(&lock)?;
     check_folder(folder, options.force || is_own)?;
-    remove_leftovers(folder)?;
     Journal::open(lock, &predictor.fingerprint, options.resume).map(Some)
 }
 
@@ -457,9 +454,9 @@ struct Writer {
 impl Writer {
     fn create(predictor: &Predictor, folder: &Path) -> Result<Self, PipelineError> {
         let options = &predictor.options;
-        let results = Results::create(folder, true)?;
+        let results = Results::create(folder, options.tables, true)?;
         let open = || -> io::Result<_> {
-            let mut failures = WholeFile::create(&folder.join(FAILURES))?;
+            let mut failures = WholeFile::create_locked(&folder.join(FAILURES), TEMPORARY)?;
             failures.write_all(b"sequence_id\treason\n")?;
             let shard = match options.shard.of {
                 1 => None,
@@ -577,7 +574,8 @@ impl Saver {
         };
         let open = |kind: &str| {
             let name = format!("output_{}_{kind}", self.files);
-            let file = WholeFile::create(&self.folder.join(format!("{name}.pt")))?;
+            let file =
+                WholeFile::create_locked(&self.folder.join(format!("{name}.pt")), TEMPORARY)?;
             Ok::<_, io::Error>((file, name))
         };
         let (file, name) = open("DNABERT_S")?;

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::super::number::ShortFloat;
-use super::super::results::{FrameScore, ResultCounts, Results, SHARD_TABLE};
+use super::super::results::{
+    FrameScore, ResultCounts, Results, SHARD_TABLE, TEMPORARY, TableFormat,
+};
 use super::frames::Frame;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::output::WholeFile;
@@ -88,7 +90,7 @@ pub(super) struct ShardTable(WholeFile);
 
 impl ShardTable {
     pub(super) fn create(folder: &Path, shard: Shard, job: &str) -> io::Result<Self> {
-        let mut table = WholeFile::create(&folder.join(SHARD_TABLE))?;
+        let mut table = WholeFile::create_locked(&folder.join(SHARD_TABLE), TEMPORARY)?;
         writeln!(table, "#shard\t{shard}\t{job}")?;
         Ok(ShardTable(table))
     }
@@ -124,14 +126,19 @@ pub struct Merged {
 ///
 /// `Input` when a part is missing, there twice, or of another run; `Output` when the results can
 /// not be written.
-pub fn merge(parts: &[PathBuf], output: &Path, force: bool) -> Result<Merged, PipelineError> {
+pub fn merge(
+    parts: &[PathBuf],
+    output: &Path,
+    format: TableFormat,
+    force: bool,
+) -> Result<Merged, PipelineError> {
     let mut tables = parts
         .iter()
         .map(|folder| Part::open(folder))
         .collect::<Result<Vec<_>, _>>()?;
     check_parts(&tables)?;
     tables.sort_by_key(|part| part.shard.number);
-    let mut results = Results::create(output, force)?;
+    let mut results = Results::create(output, format, force)?;
     for part in &mut tables {
         part.advance()?;
     }

@@ -1,20 +1,52 @@
-//! Tables in TSV: frames, chunks and contigs, each a stream in the order of the input.
+//! Tables of frames, chunks and contigs, each a stream in the order of the input.
 
-use std::io::{self, Write};
+use std::io;
+use std::path::Path;
 
 use super::super::label::FrameLabel;
-use super::super::number::ShortFloat;
+use super::table::{Column, Kind, Table, TableFormat, Value};
 use super::{FrameScore, leans_to_virus};
-use crate::output::WholeFile;
 
-pub(super) const FRAMES: &str = "frames.tsv";
-pub(super) const CHUNKS: &str = "chunks.tsv";
-pub(super) const CONTIGS: &str = "contigs.tsv";
+/// The names of the tables.
+pub(super) const TABLES: [&str; 3] = ["frames", "chunks", "contigs"];
+
+const FRAME_COLUMNS: [Column; 7] = [
+    ("sequence_id", Kind::Text),
+    ("contig", Kind::Text),
+    ("chunk", Kind::Count),
+    ("frame", Kind::Text),
+    ("prediction", Kind::Text),
+    ("score_others", Kind::Score),
+    ("score_virus", Kind::Score),
+];
+
+const CHUNK_COLUMNS: [Column; 9] = [
+    ("chunk_id", Kind::Text),
+    ("contig", Kind::Text),
+    ("chunk", Kind::Count),
+    ("frames", Kind::Count),
+    ("virus_frames", Kind::Count),
+    ("best_frame", Kind::Text),
+    ("score_others", Kind::Score),
+    ("score_virus", Kind::Score),
+    ("is_virus", Kind::Flag),
+];
+
+const CONTIG_COLUMNS: [Column; 8] = [
+    ("contig", Kind::Text),
+    ("chunks", Kind::Count),
+    ("virus_chunks", Kind::Count),
+    ("virus_share", Kind::Score),
+    ("frames", Kind::Count),
+    ("mean_score_virus", Kind::Score),
+    ("best_score_virus", Kind::Score),
+    ("is_virus", Kind::Flag),
+];
 
 pub(super) struct Tables {
-    frames: WholeFile,
-    chunks: WholeFile,
-    contigs: WholeFile,
+    frames: Table,
+    chunks: Table,
+    contigs: Table,
     chunk: Option<Chunk>,
     contig: Option<Contig>,
     contigs_written: u64,
@@ -24,8 +56,8 @@ pub(super) struct Tables {
 struct Chunk {
     id: String,
     number: Option<usize>,
-    frames: u32,
-    virus_frames: u32,
+    frames: u64,
+    virus_frames: u64,
     others: f32,
     virus: f32,
     best_frame: String,
@@ -50,52 +82,30 @@ struct Contig {
 }
 
 impl Tables {
-    pub(super) fn new(frames: WholeFile, chunks: WholeFile, contigs: WholeFile) -> Self {
-        Tables {
-            frames,
-            chunks,
-            contigs,
+    pub(super) fn create(folder: &Path, format: TableFormat) -> io::Result<Self> {
+        let [frames, chunks, contigs] = TABLES;
+        Ok(Tables {
+            frames: Table::create(folder, frames, &FRAME_COLUMNS, format)?,
+            chunks: Table::create(folder, chunks, &CHUNK_COLUMNS, format)?,
+            contigs: Table::create(folder, contigs, &CONTIG_COLUMNS, format)?,
             chunk: None,
             contig: None,
             contigs_written: 0,
-        }
-    }
-
-    pub(super) fn header(&mut self) -> io::Result<()> {
-        writeln!(
-            self.frames,
-            "sequence_id\tcontig\tchunk\tframe\tprediction\tscore_others\tscore_virus"
-        )?;
-        writeln!(
-            self.chunks,
-            "chunk_id\tcontig\tchunk\tframes\tvirus_frames\tbest_frame\tscore_others\tscore_virus\
-             \tis_virus"
-        )?;
-        writeln!(
-            self.contigs,
-            "contig\tchunks\tvirus_chunks\tvirus_share\tframes\tmean_score_virus\t\
-             best_score_virus\tis_virus"
-        )
+        })
     }
 
     pub(super) fn add(&mut self, label: &FrameLabel<'_>, frame: FrameScore<'_>) -> io::Result<()> {
         let [others, virus] = frame.scores;
-        writeln!(
-            self.frames,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}",
-            frame.id,
-            label.contig,
-            Number(label.chunk),
-            label.frame,
-            frame.label(),
-            ShortFloat(others),
-            ShortFloat(virus)
-        )?;
-        if self
-            .chunk
-            .as_ref()
-            .is_some_and(|chunk| chunk.id != label.chunk_id)
-        {
+        self.frames.row(&[
+            Value::Text(frame.id),
+            Value::Text(label.contig),
+            Value::Count(label.chunk.map(|chunk| chunk as u64)),
+            Value::Text(label.frame),
+            Value::Text(frame.label()),
+            Value::Score(others),
+            Value::Score(virus),
+        ])?;
+        if (self.chunk.as_ref()).is_some_and(|chunk| chunk.id != label.chunk_id) {
             self.end_chunk()?;
         }
         self.enter_contig(label)?;
@@ -109,7 +119,7 @@ impl Tables {
             best_frame: String::new(),
         });
         chunk.frames += 1;
-        chunk.virus_frames += u32::from(leans_to_virus(others, virus));
+        chunk.virus_frames += u64::from(leans_to_virus(others, virus));
         chunk.others = chunk.others.max(others);
         if virus > chunk.virus {
             chunk.virus = virus;
@@ -148,22 +158,20 @@ impl Tables {
         };
         contig.chunks += 1;
         contig.virus_chunks += u64::from(chunk.is_virus());
-        contig.frames += u64::from(chunk.frames);
+        contig.frames += chunk.frames;
         contig.sum += f64::from(chunk.virus);
         contig.best = contig.best.max(chunk.virus);
-        writeln!(
-            self.chunks,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
-            chunk.id,
-            contig.id,
-            Number(chunk.number),
-            chunk.frames,
-            chunk.virus_frames,
-            chunk.best_frame,
-            ShortFloat(chunk.others),
-            ShortFloat(chunk.virus),
-            chunk.is_virus()
-        )
+        self.chunks.row(&[
+            Value::Text(&chunk.id),
+            Value::Text(&contig.id),
+            Value::Count(chunk.number.map(|number| number as u64)),
+            Value::Count(Some(chunk.frames)),
+            Value::Count(Some(chunk.virus_frames)),
+            Value::Text(&chunk.best_frame),
+            Value::Score(chunk.others),
+            Value::Score(chunk.virus),
+            Value::Flag(chunk.is_virus()),
+        ])
     }
 
     /// A contig is a virus when at least half of its chunks are.
@@ -173,18 +181,16 @@ impl Tables {
         };
         self.contigs_written += 1;
         let chunks = contig.chunks.max(1) as f64;
-        writeln!(
-            self.contigs,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
-            contig.id,
-            contig.chunks,
-            contig.virus_chunks,
-            ShortFloat((contig.virus_chunks as f64 / chunks) as f32),
-            contig.frames,
-            ShortFloat((contig.sum / chunks) as f32),
-            ShortFloat(contig.best),
-            2 * contig.virus_chunks >= contig.chunks
-        )
+        self.contigs.row(&[
+            Value::Text(&contig.id),
+            Value::Count(Some(contig.chunks)),
+            Value::Count(Some(contig.virus_chunks)),
+            Value::Score((contig.virus_chunks as f64 / chunks) as f32),
+            Value::Count(Some(contig.frames)),
+            Value::Score((contig.sum / chunks) as f32),
+            Value::Score(contig.best),
+            Value::Flag(2 * contig.virus_chunks >= contig.chunks),
+        ])
     }
 
     /// Writes what is left and gives the number of contigs.
@@ -195,14 +201,5 @@ impl Tables {
         self.chunks.finish()?;
         self.contigs.finish()?;
         Ok(self.contigs_written)
-    }
-}
-
-/// A number that may be missing.
-struct Number(Option<usize>);
-
-impl std::fmt::Display for Number {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.map_or(Ok(()), |number| number.fmt(f))
     }
 }

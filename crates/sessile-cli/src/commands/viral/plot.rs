@@ -1,0 +1,28 @@
+//! `sessile viral plot`
+
+use std::process::ExitCode;
+
+use sessile_pipelines::viral::plot::{self, PlotOptions};
+
+use crate::arguments::viral::PlotArguments;
+use crate::exit::{DONE, Failure};
+
+pub(crate) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
+    if !plot::is_drawable(&arguments.output) {
+        let message = format!("{} is not called .svg", arguments.output.display());
+        return Err(Failure::usage(message).with_hint(Some(
+            "SVG is the one format that is drawn; browsers and Inkscape convert it",
+        )));
+    }
+    let options = PlotOptions {
+        results: arguments.results,
+        contigs: arguments.contig,
+        most: arguments.most,
+        chunk: arguments.chunk.get(),
+        output: arguments.output,
+        force: arguments.force,
+    };
+    let drawn = plot::run(&options)?;
+    eprintln!("drew {drawn} contigs\nresult: {}", options.output.display());
+    Ok(ExitCode::from(DONE))
+}
