@@ -1,35 +1,11 @@
 //! `sessile embed` as scripts see it: rows, messages and exit codes.
 
+mod running;
+
 use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-fn sessile(directory: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
-    command.current_dir(directory).args(arguments);
-    for (name, _) in std::env::vars() {
-        if name.starts_with("SESSILE_") && name != "SESSILE_ISA" {
-            command.env_remove(name);
-        }
-    }
-    command.env("HOME", directory).env_remove("XDG_CONFIG_HOME");
-    command
-}
-
-fn run(directory: &Path, arguments: &[&str]) -> Output {
-    sessile(directory, arguments).output().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn rows(path: &Path) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
+use running::{rows, run, sessile, stderr};
 
 #[test]
 fn one_run_over_fifty_files_loads_the_model_once() {

@@ -38,7 +38,7 @@ use replay::{Replay, Scan};
 const BUFFER_BYTES: usize = 1 << 18;
 
 /// What was finished longer ago than this is written with the next entry.
-const WRITE_EVERY: Duration = Duration::from_millis(200);
+const WRITE_EVERY: Duration = Duration::from_millis(100);
 
 /// How a journal is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::spool::Spool;
 
 /// Bytes of keys and values that are gathered before they are put away.
-const GATHERED_BYTES: usize = 2 << 20;
+const GATHERED_BYTES: usize = 1 << 19;
 
 /// Runs that are merged into one, so that few files are open at once.
 const MERGED_RUNS: usize = 32;

@@ -21,16 +21,16 @@ use super::destination::Destination;
 use super::{Cell, Column, ColumnKind, Finished, Row, RowWriter, Schema};
 
 /// Bytes of rows that are handed over at a time.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 1 << 18;
 
 /// Rows that are handed over at a time, at most.
 const BATCH_ROWS: usize = 1 << 12;
 
 /// Bytes of rows in a row group, before they are compressed.
-const GROUP_BYTES: usize = 8 << 20;
+const GROUP_BYTES: usize = 2 << 20;
 
 /// Rows in a row group, at most.
-const GROUP_ROWS: usize = 1 << 17;
+const GROUP_ROWS: usize = 1 << 16;
 
 /// Zstandard's level: higher ones gain less than 2 % on embeddings.
 const ZSTD_LEVEL: i32 = 1;

@@ -1,0 +1,64 @@
+//! Running the program as scripts do.
+#![allow(dead_code, reason = "not every test file needs all of it")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The program, with nothing of the surroundings' settings.
+pub fn sessile(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
+    command.current_dir(directory).args(arguments);
+    for (name, _) in std::env::vars() {
+        if name.starts_with("SESSILE_") && name != "SESSILE_ISA" {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", directory).env_remove("XDG_CONFIG_HOME");
+    command
+}
+
+pub fn run(directory: &Path, arguments: &[&str]) -> Output {
+    sessile(directory, arguments).output().unwrap()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub fn rows(path: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The same numbers in every run (xorshift64*, Vigna 2016, arXiv:1402.6246).
+pub struct Numbers(u64);
+
+impl Numbers {
+    pub fn new(seed: u64) -> Self {
+        Numbers(seed.max(1))
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
+    }
+}
+
+/// FASTA of `count` proteins of `shortest` to `longest` residues.
+pub fn proteins(count: usize, shortest: usize, longest: usize) -> String {
+    let mut numbers = Numbers::new(count as u64);
+    let mut text = String::new();
+    for record in 0..count {
+        text.push_str(&format!(">record_{record}\n"));
+        for _ in 0..shortest + numbers.below(longest - shortest + 1) {
+            let residue = b"ACDEFGHIKLMNPQRSTVWY"[numbers.below(20)];
+            text.push(char::from(residue));
+        }
+        text.push('\n');
+    }
+    text
+}
