@@ -20,7 +20,7 @@ mod lock;
 mod replay;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,44 @@ pub struct JournalOptions {
     pub allow_mixed: bool,
     /// Throw away what an earlier run has finished.
     pub restart: bool,
+}
+
+/// What a journal holds, without opening it to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// With what its entries were computed, an earlier run's first.
+    pub fingerprints: Vec<Fingerprint>,
+    /// The records, in their order.
+    pub entries: Vec<Entry>,
+    /// Whether the outputs were about to get their names.
+    pub was_finishing: bool,
+    /// Bytes up to the end of the last whole frame.
+    pub whole_bytes: u64,
+}
+
+impl Contents {
+    /// Reads the bytes of a journal, as far as they are whole.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` when they are no journal at all.
+    pub fn read(bytes: &[u8]) -> io::Result<Self> {
+        let scan = Scan::read(bytes, bytes.len() as u64)?;
+        let whole = &bytes[..scan.end as usize];
+        let mut entries = Vec::new();
+        if !whole.is_empty() {
+            let mut replay = Replay::new(whole, scan.end)?;
+            while let Some(entry) = replay.next_entry()? {
+                entries.push(entry);
+            }
+        }
+        Ok(Contents {
+            fingerprints: scan.fingerprints,
+            entries,
+            was_finishing: scan.was_finishing,
+            whole_bytes: scan.end,
+        })
+    }
 }
 
 /// A journal of which this process is the one writer.
@@ -89,7 +127,7 @@ pub struct JournalOptions {
 /// ```
 pub struct Journal {
     path: PathBuf,
-    replay: Option<Replay>,
+    replay: Option<Replay<BufReader<File>>>,
     /// Entries of the earlier run that were not taken yet.
     remaining: u64,
     /// Entries in the journal.

@@ -71,19 +71,25 @@ impl Scan {
 }
 
 /// The entries of a journal that was scanned.
-pub(super) struct Replay {
-    frames: Frames<BufReader<File>>,
+pub(super) struct Replay<R> {
+    frames: Frames<R>,
 }
 
-impl Replay {
+impl Replay<BufReader<File>> {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        let mut input = BufReader::with_capacity(BUFFER_BYTES, file);
+        Replay::new(BufReader::with_capacity(BUFFER_BYTES, file), length)
+    }
+}
+
+impl<R: Read> Replay<R> {
+    /// From any input of `length` bytes.
+    pub(super) fn new(mut input: R, length: u64) -> io::Result<Self> {
         let mut magic = [0; MAGIC.len()];
         input.read_exact(&mut magic)?;
         Ok(Replay {
-            frames: Frames::new(input, length - MAGIC.len() as u64),
+            frames: Frames::new(input, length.saturating_sub(MAGIC.len() as u64)),
         })
     }
 
