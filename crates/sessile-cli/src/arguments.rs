@@ -259,7 +259,7 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: String,
 
-    /// Sequences: uniform, lognormal, orfs, or a FASTA file
+    /// Sequences: uniform, lognormal, orfs, chunks (of 500), or a FASTA file
     #[arg(long, default_value = "uniform", value_name = "SET")]
     pub(crate) set: BenchSet,
 
@@ -298,6 +298,12 @@ pub(crate) enum ModelsCommand {
     Inspect {
         /// A directory, file or hub name, or `demo`
         name: String,
+        /// File of a head that is published apart from the model
+        #[arg(long, value_name = "PATH")]
+        head: Option<PathBuf>,
+        /// JSON file that says which tensors are the heads
+        #[arg(long, value_name = "FILE")]
+        head_map: Option<PathBuf>,
         /// Also hash all weights
         #[arg(long)]
         hash: bool,

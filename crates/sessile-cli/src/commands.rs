@@ -10,19 +10,49 @@ pub(crate) mod models;
 pub(crate) mod plan;
 pub(crate) mod viral;
 
-use sessile_models::hub::{self, HubOptions, Progress};
-use sessile_models::{DEMO, ModelFiles};
+use std::path::Path;
 
-use crate::exit::Failure;
+use sessile_models::hub::{self, HubOptions, Progress};
+use sessile_models::modern_bert::HeadMap;
+use sessile_models::{DEMO, ModelFiles, OpenOptions};
+
+use crate::exit::{BAD_INPUT, Failure};
 use crate::terminal::Download;
 
 /// The model that a user names: built in, a path, or a name on the hub, fetched if need be.
 pub(crate) fn open_model(name: &str) -> Result<ModelFiles, Failure> {
+    open_model_with(name, &OpenOptions::default())
+}
+
+/// The same, with a head or what else there is to say of it.
+pub(crate) fn open_model_with(name: &str, options: &OpenOptions) -> Result<ModelFiles, Failure> {
     if name == DEMO {
         return Ok(ModelFiles::demo());
     }
     let path = resolve(name)?;
-    Ok(ModelFiles::open(&path)?.named(name))
+    Ok(ModelFiles::open_with(&path, options)?.named(name))
+}
+
+/// What a user says of a model's heads.
+pub(crate) fn head_options(
+    head: Option<&Path>,
+    head_map: Option<&Path>,
+) -> Result<OpenOptions, Failure> {
+    let head_map = match head_map {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                let message = format!("can not read the head map {}: {error}", path.display());
+                Failure::new(BAD_INPUT, message)
+            })?;
+            Some(HeadMap::from_json(&text)?)
+        }
+    };
+    Ok(OpenOptions {
+        head: head.map(Path::to_owned),
+        head_map,
+        ..OpenOptions::default()
+    })
 }
 
 /// Where a model lies on this machine, after fetching it if need be.

@@ -161,6 +161,37 @@ fn the_json_of_a_genome() {
 }
 
 #[test]
+fn a_thousand_proteins_in_twenty_files_load_the_model_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let inputs = directory.path().join("inputs");
+    std::fs::create_dir(&inputs).unwrap();
+    for file in 0..20 {
+        let text: String = (0..50)
+            .map(|number| format!(">{file}_{number}\n{}\n", "MPFIP".repeat(1 + number % 7)))
+            .collect();
+        std::fs::write(inputs.join(format!("{file:02}.faa")), text).unwrap();
+    }
+    let model = golden("prostt5/tiny");
+    let output = encode(directory.path(), &model, Path::new("inputs"), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("model loaded once"),
+        "{}",
+        stderr(&output)
+    );
+    let rows = rows(directory.path());
+    assert_eq!(rows.len(), 1000);
+    assert_eq!(rows[999]["id"], "19_49");
+    // The same protein has the same states, whatever was computed beside it.
+    for row in &rows {
+        let length = row["three_di"].as_str().unwrap().len();
+        let same = &rows[length / 5 - 1];
+        assert_eq!(row["three_di"], same["three_di"]);
+        assert_eq!(row["mean_probability"], same["mean_probability"]);
+    }
+}
+
+#[test]
 fn what_is_wrong_costs_itself_alone() {
     let directory = tempfile::tempdir().unwrap();
     let input = directory.path().join("proteins.fasta");

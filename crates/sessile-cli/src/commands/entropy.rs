@@ -5,12 +5,11 @@ mod estimate_tokens;
 
 use std::process::ExitCode;
 
-use sessile_models::modern_bert::HeadMap;
 use sessile_models::{ModelFiles, OpenOptions};
 
-use super::resolve;
+use super::{head_options, open_model_with};
 use crate::arguments::entropy::{EntropyArguments, EntropyCommand, StateModelArguments};
-use crate::exit::{BAD_INPUT, Failure};
+use crate::exit::Failure;
 
 pub(crate) fn run(arguments: EntropyArguments) -> Result<ExitCode, Failure> {
     match arguments.command {
@@ -21,23 +20,10 @@ pub(crate) fn run(arguments: EntropyArguments) -> Result<ExitCode, Failure> {
 
 /// The structure model that a user names, with its head.
 pub(crate) fn open_state_model(arguments: &StateModelArguments) -> Result<ModelFiles, Failure> {
-    let head_map = match &arguments.head_map {
-        None => None,
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::new(
-                    BAD_INPUT,
-                    format!("can not read the head map {}: {error}", path.display()),
-                )
-            })?;
-            Some(HeadMap::from_json(&text)?)
-        }
-    };
+    let heads = head_options(arguments.head.as_deref(), arguments.head_map.as_deref())?;
     let options = OpenOptions {
-        head: arguments.head.clone(),
-        head_map,
         preprocessing: arguments.preprocess,
+        ..heads
     };
-    let path = resolve(&arguments.model)?;
-    Ok(ModelFiles::open_with(&path, &options)?.named(&arguments.model))
+    open_model_with(&arguments.model, &options)
 }

@@ -4,10 +4,11 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
+use sessile_models::ModelFiles;
 use sessile_models::hub::SHORT_NAMES;
 use sessile_models::synthesize::synthesize;
 
-use super::{open_model, resolve};
+use super::{head_options, open_model_with, resolve};
 
 use crate::arguments::{ModelsArguments, ModelsCommand};
 use crate::exit::{BAD_INPUT, DONE, Failure};
@@ -19,9 +20,14 @@ pub(crate) fn run(arguments: &ModelsArguments) -> Result<ExitCode, Failure> {
         ModelsCommand::Pull { name } => pull(name),
         ModelsCommand::Inspect {
             name,
+            head,
+            head_map,
             hash,
             tensors,
-        } => inspect(name, *hash, *tensors),
+        } => {
+            let options = head_options(head.as_deref(), head_map.as_deref())?;
+            inspect(&open_model_with(name, &options)?, *hash, *tensors)
+        }
         ModelsCommand::Synthesize {
             name,
             output,
@@ -46,8 +52,7 @@ fn pull(name: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(DONE))
 }
 
-fn inspect(name: &str, hash: bool, tensors: bool) -> Result<ExitCode, Failure> {
-    let files = open_model(name)?;
+fn inspect(files: &ModelFiles, hash: bool, tensors: bool) -> Result<ExitCode, Failure> {
     let weights = files.weights();
     let mut out = stdout().lock();
     writeln!(out, "model:        {}", files.name())?;

@@ -10,9 +10,12 @@
 //!
 //! Pairs of one merge do not overlap, so their order does not matter, but for a token beside
 //! itself (`AA` in `AAA`): these lists are sorted.
+//!
+//! What takes the time are branches that no processor can foresee. So every pair is looked up and
+//! noted the same way, whether it merges or not: those that do not go to a list that nobody reads.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 use super::NONE;
 
@@ -28,28 +31,41 @@ pub(super) struct Merge {
 #[derive(Clone, Debug)]
 pub(super) struct Merges {
     merges: Vec<Merge>,
-    /// An open hash table from a pair to its merge's number: pairs and numbers beside each other.
+    ranks: Ranks,
+}
+
+/// The number of a pair's merge.
+#[derive(Clone, Debug)]
+enum Ranks {
+    /// For the lists: no merge makes a pair whose merge comes earlier, and ids have 16 bits.
+    Ordered(Table),
+    /// For the heap.
+    Any(HashMap<(u32, u32), u32>),
+}
+
+/// An open hash table from pairs to numbers.
+#[derive(Clone, Debug)]
+struct Table {
     slots: Vec<Slot>,
     shift: u32,
-    /// Whether no merge makes a pair whose merge comes earlier.
-    ordered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    left: u32,
-    right: u32,
+    /// Left and right token, 16 bits each.
+    pair: u32,
+    /// In an empty slot, the number of the list that nobody reads.
     rank: u32,
 }
+
+/// The pair of an empty slot. No token is merged with itself into the last id.
+const EMPTY: u32 = u32::MAX;
 
 /// The memory of the merging, used again and again.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// The word: tokens in a doubly linked list. [`NONE`] where a token went into its neighbour.
-    tokens: Vec<u32>,
-    next: Vec<u32>,
-    previous: Vec<u32>,
-    /// The last entry of each merge's list.
+    word: Vec<Link>,
+    /// The last entry of each merge's list, and of the one that nobody reads.
     lists: Vec<u32>,
     /// One bit for each list that is not empty.
     filled: Vec<u64>,
@@ -59,106 +75,143 @@ pub(super) struct Room {
     heap: BinaryHeap<Reverse<(u32, u32)>>,
 }
 
+/// A token in the word, a doubly linked list.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// [`NONE`] where the token went into the one before it.
+    token: u32,
+    next: u32,
+    previous: u32,
+}
+
 impl Room {
     /// Appends a letter to the word.
     #[inline]
     pub(super) fn push(&mut self, id: u32) {
-        self.tokens.push(id);
+        let at = self.word.len() as u32;
+        self.word.push(Link {
+            token: id,
+            next: at + 1,
+            previous: at.wrapping_sub(1),
+        });
     }
 }
 
-impl Merges {
-    pub(super) fn new(merges: Vec<Merge>) -> Self {
+impl Table {
+    /// A table for merges whose ids have 16 bits.
+    fn new(merges: &[Merge]) -> Self {
         // At most a quarter full: most look-ups are for pairs that do not merge, and should end at
         // the first slot.
         let size = (merges.len() * 4).next_power_of_two().max(4);
         let empty = Slot {
-            left: NONE,
-            right: NONE,
-            rank: NONE,
+            pair: EMPTY,
+            rank: unread(merges.len()) as u32,
         };
-        let mut table = Merges {
+        let mut table = Table {
             slots: vec![empty; size],
             shift: 64 - size.trailing_zeros(),
-            ordered: true,
-            merges,
         };
-        let mut last_made = std::collections::HashMap::new();
-        for (rank, merge) in (0_u32..).zip(&table.merges) {
-            last_made.insert(merge.into, rank);
-        }
-        for rank in 0..table.merges.len() {
-            let Merge { left, right, .. } = table.merges[rank];
-            table.ordered &= [left, right].iter().all(|part| {
-                last_made
-                    .get(part)
-                    .is_none_or(|&made| (made as usize) < rank)
-            });
+        for (rank, merge) in (0_u32..).zip(merges) {
             // As in the library, the last of two merges of the same pair counts.
-            let slot = table.slot(left, right);
-            table.slots[slot] = Slot {
-                left,
-                right,
-                rank: rank as u32,
-            };
+            let pair = merge.left << 16 | merge.right;
+            let slot = table.slot(pair);
+            table.slots[slot] = Slot { pair, rank };
         }
         table
     }
 
     /// The slot of a pair: where it is, or where it would be.
     #[inline]
-    fn slot(&self, left: u32, right: u32) -> usize {
-        let key = u64::from(left) << 32 | u64::from(right);
+    fn slot(&self, pair: u32) -> usize {
         // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4).
-        let mut at = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize;
+        let mut at = (u64::from(pair).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize;
         loop {
-            let slot = &self.slots[at];
-            if slot.rank == NONE || (slot.left == left && slot.right == right) {
+            let found = self.slots[at].pair;
+            if found == pair || found == EMPTY {
                 return at;
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
     }
 
-    /// The number of the merge of a pair; [`NONE`] when it does not merge.
     #[inline]
     fn rank(&self, left: u32, right: u32) -> u32 {
-        self.slots[self.slot(left, right)].rank
+        self.slots[self.slot(left << 16 | right)].rank
+    }
+}
+
+/// The number of the list that nobody reads: behind the words of bits of those that are read.
+const fn unread(merges: usize) -> usize {
+    merges.next_multiple_of(64)
+}
+
+impl Merges {
+    pub(super) fn new(merges: Vec<Merge>) -> Self {
+        let mut last_made = HashMap::new();
+        for (rank, merge) in (0_u32..).zip(&merges) {
+            last_made.insert(merge.into, rank);
+        }
+        let is_ordered = (0_u32..).zip(&merges).all(|(rank, merge)| {
+            [merge.left, merge.right]
+                .iter()
+                .all(|part| last_made.get(part).is_none_or(|&made| made < rank))
+        });
+        let is_short = merges
+            .iter()
+            .all(|merge| merge.left.max(merge.right).max(merge.into) < 0xffff);
+        let ranks = if is_ordered && is_short {
+            Ranks::Ordered(Table::new(&merges))
+        } else {
+            let pairs = (0_u32..).zip(&merges);
+            Ranks::Any(
+                pairs
+                    .map(|(rank, merge)| ((merge.left, merge.right), rank))
+                    .collect(),
+            )
+        };
+        Merges { merges, ranks }
     }
 
     /// Merges the word in `room`, appends its tokens to `out` and empties it.
     pub(super) fn finish(&self, room: &mut Room, out: &mut Vec<u32>) {
-        let len = room.tokens.len();
-        if len > 1 {
-            room.next.clear();
-            room.next.extend(1..len as u32);
-            room.next.push(NONE);
-            room.previous.clear();
-            room.previous.push(NONE);
-            room.previous.extend(0..len as u32 - 1);
-            if self.ordered {
-                self.by_lists(room);
-            } else {
-                self.by_heap(room);
-            }
-            out.extend(room.tokens.iter().filter(|&&token| token != NONE));
-        } else {
-            out.extend_from_slice(&room.tokens);
+        if let Some(last) = room.word.last_mut() {
+            last.next = NONE;
         }
-        room.tokens.clear();
+        if room.word.len() > 1 {
+            match &self.ranks {
+                // A letter of the word that no merge knows may have a longer id.
+                Ranks::Ordered(table) if room.word.iter().all(|link| link.token < 0xffff) => {
+                    self.by_lists(table, room);
+                }
+                Ranks::Ordered(table) => self.by_heap(room, |left, right| {
+                    let is_short = left.max(right) < 0xffff;
+                    let rank = is_short.then(|| table.rank(left, right));
+                    rank.filter(|&rank| (rank as usize) < self.merges.len())
+                }),
+                Ranks::Any(ranks) => {
+                    self.by_heap(room, |left, right| ranks.get(&(left, right)).copied());
+                }
+            }
+        }
+        let tokens = room.word.iter().map(|link| link.token);
+        out.extend(tokens.filter(|&token| token != NONE));
+        room.word.clear();
     }
 
     /// Merges in the order of the file, all pairs of a merge after another.
-    fn by_lists(&self, room: &mut Room) {
-        room.lists.resize(self.merges.len(), NONE);
-        room.filled.resize(self.merges.len().div_ceil(64), 0);
+    fn by_lists(&self, table: &Table, room: &mut Room) {
+        let unread = unread(self.merges.len());
+        room.lists.resize(unread + 1, NONE);
+        room.filled.resize(unread / 64 + 1, 0);
         room.entries.clear();
-        for at in 0..room.tokens.len() - 1 {
-            let rank = self.rank(room.tokens[at], room.tokens[at + 1]);
+        // Every merge takes a token away and makes two pairs at most.
+        room.entries.reserve(3 * room.word.len());
+        for at in 0..room.word.len() - 1 {
+            let rank = table.rank(room.word[at].token, room.word[at + 1].token);
             room.note(rank, at as u32);
         }
         let mut word = 0;
-        while word < room.filled.len() {
+        while word < unread / 64 {
             let bits = room.filled[word];
             if bits == 0 {
                 word += 1;
@@ -178,45 +231,31 @@ impl Merges {
                 }
                 positions.sort_unstable();
                 for &at in &positions {
-                    self.merge(room, merge, at);
+                    room.merge(table, merge, at);
                 }
                 room.positions = positions;
             } else {
                 while entry != NONE {
                     let (at, before) = room.entries[entry as usize];
-                    self.merge(room, merge, at);
+                    room.merge(table, merge, at);
                     entry = before;
                 }
             }
         }
-    }
-
-    /// Merges the pair at `at`, if it is still that pair, and notes the pairs that come of it.
-    #[inline]
-    fn merge(&self, room: &mut Room, merge: Merge, at: u32) {
-        if let Some((before, after)) = room.join(merge, at) {
-            if before != NONE {
-                let rank = self.rank(room.tokens[before as usize], merge.into);
-                room.note(rank, before);
-            }
-            if after != NONE {
-                let rank = self.rank(merge.into, room.tokens[after as usize]);
-                room.note(rank, at);
-            }
-        }
+        room.lists[unread] = NONE;
+        room.filled[unread / 64] = 0;
     }
 
     /// Merges the first pair by the file, again and again.
-    fn by_heap(&self, room: &mut Room) {
+    fn by_heap(&self, room: &mut Room, rank: impl Fn(u32, u32) -> Option<u32>) {
         room.heap.clear();
-        for at in 0..room.tokens.len() - 1 {
-            let rank = self.rank(room.tokens[at], room.tokens[at + 1]);
-            if rank != NONE {
+        for at in 0..room.word.len() - 1 {
+            if let Some(rank) = rank(room.word[at].token, room.word[at + 1].token) {
                 room.heap.push(Reverse((rank, at as u32)));
             }
         }
-        while let Some(Reverse((rank, at))) = room.heap.pop() {
-            let merge = self.merges[rank as usize];
+        while let Some(Reverse((number, at))) = room.heap.pop() {
+            let merge = self.merges[number as usize];
             let Some((before, after)) = room.join(merge, at) else {
                 continue;
             };
@@ -224,8 +263,8 @@ impl Merges {
                 if left == NONE || right == NONE {
                     continue;
                 }
-                let rank = self.rank(room.tokens[left as usize], room.tokens[right as usize]);
-                if rank != NONE {
+                let token = |at: u32| room.word[at as usize].token;
+                if let Some(rank) = rank(token(left), token(right)) {
                     room.heap.push(Reverse((rank, left)));
                 }
             }
@@ -237,32 +276,48 @@ impl Room {
     /// Puts the pair at `at` on the list of its merge.
     #[inline]
     fn note(&mut self, rank: u32, at: u32) {
-        if rank != NONE {
-            let list = &mut self.lists[rank as usize];
-            self.entries.push((at, *list));
-            *list = (self.entries.len() - 1) as u32;
-            self.filled[rank as usize / 64] |= 1 << (rank % 64);
+        let list = &mut self.lists[rank as usize];
+        let before = std::mem::replace(list, self.entries.len() as u32);
+        self.entries.push((at, before));
+        self.filled[rank as usize / 64] |= 1 << (rank % 64);
+    }
+
+    /// Merges the pair at `at`, if it is still that pair, and notes the pairs that come of it.
+    #[inline]
+    fn merge(&mut self, table: &Table, merge: Merge, at: u32) {
+        if let Some((before, after)) = self.join(merge, at) {
+            if before != NONE {
+                let rank = table.rank(self.word[before as usize].token, merge.into);
+                self.note(rank, before);
+            }
+            if after != NONE {
+                let rank = table.rank(merge.into, self.word[after as usize].token);
+                self.note(rank, at);
+            }
         }
     }
 
     /// Joins the pair at `at` and gives its neighbours' positions, if it is still that pair.
     #[inline]
     fn join(&mut self, merge: Merge, at: u32) -> Option<(u32, u32)> {
-        let here = at as usize;
-        let right = self.next[here];
-        if self.tokens[here] != merge.left
-            || right == NONE
-            || self.tokens[right as usize] != merge.right
-        {
+        let here = self.word[at as usize];
+        // What has gone into its neighbour is no token of any merge.
+        if here.token != merge.left || here.next == NONE {
             return None;
         }
-        let after = self.next[right as usize];
-        self.tokens[here] = merge.into;
-        self.tokens[right as usize] = NONE;
-        self.next[here] = after;
-        if after != NONE {
-            self.previous[after as usize] = at;
+        let right = &mut self.word[here.next as usize];
+        if right.token != merge.right {
+            return None;
         }
-        Some((self.previous[here], after))
+        let after = right.next;
+        right.token = NONE;
+        let here = &mut self.word[at as usize];
+        here.token = merge.into;
+        here.next = after;
+        let before = here.previous;
+        if after != NONE {
+            self.word[after as usize].previous = at;
+        }
+        Some((before, after))
     }
 }
