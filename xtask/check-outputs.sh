@@ -33,4 +33,7 @@ for format in jsonl parquet h5 safetensors npz; do outputs+=(--output "out.$form
 "$sessile" embed --quiet --model demo --input in.fasta "${outputs[@]}" \
     --outputs mean,per_residue,logits,contacts,likelihood
 "$sessile" embed --quiet --model demo --input in.fasta --output out.npy
+# More than one node of HDF5's tree takes (64 names a leaf, 128 leaves a node).
+awk 'BEGIN { for (i = 1; i <= 9000; i++) print ">r" i "\nMK" }' > many.fasta
+"$sessile" embed --quiet --model demo --input many.fasta --output many.h5
 "$python" "$check"

@@ -76,4 +76,8 @@ for number, row in enumerate(rows):
 
 for name in ("mean", "per_residue", "logits", "contacts", "likelihood"):
     assert len(h5[name]) == 302
+many = h5py.File("many.h5")["mean"]
+assert list(many) == sorted(f"r{number}" for number in range(1, 9001))
+assert all((many[f"r{number}"][:] == many["r1"][:]).all() for number in range(1, 9001))
+assert "r9001" not in many and "" not in many
 print("302 rows are the same in Parquet, HDF5, safetensors, npz, npy and JSON Lines")
