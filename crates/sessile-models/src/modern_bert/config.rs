@@ -259,6 +259,11 @@ impl ModernBertConfig {
             "mlp_bias": false,
             "norm_bias": false,
             "classifier_bias": false,
+            "pad_token_id": 0,
+            "bos_token_id": 2,
+            "cls_token_id": 2,
+            "eos_token_id": 3,
+            "sep_token_id": 3,
             "num_labels": 20,
             "torch_dtype": "float32"
         })
