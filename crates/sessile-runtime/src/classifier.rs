@@ -11,10 +11,6 @@ use sessile_models::classifier::{Arithmetic, MlpClassifier, ResidentClassifier, 
 
 use crate::error::RuntimeError;
 
-/// Rows that a lane takes at once: features of the published sizes fill 3.4 MB then, which stays
-/// in the caches while the weights pass.
-const ROWS: usize = 256;
-
 /// From this many weights on the time of a row is that of its products; below, f32 costs nothing.
 const SPLIT_WEIGHTS: usize = 1 << 18;
 
@@ -84,7 +80,9 @@ impl Classifier {
     /// When its workspace can not be had.
     pub fn lane(&self) -> Result<ClassifierLane, RuntimeError> {
         let spec = LaneSpec {
-            arena_bytes: self.resident.arena_bytes(&self.device, ROWS),
+            arena_bytes: self
+                .resident
+                .arena_bytes(&self.device, ClassifierLane::ROWS),
             threads: 1,
         };
         Ok(ClassifierLane {
@@ -105,6 +103,10 @@ pub struct ClassifierLane {
 }
 
 impl ClassifierLane {
+    /// Rows that a lane takes at once: features of the published sizes fill 1.7 MB then, which
+    /// stays in the nearer caches, and the weights are not read too often.
+    pub const ROWS: usize = 128;
+
     /// Appends the probabilities of *others* and *virus* for every row of `features`.
     ///
     /// What a row gets does not depend on the rows around it.
@@ -121,7 +123,7 @@ impl ClassifierLane {
         features: &[f32],
         out: &mut Vec<[f32; 2]>,
     ) -> Result<(), RuntimeError> {
-        for block in features.chunks(ROWS * self.resident.width()) {
+        for block in features.chunks(Self::ROWS * self.resident.width()) {
             self.logits.clear();
             let (lane, scratch) = (&mut self.lane, &mut self.scratch);
             self.resident

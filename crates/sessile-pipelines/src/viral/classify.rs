@@ -215,20 +215,29 @@ fn worker(
                 ));
             }
         };
-        block.resize(rows.len() * features.width(), 0.0);
-        features.read(rows.start, &mut block)?;
-        let finite: Vec<bool> = block
-            .chunks_exact(features.width())
-            .map(|row| row.iter().all(|value| value.is_finite()))
-            .collect();
+        let mut finite = Vec::with_capacity(rows.len());
         let mut probabilities = Vec::with_capacity(rows.len());
-        lane.probabilities(&block, &mut probabilities)?;
+        // Piece by piece, so that a row is still in the cache when it is looked at again.
+        for first in rows.clone().step_by(ClassifierLane::ROWS) {
+            let count = ClassifierLane::ROWS.min(rows.end - first);
+            block.resize(count * features.width(), 0.0);
+            features.read(first, &mut block)?;
+            finite.extend(block.chunks_exact(features.width()).map(is_finite));
+            lane.probabilities(&block, &mut probabilities)?;
+        }
         Ok(Scored {
             first: rows.start,
             finite,
             probabilities,
         })
     }
+}
+
+/// Whether all numbers are finite; without an early end, so that it runs on vectors.
+fn is_finite(row: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    let largest = row.iter().map(|value| value.to_bits() & EXPONENT);
+    largest.fold(0, u32::max) < EXPONENT
 }
 
 /// Writes the joined vectors of one file as the original does.
