@@ -8,7 +8,7 @@ mod prost_t5;
 
 use std::sync::Arc;
 
-pub use bpe::BpeTokenizer;
+pub use bpe::{BpeTokenizer, ByteLevelTokenizer};
 pub use esm::EsmTokenizer;
 pub use letters::LetterTokenizer;
 pub use prost_t5::{Preprocessing, ProstT5Tokenizer};

@@ -18,6 +18,7 @@ use sessile_models::generation::{
     Caches, DecoderExecution, DecoderLimits, SequenceToSequence, SettingsOverrides, Step,
     settings_from_json,
 };
+use sessile_models::tokenizer::ByteLevelTokenizer;
 
 const MODEL: &str = "bart/tiny";
 
@@ -177,6 +178,28 @@ fn generate(
         }
     }
     answers
+}
+
+#[test]
+fn text_becomes_the_tokens_of_the_reference_and_back() {
+    let tokenizer =
+        ByteLevelTokenizer::from_file(&golden::path(&format!("{MODEL}/tokenizer.json"))).unwrap();
+    let numbers = golden::json(&format!("{MODEL}/expected.json"));
+    let inputs = golden::json(&format!("{MODEL}/inputs.json"));
+    for entry in inputs.as_array().unwrap() {
+        let name = entry["name"].as_str().unwrap();
+        let mut tokens = tokenizer.encode(entry["text"].as_str().unwrap());
+        let all = numbers[name]["n_tokens_untruncated"].as_u64().unwrap() as usize;
+        assert_eq!(tokens.len(), all, "{name}");
+        assert_eq!(tokenizer.truncate(&mut tokens, 640), all > 640, "{name}");
+        assert_eq!(tokens, ids(&numbers[name]["input_ids"]), "{name}");
+        for (setting, run) in numbers[name].as_object().unwrap() {
+            if let Some(text) = run.get("text") {
+                let written = tokenizer.decode(&ids(&run["ids"]));
+                assert_eq!(Some(written.as_str()), text.as_str(), "{name} {setting}");
+            }
+        }
+    }
 }
 
 #[test]

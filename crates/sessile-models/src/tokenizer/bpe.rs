@@ -5,6 +5,7 @@
 //! first in the file becomes one token, leftmost first, until no pair is left that merges. The ids
 //! are those of the `tokenizers` library; [`merge`] says how they are found faster.
 
+mod byte_level;
 mod merge;
 mod read;
 
@@ -18,6 +19,7 @@ use std::path::Path;
 use super::Encoding;
 use super::file::{AddedToken, Template};
 use crate::error::ModelError;
+pub use byte_level::ByteLevelTokenizer;
 use merge::{Merges, Room};
 
 /// The letters of nucleotides. Those that are not in the vocabulary are its unknown token, as the

@@ -21,30 +21,8 @@ const PLAIN: [&str; 5] = [
 
 pub(super) fn read(path: &Path) -> Result<BpeTokenizer, ModelError> {
     let file = TokenizerFile::open(path)?;
+    check_plain(&file)?;
     let model = file.model();
-    match TokenizerFile::kind(model) {
-        Some("BPE") => {}
-        other => {
-            let other = other.unwrap_or("of no kind");
-            return Err(file.unsupported(format!("a tokenizer {other} where BPE is expected")));
-        }
-    }
-    for setting in PLAIN {
-        let value = model.get(setting).unwrap_or(&Value::Null);
-        let plain = match value {
-            Value::Null | Value::Bool(false) => true,
-            Value::String(text) => text.is_empty(),
-            Value::Number(number) => number.as_f64() == Some(0.0),
-            _ => false,
-        };
-        if !plain {
-            return Err(file.unsupported(format!("the BPE setting {setting} = {value}")));
-        }
-    }
-    if !file.get("normalizer").is_null() {
-        let kind = TokenizerFile::kind(file.get("normalizer")).unwrap_or("of no kind");
-        return Err(file.unsupported(format!("the normalizer {kind}")));
-    }
     let words = match TokenizerFile::kind(file.get("pre_tokenizer")) {
         Some("Whitespace") => Words::Kinds,
         Some("WhitespaceSplit") => Words::Spaces,
@@ -105,8 +83,40 @@ pub(super) fn read(path: &Path) -> Result<BpeTokenizer, ModelError> {
     })
 }
 
+/// Refuses another kind of tokenizer, and settings that would give other ids.
+pub(super) fn check_plain(file: &TokenizerFile<'_>) -> Result<(), ModelError> {
+    let model = file.model();
+    match TokenizerFile::kind(model) {
+        Some("BPE") => {}
+        other => {
+            let other = other.unwrap_or("of no kind");
+            return Err(file.unsupported(format!("a tokenizer {other} where BPE is expected")));
+        }
+    }
+    for setting in PLAIN {
+        let value = model.get(setting).unwrap_or(&Value::Null);
+        let plain = match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::String(text) => text.is_empty(),
+            Value::Number(number) => number.as_f64() == Some(0.0),
+            _ => false,
+        };
+        if !plain {
+            return Err(file.unsupported(format!("the BPE setting {setting} = {value}")));
+        }
+    }
+    if !file.get("normalizer").is_null() {
+        let kind = TokenizerFile::kind(file.get("normalizer")).unwrap_or("of no kind");
+        return Err(file.unsupported(format!("the normalizer {kind}")));
+    }
+    Ok(())
+}
+
 /// The merges, as ids.
-fn merges(file: &TokenizerFile<'_>, vocabulary: &HashMap<&str, u32>) -> Result<Merges, ModelError> {
+pub(super) fn merges(
+    file: &TokenizerFile<'_>,
+    vocabulary: &HashMap<&str, u32>,
+) -> Result<Merges, ModelError> {
     let listed = file.model().get("merges").and_then(Value::as_array);
     let listed = listed.ok_or_else(|| file.malformed("there are no merges"))?;
     let mut merges = Vec::with_capacity(listed.len());

@@ -1,0 +1,254 @@
+//! Byte-level byte-pair encoding (Radford et al., 2019, GPT-2), as BART uses it on text.
+//!
+//! Every byte has a printable character of its own, so no text is unknown. Text is cut into words
+//! that keep the space before them, a word into bytes, and these are merged.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use regex::Regex;
+
+use super::NONE;
+use super::merge::{Merges, Room};
+use super::read;
+use crate::error::ModelError;
+use crate::tokenizer::file::{AddedToken, Template, TokenizerFile};
+
+/// A byte-level tokenizer.
+#[derive(Clone, Debug)]
+pub struct ByteLevelTokenizer {
+    /// Ids of single bytes.
+    bytes: Vec<u32>,
+    merges: Merges,
+    /// Cut out before anything else, longest first.
+    added: Vec<AddedToken>,
+    /// Whether white space before an added token belongs to it, as in [`Self::added`].
+    takes_space: Vec<bool>,
+    /// Whether a space is put before the text.
+    prefix_space: bool,
+    template: Template,
+    /// The bytes that a token stands for; empty for special tokens.
+    texts: Vec<Vec<u8>>,
+}
+
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+/// Words as GPT-2 cuts them, but for the look-ahead at the end of white space, which
+/// [`ByteLevelTokenizer::words`] does.
+fn words() -> Option<&'static Regex> {
+    static WORDS: OnceLock<Option<Regex>> = OnceLock::new();
+    let pattern = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";
+    WORDS.get_or_init(|| Regex::new(pattern).ok()).as_ref()
+}
+
+/// The character that stands for each byte in the vocabulary: printable Latin-1 characters stand
+/// for themselves, the others follow from U+0100 on.
+fn byte_characters() -> [char; 256] {
+    let mut next = 0x100;
+    std::array::from_fn(|byte| {
+        let byte = byte as u8;
+        match byte {
+            b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => char::from(byte),
+            _ => {
+                next += 1;
+                char::from_u32(next - 1).unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+        }
+    })
+}
+
+impl ByteLevelTokenizer {
+    /// Reads `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, `Unreadable`, `Malformed`, or `Unsupported` for a tokenizer of another kind and
+    /// for settings that would give other ids.
+    pub fn from_file(path: &Path) -> Result<Self, ModelError> {
+        let file = TokenizerFile::open(path)?;
+        read::check_plain(&file)?;
+        let cutter = file.get("pre_tokenizer");
+        if TokenizerFile::kind(cutter) != Some("ByteLevel") {
+            let other = TokenizerFile::kind(cutter).unwrap_or("none");
+            return Err(file.unsupported(format!("the pre-tokenizer {other}")));
+        }
+        if cutter.get("use_regex") == Some(&serde_json::Value::Bool(false)) {
+            return Err(file.unsupported("use_regex = false"));
+        }
+        let vocabulary: HashMap<&str, u32> = file.vocabulary()?.into_iter().collect();
+        let characters = byte_characters();
+        let mut buffer = [0; 4];
+        let bytes: Vec<u32> = characters
+            .iter()
+            .map(|character| {
+                let token = &*character.encode_utf8(&mut buffer);
+                vocabulary.get(token).copied().unwrap_or(NONE)
+            })
+            .collect();
+        let mut added = file.added()?;
+        added.sort_by_key(|token| std::cmp::Reverse(token.content.len()));
+        let takes_space = added
+            .iter()
+            .map(|token| {
+                let listed = file.get("added_tokens").as_array().into_iter().flatten();
+                listed
+                    .filter(|entry| entry.get("content") == Some(&token.content.as_str().into()))
+                    .any(|entry| entry.get("lstrip") == Some(&true.into()))
+            })
+            .collect();
+        let largest = vocabulary
+            .values()
+            .copied()
+            .chain(added.iter().map(|token| token.id))
+            .max();
+        let mut texts = vec![Vec::new(); largest.map_or(0, |id| id as usize + 1)];
+        let byte_of: HashMap<char, u8> = (0..=255_u8)
+            .map(|byte| (characters[usize::from(byte)], byte))
+            .collect();
+        for (token, &id) in &vocabulary {
+            if !added.iter().any(|special| special.id == id) {
+                texts[id as usize] = token
+                    .chars()
+                    .filter_map(|character| byte_of.get(&character).copied())
+                    .collect();
+            }
+        }
+        Ok(ByteLevelTokenizer {
+            bytes,
+            merges: read::merges(&file, &vocabulary)?,
+            added,
+            takes_space,
+            prefix_space: cutter.get("add_prefix_space") == Some(&true.into()),
+            template: file.template()?,
+            texts,
+        })
+    }
+
+    /// Ids are below this number.
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Whether the vocabulary is empty; it never is.
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// Special tokens before and after every text.
+    pub fn special_tokens(&self) -> (usize, usize) {
+        (self.template.before.len(), self.template.after.len())
+    }
+
+    /// Encodes a text, special tokens included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::tokenizer::ByteLevelTokenizer;
+    ///
+    /// # let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden");
+    /// let file = format!("{golden}/bart/tiny/tokenizer.json");
+    /// let tokenizer = ByteLevelTokenizer::from_file(file.as_ref())?;
+    /// let tokens = tokenizer.encode("The committee did not.");
+    /// assert_eq!(tokens, [0, 559, 471, 522, 523, 17, 2]);
+    /// assert_eq!(tokenizer.decode(&tokens), "The committee did not.");
+    /// # Ok::<(), sessile_models::ModelError>(())
+    /// ```
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        let mut tokens = Vec::with_capacity(text.len() / 3 + 2);
+        tokens.extend_from_slice(&self.template.before);
+        ROOM.with_borrow_mut(|room| self.cut(text, room, &mut tokens));
+        tokens.extend_from_slice(&self.template.after);
+        tokens
+    }
+
+    /// At most `most` of the tokens that [`encode`](Self::encode) gave: the first ones, and the
+    /// special ones at the end. Returns whether anything was cut.
+    pub fn truncate(&self, tokens: &mut Vec<u32>, most: usize) -> bool {
+        if tokens.len() <= most {
+            return false;
+        }
+        let after = self.template.after.len().min(most);
+        let end = tokens.split_off(tokens.len() - after);
+        tokens.truncate(most - after);
+        tokens.extend(end);
+        true
+    }
+
+    /// The text of tokens, without special ones. Bytes that make no character become U+FFFD.
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        let mut bytes = Vec::with_capacity(tokens.len() * 4);
+        for &token in tokens {
+            if let Some(text) = self.texts.get(token as usize) {
+                bytes.extend_from_slice(text);
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Cuts added tokens out and the rest into words.
+    fn cut(&self, text: &str, room: &mut Room, tokens: &mut Vec<u32>) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let first = self
+                .added
+                .iter()
+                .enumerate()
+                .filter_map(|(index, token)| Some((rest.find(&token.content)?, index)))
+                .min_by_key(|&(at, index)| (at, index));
+            let Some((at, index)) = first else {
+                self.words(rest, room, tokens);
+                return;
+            };
+            let before = &rest[..at];
+            let before = if self.takes_space[index] {
+                before.trim_end()
+            } else {
+                before
+            };
+            self.words(before, room, tokens);
+            tokens.push(self.added[index].id);
+            rest = &rest[at + self.added[index].content.len()..];
+        }
+    }
+
+    /// Cuts text into words and merges each.
+    fn words(&self, text: &str, room: &mut Room, tokens: &mut Vec<u32>) {
+        if self.prefix_space && !text.is_empty() && !text.starts_with(char::is_whitespace) {
+            let text = format!(" {text}");
+            return self.cut_words(&text, room, tokens);
+        }
+        self.cut_words(text, room, tokens);
+    }
+
+    fn cut_words(&self, text: &str, room: &mut Room, tokens: &mut Vec<u32>) {
+        let Some(words) = words() else { return };
+        let mut at = 0;
+        while let Some(found) = words.find_at(text, at) {
+            let mut word = found.as_str();
+            let is_space = word.starts_with(char::is_whitespace) && word.trim().is_empty();
+            if is_space && found.end() < text.len() {
+                // White space leaves its last character to the word behind it.
+                if let Some((last, _)) = word
+                    .char_indices()
+                    .next_back()
+                    .filter(|&(last, _)| last > 0)
+                {
+                    word = &word[..last];
+                }
+            }
+            for &byte in word.as_bytes() {
+                let id = self.bytes[usize::from(byte)];
+                if id != NONE {
+                    room.push(id);
+                }
+            }
+            self.merges.finish(room, tokens);
+            at = found.start() + word.len();
+        }
+    }
+}
