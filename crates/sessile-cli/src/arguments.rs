@@ -1,6 +1,7 @@
 //! The command line: every flag is defined once, here.
 
 pub(crate) mod entropy;
+pub(crate) mod summarize;
 pub(crate) mod viral;
 
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Embed(EmbedArguments),
     /// Information in genomes and in the structures of their proteins
     Entropy(entropy::EntropyArguments),
+    /// Summarise articles: JSON Lines or text files in, a summary a line out
+    Summarize(summarize::SummarizeArguments),
     /// Find viruses in genomes, stage by stage
     Viral(viral::ViralArguments),
     /// Show the devices and how they would be used

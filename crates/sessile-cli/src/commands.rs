@@ -8,6 +8,7 @@ pub(crate) mod entropy;
 pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod plan;
+pub(crate) mod summarize;
 pub(crate) mod viral;
 
 use std::path::Path;

@@ -34,6 +34,7 @@ fn run() -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Entropy(arguments) => commands::entropy::run(arguments),
+        Command::Summarize(arguments) => commands::summarize::run(arguments),
         Command::Viral(arguments) => commands::viral::run(arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),

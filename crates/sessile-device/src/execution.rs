@@ -283,6 +283,12 @@ pub trait Execution: Send {
     /// Whether nothing is in progress.
     fn is_idle(&self) -> bool;
 
+    /// Whether requests may enter while others are in progress: those of a decoder share each
+    /// step, and one that enters late loses nothing.
+    fn takes_more(&self) -> bool {
+        false
+    }
+
     /// Gives back every unfinished request.
     fn take_back(&mut self) -> Vec<Request>;
 }

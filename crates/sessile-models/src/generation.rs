@@ -12,6 +12,7 @@
 
 mod cells;
 mod execution;
+mod files;
 mod scores;
 mod search;
 mod settings;
@@ -21,6 +22,7 @@ use sessile_device::{
 };
 
 pub use execution::{DecoderExecution, DecoderLimits};
+pub use files::GeneratorFiles;
 pub use settings::{SettingsOverrides, settings_from_json};
 
 /// What the runtime and the pipelines may know of a model that generates.

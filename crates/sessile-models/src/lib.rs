@@ -30,6 +30,8 @@ pub mod weights;
 
 pub use encoder::{Encoder, EncoderExecution, ModelInfo};
 pub use error::{ModelError, ModelErrorKind};
-pub use generation::{DecoderExecution, DecoderLimits, GeneratorInfo, SequenceToSequence};
+pub use generation::{
+    DecoderExecution, DecoderLimits, GeneratorFiles, GeneratorInfo, SequenceToSequence,
+};
 pub use model::{Architecture, DEMO, ModelFiles, OpenOptions};
 pub use weights::LoadReport;

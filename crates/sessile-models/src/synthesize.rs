@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use serde_json::{Map, Value, json};
 
+use crate::bart::{self, BartConfig};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::esm2::{self, Esm2Config};
 use crate::modern_bert::{self, ModernBertConfig};
 use crate::mosaic_bert::{self, MosaicBertConfig};
 use crate::t5::{self, T5Config};
-use crate::tokenizer::EsmTokenizer;
+use crate::tokenizer::{EsmTokenizer, byte_characters};
 use crate::weights::{RandomWeights, WeightSource};
 
 /// Names of the models whose size is known.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "esm2_t6_8M",
     "esm2_t12_35M",
     "esm2_t30_150M",
@@ -29,6 +30,7 @@ pub const NAMES: [&str; 9] = [
     "dnabert_s",
     "prostt5",
     "modernprost_50M",
+    "bart_large_cnn",
 ];
 
 /// What is written for a model: all but the values of its tensors.
@@ -120,9 +122,64 @@ impl Plan {
                     format: FloatFormat::F32,
                 })
             }
+            "bart_large_cnn" => {
+                let config = BartConfig::large();
+                let tokenizer = bytes();
+                let settings = json!({
+                    "decoder_start_token_id": 2,
+                    "eos_token_id": 2,
+                    "forced_bos_token_id": 0,
+                    "forced_eos_token_id": 2,
+                    "num_beams": 4,
+                    "length_penalty": 2.0,
+                    "min_length": 56,
+                    "max_length": 142,
+                    "no_repeat_ngram_size": 3,
+                    "early_stopping": true,
+                });
+                Some(Plan {
+                    shapes: bart::tensor_shapes(&config),
+                    tokenizer: vec![
+                        ("tokenizer.json", tokenizer.to_string().into_bytes()),
+                        (
+                            "generation_config.json",
+                            format!("{settings:#}\n").into_bytes(),
+                        ),
+                    ],
+                    config: config.to_json(),
+                    head: None,
+                    format: FloatFormat::F32,
+                })
+            }
             _ => None,
         }
     }
+}
+
+/// A byte-level `tokenizer.json` without merges: a token for each byte.
+fn bytes() -> Value {
+    let special = ["<s>", "<pad>", "</s>", "<unk>"].map(str::to_owned);
+    let bytes = byte_characters().map(|character| character.to_string());
+    let vocabulary: Map<String, Value> = special
+        .iter()
+        .chain(&bytes)
+        .zip(0..)
+        .map(|(token, id): (&String, u32)| (token.clone(), json!(id)))
+        .collect();
+    let added: Vec<Value> = special
+        .iter()
+        .zip(0..)
+        .map(|(content, id): (&String, u32)| json!({ "id": id, "content": content }))
+        .collect();
+    json!({
+        "version": "1.0",
+        "added_tokens": added,
+        "normalizer": null,
+        "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false },
+        "post_processor": { "type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0] },
+        "decoder": { "type": "ByteLevel" },
+        "model": { "type": "BPE", "vocab": vocabulary, "merges": [] }
+    })
 }
 
 /// `tokenizer.json` with a token for each letter of ESM-2's vocabulary.

@@ -8,6 +8,7 @@ mod prost_t5;
 
 use std::sync::Arc;
 
+pub(crate) use bpe::byte_characters;
 pub use bpe::{BpeTokenizer, ByteLevelTokenizer};
 pub use esm::EsmTokenizer;
 pub use letters::LetterTokenizer;

@@ -12,6 +12,7 @@ pub mod journal;
 pub mod output;
 pub mod progress;
 pub mod three_di;
+pub mod summarize;
 pub mod viral;
 
 pub use error::{PipelineError, PipelineErrorKind};

@@ -77,8 +77,20 @@ impl LaneLoop {
                 last_id += 1;
                 self.admit(RequestId(last_id), entry, begun, &mut running);
             }
+            let mut is_full = false;
             while !is_out && !self.execution.is_idle() {
+                if self.execution.takes_more() && !is_full {
+                    self.queue.take_waiting(self.token_budget, &mut taken);
+                    let now = Instant::now();
+                    for entry in taken.drain(..) {
+                        last_id += 1;
+                        is_full |= !self.admit(RequestId(last_id), entry, now, &mut running);
+                    }
+                }
                 let step = self.step(&mut events);
+                is_full &= events
+                    .iter()
+                    .all(|(_, event)| matches!(event, Event::Token(_)));
                 self.answer(&mut events, &mut running);
                 if let Err(error) = step {
                     is_out = self.put_back(&error, &mut running);
@@ -93,13 +105,14 @@ impl LaneLoop {
         self.queue.leave(self.number);
     }
 
+    /// Offers a request to the execution. Returns whether there was room for it.
     fn admit(
         &mut self,
         id: RequestId,
         mut entry: Entry,
         taken: Instant,
         running: &mut HashMap<RequestId, Running>,
-    ) {
+    ) -> bool {
         let tokens = std::mem::take(&mut entry.tokens);
         let token_count = tokens.len();
         let request = Request {
@@ -121,12 +134,14 @@ impl LaneLoop {
             Admission::Full(request) => {
                 entry.tokens = request.tokens;
                 self.queue.put_back(vec![entry]);
+                return false;
             }
             Admission::Refused(_, error) => {
                 self.metrics.failed.add(1);
                 entry.refuse(error);
             }
         }
+        true
     }
 
     /// One step. A panic in a model or kernel is a fault of ours; it loses this lane and must not

@@ -288,6 +288,19 @@ impl Queue {
         }
     }
 
+    /// What waits now, up to `token_budget`, for a lane that is at work already.
+    pub(crate) fn take_waiting(&self, token_budget: usize, batch: &mut Vec<Entry>) {
+        let mut state = self.lock();
+        self.bury(&mut state, FILL_LOOKAHEAD);
+        if state.queued_tokens > 0
+            && state
+                .fill(token_budget, self.policy.max_batch_requests, batch)
+                .is_some()
+        {
+            self.notify_room();
+        }
+    }
+
     /// Waits a moment when a bulk job is just beginning to fill the queue.
     fn wait_for_bulk<'a>(
         &'a self,

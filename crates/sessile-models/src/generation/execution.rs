@@ -367,6 +367,10 @@ where
         self.in_progress.is_empty()
     }
 
+    fn takes_more(&self) -> bool {
+        self.reserved_rows < self.limits.rows
+    }
+
     fn take_back(&mut self) -> Vec<Request> {
         let entries: Vec<InProgress> = self.in_progress.drain(..).collect();
         entries

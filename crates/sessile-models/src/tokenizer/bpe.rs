@@ -20,6 +20,7 @@ use super::Encoding;
 use super::file::{AddedToken, Template};
 use crate::error::ModelError;
 pub use byte_level::ByteLevelTokenizer;
+pub(crate) use byte_level::byte_characters;
 use merge::{Merges, Room};
 
 /// The letters of nucleotides. Those that are not in the vocabulary are its unknown token, as the

@@ -47,7 +47,7 @@ fn words() -> Option<&'static Regex> {
 
 /// The character that stands for each byte in the vocabulary: printable Latin-1 characters stand
 /// for themselves, the others follow from U+0100 on.
-fn byte_characters() -> [char; 256] {
+pub(crate) fn byte_characters() -> [char; 256] {
     let mut next = 0x100;
     std::array::from_fn(|byte| {
         let byte = byte as u8;

@@ -1,0 +1,172 @@
+//! The flags of `sessile summarize`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sessile_device::EarlyStopping;
+use sessile_models::generation::SettingsOverrides;
+use sessile_pipelines::summarize::LongArticle;
+use sessile_runtime::{DTypeChoice, DeviceChoice};
+
+use super::{ReportArguments, ResumeArguments, parse_bytes};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile summarize --model facebook/bart-large-cnn --input articles.jsonl --output summaries.jsonl\n  \
+    sessile summarize --model ./bart --input *.txt --output - --num-beams 1 --max-length 60\n\n\
+    A line of input is an object with the article in `text`; its other fields stay in the row.")]
+pub(crate) struct SummarizeArguments {
+    /// Model: a directory, file or hub name (BART)
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// JSON Lines (.jsonl, .ndjson, .json), text files (an article each), or - for JSON Lines on
+    /// standard input
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
+
+    /// File of JSON Lines to write, or - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Field that holds the article
+    #[arg(long, default_value = "text", value_name = "NAME")]
+    pub(crate) text_field: String,
+
+    /// Write the token ids too
+    #[arg(long)]
+    pub(crate) with_ids: bool,
+
+    /// Articles longer than the model reads: fail or truncate
+    #[arg(long, default_value = "fail", value_name = "CHOICE")]
+    pub(crate) long: LongArticle,
+
+    /// Write over an output that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) generation: GenerationArguments,
+
+    #[command(flatten)]
+    pub(crate) resume: ResumeArguments,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArguments,
+
+    #[command(flatten)]
+    pub(crate) pool: GeneratorArguments,
+}
+
+/// How text is written. Without a flag the model's generation_config.json holds.
+#[derive(Clone, Debug, Args)]
+#[command(
+    next_help_heading = "Writing (without a flag: as the model's generation_config.json says)"
+)]
+pub(crate) struct GenerationArguments {
+    /// Hypotheses that are followed at once; 1 is greedy search
+    #[arg(long, value_name = "N")]
+    pub(crate) num_beams: Option<usize>,
+
+    /// More than 0 favours long texts, less than 0 short ones
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(crate) length_penalty: Option<f32>,
+
+    /// Fewest tokens
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) min_length: Option<usize>,
+
+    /// Most tokens
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_length: Option<usize>,
+
+    /// No so many tokens in a row appear twice; 0 turns it off
+    #[arg(long, value_name = "N")]
+    pub(crate) no_repeat_ngram_size: Option<usize>,
+
+    /// When beam search stops: true, false or never
+    #[arg(long, value_name = "CHOICE", value_parser = parse_early_stopping)]
+    pub(crate) early_stopping: Option<EarlyStopping>,
+
+    /// More than 1 makes tokens that were there less likely
+    #[arg(long, value_name = "X")]
+    pub(crate) repetition_penalty: Option<f32>,
+
+    /// Draw the next token by chance
+    #[arg(long)]
+    pub(crate) do_sample: bool,
+
+    /// Less than 1 makes chance bolder for the likely tokens, more than 1 evens it out
+    #[arg(long, value_name = "X")]
+    pub(crate) temperature: Option<f32>,
+
+    /// Draw among so many of the best tokens; 0: among all
+    #[arg(long, value_name = "N")]
+    pub(crate) top_k: Option<usize>,
+
+    /// Draw among the best tokens that together have this probability
+    #[arg(long, value_name = "X")]
+    pub(crate) top_p: Option<f32>,
+
+    /// What is drawn follows from this number
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl GenerationArguments {
+    pub(crate) fn overrides(&self) -> SettingsOverrides {
+        SettingsOverrides {
+            // Beams that the model's file asks for do not go with sampling.
+            num_beams: self.num_beams.or(self.do_sample.then_some(1)),
+            length_penalty: self.length_penalty,
+            min_length: self.min_length,
+            max_length: self.max_length,
+            no_repeat_ngram_size: self.no_repeat_ngram_size,
+            early_stopping: self.early_stopping,
+            repetition_penalty: self.repetition_penalty,
+            do_sample: self.do_sample.then_some(true),
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            seed: self.seed,
+        }
+    }
+}
+
+/// Devices and memory of a model that writes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Devices and memory")]
+pub(crate) struct GeneratorArguments {
+    /// Devices: auto or cpu
+    #[arg(long, default_value = "auto", value_name = "LIST")]
+    pub(crate) devices: DeviceChoice,
+
+    /// Articles that are written at the same time [default: as many as fit, up to 32]
+    #[arg(long, value_name = "N")]
+    pub(crate) instances: Option<usize>,
+
+    /// CPU threads in total [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+
+    /// Number format: auto, f32 or bf16
+    #[arg(long, default_value = "auto", value_name = "FORMAT")]
+    pub(crate) dtype: DTypeChoice,
+
+    /// Memory to leave alone, such as 2GiB
+    #[arg(long, default_value = "0", value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) memory_reserve: u64,
+
+    /// Show where the time goes, by operation
+    #[arg(long)]
+    pub(crate) per_op: bool,
+}
+
+fn parse_early_stopping(text: &str) -> Result<EarlyStopping, String> {
+    match text {
+        "true" => Ok(EarlyStopping::True),
+        "false" => Ok(EarlyStopping::False),
+        "never" => Ok(EarlyStopping::Never),
+        other => Err(format!("`{other}` is neither true, false nor never")),
+    }
+}

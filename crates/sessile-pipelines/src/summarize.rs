@@ -1,0 +1,383 @@
+//! Summaries of articles: JSON Lines or text files in, a line for every article out.
+//!
+//! The rows keep the order and the other fields of the input. An article that can not be
+//! summarised has its row too, with the reason in `error`, and costs nothing else.
+
+mod articles;
+mod row;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use sessile_device::{GenerationSettings, ModelIndex, Output, OutputSet, RequestError};
+use sessile_models::GeneratorFiles;
+use sessile_runtime::{GeneratorOptions, GeneratorPool, PoolRequest};
+
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+use crate::journal::{Entry, Fingerprint, InputHash, Journal, JournalOptions, Lock, Outcome};
+use crate::output::{Destination, OutputPlace};
+use crate::progress::{Observer, Progress, Stages, Summary};
+use articles::{Article, Articles};
+use row::Written;
+
+/// What becomes of articles that are longer than the model reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LongArticle {
+    /// They are an error.
+    #[default]
+    Fail,
+    /// Their beginning is read, and the row says so.
+    Truncate,
+}
+
+impl std::str::FromStr for LongArticle {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "fail" => Ok(LongArticle::Fail),
+            "truncate" => Ok(LongArticle::Truncate),
+            other => Err(format!("`{other}` is neither fail nor truncate")),
+        }
+    }
+}
+
+impl std::fmt::Display for LongArticle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LongArticle::Fail => "fail",
+            LongArticle::Truncate => "truncate",
+        })
+    }
+}
+
+/// What to summarise and where to put it.
+#[derive(Clone, Debug)]
+pub struct SummarizeOptions {
+    /// Files of JSON Lines (`.jsonl`, `.ndjson`, `.json`), text files (an article each), or `-`
+    /// for JSON Lines on standard input.
+    pub inputs: Vec<PathBuf>,
+    /// The file of JSON Lines to write, or `-`.
+    pub output: PathBuf,
+    /// The field that holds the article.
+    pub text_field: String,
+    /// Whether rows have `token_ids`.
+    pub with_ids: bool,
+    /// What becomes of articles that are too long.
+    pub long: LongArticle,
+    /// Write over an output that exists.
+    pub force: bool,
+    /// Keep a journal beside the output, and go on where an earlier run stopped.
+    pub journal: bool,
+    /// How an earlier run's journal is gone on with.
+    pub resume: JournalOptions,
+    /// How to write.
+    pub settings: GenerationSettings,
+    /// Devices and memory; its settings are replaced by those above.
+    pub pool: GeneratorOptions,
+}
+
+/// Summarises every article of the inputs.
+///
+/// # Errors
+///
+/// What ends the job as a whole; articles that fail are counted in the [`Summary`] and told to the
+/// observer.
+pub fn run(
+    files: &GeneratorFiles,
+    options: &SummarizeOptions,
+    observer: &mut dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<Summary, PipelineError> {
+    let place = OutputPlace::of(&options.output);
+    let name = options.output.display().to_string();
+    if place == OutputPlace::Folder {
+        return Err(PipelineError::new(
+            PipelineErrorKind::Usage,
+            format!("{name} is a folder"),
+        ));
+    }
+    let is_file = place == OutputPlace::File;
+    articles::check(&options.inputs)?;
+    let lock = match is_file && options.journal {
+        true => Some(Lock::acquire(&options.output, interrupt)?),
+        false => None,
+    };
+    // A run that ended between its last two steps has left a whole output, and its journal.
+    let was_finishing = lock.as_ref().map(Journal::was_finishing).transpose()?;
+    let may_replace = options.force || was_finishing == Some(true);
+    if is_file && options.output.exists() && !may_replace {
+        return Err(
+            PipelineError::new(PipelineErrorKind::Usage, format!("{name} exists already"))
+                .with_hint("give another --output, or --force to write over it"),
+        );
+    }
+    let generator = GeneratorPool::new(
+        files,
+        &GeneratorOptions {
+            settings: options.settings.clone(),
+            ..options.pool.clone()
+        },
+    )?;
+    let journal = lock
+        .map(|lock| {
+            Journal::open(
+                lock,
+                &fingerprint(files, options, &generator)?,
+                options.resume,
+            )
+        })
+        .transpose()?;
+    let finished = journal.as_ref().map_or(0, Journal::remaining);
+    if finished > 0 {
+        observer.note(&format!(
+            "going on after {finished} articles of an earlier run"
+        ));
+    }
+    let failed = |error| PipelineError::output(&name, error);
+    let out = match &journal {
+        Some(_) => Destination::open_locked(&options.output, "summarize"),
+        None => Destination::open(&options.output),
+    }
+    .map_err(failed)?;
+    Job {
+        files,
+        options,
+        generator: &generator,
+        journal,
+        out,
+        name: &name,
+        observer,
+        interrupt,
+    }
+    .run(finished)
+}
+
+/// Everything that a row depends on apart from its article.
+fn fingerprint(
+    files: &GeneratorFiles,
+    options: &SummarizeOptions,
+    generator: &GeneratorPool,
+) -> Result<Fingerprint, PipelineError> {
+    Ok(Fingerprint::new("summarize")
+        .with_option("--text-field", options.text_field.as_str())
+        .with_option("--with-ids", options.with_ids.to_string())
+        .with_option("--long", options.long.to_string())
+        .with_option("settings", format!("{:?}", options.settings))
+        .with_numeric("model", files.content_hash()?)
+        .with_numeric("--dtype", generator.plan.dtype.to_string())
+        .with_numeric("kernels", generator.kernel_family.as_str()))
+}
+
+struct Job<'a> {
+    files: &'a GeneratorFiles,
+    options: &'a SummarizeOptions,
+    generator: &'a GeneratorPool,
+    journal: Option<Journal>,
+    out: Destination,
+    name: &'a str,
+    observer: &'a mut dyn Observer,
+    interrupt: &'a Interrupt,
+}
+
+/// An article on its way.
+struct InFlight {
+    article: Article,
+    /// Why it is not asked for, if so.
+    problem: Option<String>,
+    is_truncated: bool,
+    /// Tokens that the model reads.
+    tokens: u64,
+}
+
+impl Job<'_> {
+    fn run(mut self, finished: u64) -> Result<Summary, PipelineError> {
+        let begun = Instant::now();
+        let mut progress = Progress::default();
+        let mut stages = Stages::default();
+        let articles = Articles::new(&self.options.inputs, &self.options.text_field);
+        let (files, options) = (self.files, self.options);
+        let requests = articles.zip(0_u64..).map(|(article, number)| {
+            // What the journal has is not computed again.
+            prepare(files, options, article, number < finished)
+        });
+        let mut answers = self.generator.pool.in_order(requests);
+        while let Some((in_flight, answer)) = answers.next() {
+            let row = self.row(&in_flight, answer, &mut progress, &mut stages)?;
+            let writing = Instant::now();
+            self.out
+                .write_all(&row)
+                .map_err(|error| PipelineError::output(self.name, error))?;
+            stages.writing += writing.elapsed();
+            progress.records += 1;
+            progress.elapsed = begun.elapsed();
+            self.observer.progress(&progress);
+            if self.interrupt.signal().is_some() {
+                break;
+            }
+        }
+        drop(answers);
+        if self.interrupt.signal().is_some() {
+            return Err(self.interrupted(&progress));
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.check_taken()?;
+            journal.finishing()?;
+        }
+        let writing = Instant::now();
+        self.out
+            .finish()
+            .map_err(|error| PipelineError::output(self.name, error))?;
+        stages.writing += writing.elapsed();
+        if let Some(journal) = self.journal {
+            journal.remove()?;
+        }
+        if let Some(clock) = &self.generator.clock {
+            for (class, time) in clock.times() {
+                let share = time.time.as_secs_f64() / begun.elapsed().as_secs_f64();
+                self.observer.note(&format!(
+                    "{:5.1} %  {class}, {} calls, {:.3} s",
+                    100.0 * share,
+                    time.calls,
+                    time.time.as_secs_f64()
+                ));
+            }
+        }
+        let metrics = self.generator.pool.metrics();
+        stages.computing = std::time::Duration::from_nanos(metrics.busy_nanos.get());
+        Ok(Summary {
+            records: progress.records,
+            failed: progress.failed,
+            resumed: progress.resumed,
+            tokens: progress.tokens,
+            load: self.generator.pool.load_time(),
+            run: begun.elapsed(),
+            model_loads: 1,
+            stages,
+            ..Summary::default()
+        })
+    }
+
+    /// The row of an article, from the journal where that has it.
+    fn row(
+        &mut self,
+        in_flight: &InFlight,
+        answer: Option<Result<Output, RequestError>>,
+        progress: &mut Progress,
+        stages: &mut Stages,
+    ) -> Result<Vec<u8>, PipelineError> {
+        let InFlight { article, .. } = in_flight;
+        let input = InputHash::of(&article.line);
+        if let Some(journal) = &mut self.journal
+            && let Some(outcome) = journal.take(&article.place, input)?
+        {
+            progress.resumed += 1;
+            return Ok(match outcome {
+                Outcome::Done(row) => row,
+                Outcome::Failed(reason) => self.failed(article, &reason, progress),
+            });
+        }
+        let written = match (answer, &in_flight.problem) {
+            (_, Some(problem)) => Err(problem.clone()),
+            (Some(Err(error)), _) => Err(error.to_string()),
+            (None, None) => Err("it was not answered".to_owned()),
+            (Some(Ok(output)), None) => {
+                let tokens = output.generated().map(|text| text.tokens.clone());
+                Ok(tokens.unwrap_or_default())
+            }
+        };
+        let (row, outcome) = match written {
+            Ok(tokens) => {
+                progress.tokens += in_flight.tokens + tokens.len() as u64;
+                let summary = self.files.tokenizer().decode(&tokens);
+                let row = row::write(
+                    article,
+                    &Written::Summary {
+                        summary: &summary,
+                        tokens: self.options.with_ids.then_some(&tokens),
+                        is_truncated: in_flight.is_truncated,
+                    },
+                );
+                (row.clone(), Outcome::Done(row))
+            }
+            Err(reason) => {
+                let row = self.failed(article, &reason, progress);
+                (row, Outcome::Failed(reason))
+            }
+        };
+        if let Some(journal) = &mut self.journal {
+            let begun = Instant::now();
+            journal.append(&Entry {
+                id: article.place.clone(),
+                input,
+                outcome,
+            })?;
+            stages.journal += begun.elapsed();
+        }
+        Ok(row)
+    }
+
+    fn failed(&mut self, article: &Article, reason: &str, progress: &mut Progress) -> Vec<u8> {
+        progress.failed += 1;
+        self.observer.failure(&article.place, reason);
+        row::write(article, &Written::Error(reason))
+    }
+
+    fn interrupted(mut self, progress: &Progress) -> PipelineError {
+        let error = PipelineError::new(
+            PipelineErrorKind::Interrupted,
+            format!("stopped after {} articles", progress.records),
+        );
+        let Some(journal) = &mut self.journal else {
+            return error;
+        };
+        match journal.commit() {
+            Ok(()) => error.with_hint(format!(
+                "run the same command again to go on; what is finished lies in {}",
+                journal.path().display()
+            )),
+            Err(error) => error,
+        }
+    }
+}
+
+/// The request of an article, or what is wrong with it.
+fn prepare(
+    files: &GeneratorFiles,
+    options: &SummarizeOptions,
+    article: Article,
+    is_finished: bool,
+) -> (InFlight, Option<PoolRequest>) {
+    let mut in_flight = InFlight {
+        problem: article.problem.clone(),
+        article,
+        is_truncated: false,
+        tokens: 0,
+    };
+    if is_finished || in_flight.problem.is_some() {
+        return (in_flight, None);
+    }
+    let text = in_flight.article.text.trim();
+    if text.is_empty() {
+        in_flight.problem = Some("the article is empty".to_owned());
+        return (in_flight, None);
+    }
+    let mut tokens = files.tokenizer().encode(text);
+    let most = files.max_source_tokens();
+    if tokens.len() > most {
+        if options.long == LongArticle::Fail {
+            in_flight.problem = Some(format!(
+                "{} tokens are more than the model's {most}; --long truncate reads the beginning",
+                tokens.len()
+            ));
+            return (in_flight, None);
+        }
+        in_flight.is_truncated = files.tokenizer().truncate(&mut tokens, most);
+    }
+    in_flight.tokens = tokens.len() as u64;
+    let mut request = PoolRequest::new(ModelIndex(0), tokens, OutputSet::default());
+    request.generation = Some(std::sync::Arc::new(options.settings.clone()));
+    (in_flight, Some(request))
+}

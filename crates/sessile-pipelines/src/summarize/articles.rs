@@ -1,0 +1,196 @@
+//! Articles as they come: one line after the other, one file after the other.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::row::Fields;
+use crate::error::{PipelineError, PipelineErrorKind};
+
+/// Longest line, and longest text file, in bytes: far beyond any article.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// One article.
+pub(super) struct Article {
+    /// Where it stands, for people and for the journal.
+    pub(super) place: String,
+    /// As it was read.
+    pub(super) line: Vec<u8>,
+    /// The fields of its row but the text, in their order.
+    pub(super) fields: Fields,
+    pub(super) text: String,
+    /// What is wrong with it.
+    pub(super) problem: Option<String>,
+}
+
+impl Article {
+    fn broken(place: String, line: Vec<u8>, problem: String) -> Self {
+        Article {
+            place,
+            line,
+            fields: Fields::default(),
+            text: String::new(),
+            problem: Some(problem),
+        }
+    }
+}
+
+/// Refuses inputs that are not there, before anything is loaded.
+pub(super) fn check(inputs: &[PathBuf]) -> Result<(), PipelineError> {
+    for path in inputs {
+        if path != Path::new("-") && !path.is_file() && !path.exists() {
+            return Err(PipelineError::new(
+                PipelineErrorKind::Input,
+                format!("{} does not exist", path.display()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The articles of all inputs.
+pub(super) struct Articles<'a> {
+    inputs: VecDeque<&'a PathBuf>,
+    text_field: &'a str,
+    lines: Option<Lines>,
+}
+
+struct Lines {
+    reader: Box<dyn BufRead>,
+    name: String,
+    number: u64,
+}
+
+impl<'a> Articles<'a> {
+    pub(super) fn new(inputs: &'a [PathBuf], text_field: &'a str) -> Self {
+        Articles {
+            inputs: inputs.iter().collect(),
+            text_field,
+            lines: None,
+        }
+    }
+
+    /// The next line that is not blank, as an article.
+    fn next_line(&mut self) -> Option<Article> {
+        let lines = self.lines.as_mut()?;
+        loop {
+            let mut line = Vec::new();
+            lines.number += 1;
+            let place = format!("{}, line {}", lines.name, lines.number);
+            match (&mut lines.reader)
+                .take(MAX_BYTES)
+                .read_until(b'\n', &mut line)
+            {
+                Ok(0) => return None,
+                Err(error) => {
+                    self.lines = None;
+                    return Some(Article::broken(place, Vec::new(), error.to_string()));
+                }
+                Ok(_) if line.len() as u64 == MAX_BYTES && line.last() != Some(&b'\n') => {
+                    // The rest of the file has no line that could be trusted.
+                    self.lines = None;
+                    let problem = format!("the line is longer than {} MiB", MAX_BYTES >> 20);
+                    return Some(Article::broken(place, Vec::new(), problem));
+                }
+                Ok(_) => {}
+            }
+            if !line.trim_ascii().is_empty() {
+                return Some(self.parse(place, line));
+            }
+        }
+    }
+
+    fn parse(&self, place: String, line: Vec<u8>) -> Article {
+        let parsed = match std::str::from_utf8(&line) {
+            Ok(text) => Fields::parse(text.trim(), self.text_field),
+            Err(error) => Err(format!(
+                "not UTF-8 from byte {} on",
+                error.valid_up_to() + 1
+            )),
+        };
+        match parsed {
+            Ok((fields, text)) => Article {
+                place,
+                line,
+                fields,
+                text,
+                problem: None,
+            },
+            Err(problem) => Article::broken(place, line, problem),
+        }
+    }
+}
+
+/// A text file: its article, with the file's name as its id.
+fn text_file(path: &Path) -> Article {
+    let place = path.display().to_string();
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        return Article::broken(place, bytes, error.to_string());
+    }
+    if bytes.len() as u64 > MAX_BYTES {
+        let problem = format!("the file is longer than {} MiB", MAX_BYTES >> 20);
+        return Article::broken(place, Vec::new(), problem);
+    }
+    let id = path.file_stem().unwrap_or_default().to_string_lossy();
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Article {
+            fields: Fields::of_id(&id),
+            text: text.to_owned(),
+            place,
+            line: bytes,
+            problem: None,
+        },
+        Err(error) => {
+            let problem = format!("not UTF-8 from byte {} on", error.valid_up_to() + 1);
+            Article {
+                fields: Fields::of_id(&id),
+                ..Article::broken(place, bytes.clone(), problem)
+            }
+        }
+    }
+}
+
+fn is_lines(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
+        ["jsonl", "ndjson", "json"]
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
+}
+
+impl Iterator for Articles<'_> {
+    type Item = Article;
+
+    fn next(&mut self) -> Option<Article> {
+        loop {
+            if let Some(article) = self.next_line() {
+                return Some(article);
+            }
+            let path = self.inputs.pop_front()?;
+            let (name, reader): (String, Box<dyn BufRead>) = if path == Path::new("-") {
+                (
+                    "standard input".to_owned(),
+                    Box::new(BufReader::new(io::stdin())),
+                )
+            } else if is_lines(path) {
+                let name = path.display().to_string();
+                match File::open(path) {
+                    Ok(file) => (name, Box::new(BufReader::with_capacity(1 << 18, file))),
+                    Err(error) => {
+                        return Some(Article::broken(name, Vec::new(), error.to_string()));
+                    }
+                }
+            } else {
+                return Some(text_file(path));
+            };
+            self.lines = Some(Lines {
+                reader,
+                name,
+                number: 0,
+            });
+        }
+    }
+}
