@@ -1,6 +1,7 @@
 //! The command line: every flag is defined once, here.
 
 pub(crate) mod entropy;
+pub(crate) mod serve;
 pub(crate) mod summarize;
 pub(crate) mod viral;
 
@@ -46,6 +47,10 @@ pub(crate) enum Command {
     Summarize(summarize::SummarizeArguments),
     /// Find viruses in genomes, stage by stage
     Viral(viral::ViralArguments),
+    /// Serve ESM-2 over HTTP from a resident pool
+    Serve(serve::ServeArguments),
+    /// Put a service under load and measure its answers
+    BenchService(serve::BenchServiceArguments),
     /// Show the devices and how they would be used
     Devices(DevicesArguments),
     /// Show what a model would need, before loading it

@@ -1,6 +1,7 @@
 //! A file per command.
 
 pub(crate) mod bench;
+pub(crate) mod bench_service;
 pub(crate) mod completions;
 pub(crate) mod devices;
 pub(crate) mod embed;
@@ -8,6 +9,7 @@ pub(crate) mod entropy;
 pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod plan;
+pub(crate) mod serve;
 pub(crate) mod summarize;
 pub(crate) mod viral;
 

@@ -36,6 +36,8 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Entropy(arguments) => commands::entropy::run(arguments),
         Command::Summarize(arguments) => commands::summarize::run(arguments),
         Command::Viral(arguments) => commands::viral::run(arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::BenchService(arguments) => commands::bench_service::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),
         Command::Models(arguments) => commands::models::run(&arguments),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Command};
+use sessile_server::environment;
 
 use crate::exit::Failure;
 
@@ -23,12 +24,12 @@ pub(crate) fn apply(
 ) -> Result<Command, Failure> {
     let command = with_environment(command);
     let Some((path, is_explicit)) = settings_path(arguments) else {
-        return Ok(command);
+        return with_service_names(command);
     };
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_explicit => {
-            return Ok(command);
+            return with_service_names(command);
         }
         Err(error) => {
             return Err(Failure::usage(format!(
@@ -40,7 +41,25 @@ pub(crate) fn apply(
     let settings = parse(&text, &path)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     check_names(&command, &settings, &path)?;
-    with_settings(command, &settings, &path)
+    with_service_names(with_settings(command, &settings, &path)?)
+}
+
+/// The names that ESM2_MultiGPU_Inference is configured by, from the environment or `.env`: they
+/// rank below `SESSILE_*` and above the settings file.
+fn with_service_names(command: Command) -> Result<Command, Failure> {
+    let file = environment::read_file(Path::new(".env")).map_err(Failure::usage)?;
+    let values = environment::settings(|name| std::env::var(name).ok(), &file);
+    Ok(command.mut_subcommand("serve", |serve| {
+        values.into_iter().fold(serve, |serve, (_, flag, value)| {
+            serve.mut_args(|argument| {
+                if argument.get_long() == Some(flag) {
+                    argument.required(false).default_values([value.clone()])
+                } else {
+                    argument
+                }
+            })
+        })
+    }))
 }
 
 /// TOML, or YAML when the file is called so.

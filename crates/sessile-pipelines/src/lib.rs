@@ -11,8 +11,8 @@ pub mod interrupt;
 pub mod journal;
 pub mod output;
 pub mod progress;
-pub mod three_di;
 pub mod summarize;
+pub mod three_di;
 pub mod viral;
 
 pub use error::{PipelineError, PipelineErrorKind};

@@ -204,7 +204,7 @@ impl Job<'_> {
             prepare(files, options, article, number < finished)
         });
         let mut answers = self.generator.pool.in_order(requests);
-        while let Some((in_flight, answer)) = answers.next() {
+        for (in_flight, answer) in answers.by_ref() {
             let row = self.row(&in_flight, answer, &mut progress, &mut stages)?;
             let writing = Instant::now();
             self.out

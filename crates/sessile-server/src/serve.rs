@@ -108,8 +108,11 @@ impl Server {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<Ended, ServeError> {
         let Server {
-            listener, service, ..
+            listener,
+            service,
+            address,
         } = self;
+        tracing::info!(%address, "listening");
         let router = http::router(Arc::clone(&service));
         let graceful = GracefulShutdown::new();
         let end = async {

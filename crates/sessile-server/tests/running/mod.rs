@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
+pub mod recorded;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -90,6 +92,15 @@ impl Running {
             address: told.recv().unwrap(),
             stop: Some(stop),
             thread: Some(thread),
+        }
+    }
+
+    /// A service in another process, which ends of itself.
+    pub fn elsewhere(address: SocketAddr) -> Self {
+        Running {
+            address,
+            stop: None,
+            thread: None,
         }
     }
 

@@ -1,0 +1,134 @@
+//! The flags of `sessile serve` and `sessile bench-service`.
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
+use sessile_server::LogLevel;
+use sessile_server::load::Target;
+
+use super::{PoolArguments, parse_bytes};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile serve --model esm2_t33_650M --port 8000\n  \
+    MODEL_NAME=facebook/esm2_t6_8M_UR50D PORT=8080 sessile serve\n  \
+    curl localhost:8000/predict -H 'content-type: application/json' -d '{\"sequence\": \"MKTV\"}'\n\n\
+    The names that ESM2_MultiGPU_Inference is configured by (MODEL_NAME, MAX_BATCH_SIZE, …) hold too,\n\
+    from the environment or a .env file, below SESSILE_* and above the settings file.\n\
+    The page at /docs shows all calls; SIGTERM answers what was accepted and ends.")]
+pub(crate) struct ServeArguments {
+    /// Models: directories, files, hub names or `demo`; the first is the default
+    #[arg(long, required = true, num_args = 1.., value_delimiter = ',', value_name = "MODEL")]
+    pub(crate) model: Vec<String>,
+
+    /// Address or name to listen on
+    #[arg(long, default_value = "0.0.0.0", value_name = "HOST")]
+    pub(crate) host: String,
+
+    /// Port to listen on
+    #[arg(long, default_value_t = 8000, value_name = "PORT")]
+    pub(crate) port: u16,
+
+    /// Most sequences of a request to /predict/batch
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) max_batch_size: usize,
+
+    /// Most residues of a sequence
+    #[arg(long, default_value_t = 1024, value_name = "N")]
+    pub(crate) max_sequence_length: usize,
+
+    /// Most items of a request to the /v1 paths
+    #[arg(long, default_value_t = 8192, value_name = "N")]
+    pub(crate) max_items: usize,
+
+    /// Most bytes of a body, such as 8MiB
+    #[arg(long, default_value = "8MiB", value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) max_body_size: u64,
+
+    /// Origins of pages that may call: a JSON list, or separated by commas
+    #[arg(long, default_value = "*", value_name = "LIST")]
+    pub(crate) cors_origins: String,
+
+    /// Keys of which a caller needs one, separated by commas [default: everybody may call]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "KEYS",
+        hide_env_values = true
+    )]
+    pub(crate) api_keys: Vec<String>,
+
+    /// Compute requests of several clients together
+    #[arg(long, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub(crate) batch_queue_enabled: bool,
+
+    /// Longest time a lane waits for a batch to fill, in milliseconds
+    #[arg(long, default_value_t = 50, value_name = "MS")]
+    pub(crate) batch_queue_max_wait_ms: u64,
+
+    /// Most requests of a batch
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(crate) batch_queue_max_size: usize,
+
+    /// GPUs to use, by number; empty or -1: none [default: as --devices says]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub(crate) cuda_visible_devices: Option<String>,
+
+    /// Longest time for an answer, in seconds
+    #[arg(long, default_value_t = 300.0, value_name = "SECONDS")]
+    pub(crate) request_timeout: f64,
+
+    /// Longest time to finish accepted work after SIGTERM, in seconds
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
+    pub(crate) grace: f64,
+
+    /// How much is logged: debug, info, warning or error
+    #[arg(long, default_value = "info", value_name = "LEVEL")]
+    pub(crate) log_level: LogLevel,
+
+    #[command(flatten)]
+    pub(crate) pool: PoolArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sessile bench-service --url http://127.0.0.1:8000 --batch-sizes 1 8 --concurrency 1 64 \
+    --duration 20 --output report.json --chart report.svg")]
+pub(crate) struct BenchServiceArguments {
+    /// The service, on this machine
+    #[arg(long, default_value = "http://127.0.0.1:8000", value_name = "URL", value_parser = Target::parse)]
+    pub(crate) url: Target,
+
+    /// Sequences of a request
+    #[arg(long, num_args = 1.., value_delimiter = ',', default_values_t = [1, 8, 32, 64], value_name = "N")]
+    pub(crate) batch_sizes: Vec<usize>,
+
+    /// Connections
+    #[arg(long, num_args = 1.., value_delimiter = ',', default_values_t = [1, 8, 64], value_name = "N")]
+    pub(crate) concurrency: Vec<usize>,
+
+    /// Requests per second, answered or not [default: each connection asks again when answered]
+    #[arg(long, value_name = "N")]
+    pub(crate) rate: Option<f64>,
+
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 20.0, value_name = "SECONDS")]
+    pub(crate) duration: f64,
+
+    /// FASTA file of sequences to send [default: made-up short open reading frames]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// Key to send
+    #[arg(long, value_name = "KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+
+    /// JSON report to write, or - for standard output
+    #[arg(long, default_value = "-", value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Chart to write (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chart: Option<PathBuf>,
+}

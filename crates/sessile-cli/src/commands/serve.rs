@@ -1,0 +1,125 @@
+//! `sessile serve`
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sessile_pipelines::Interrupt;
+use sessile_runtime::{Dispatch, PoolOptions};
+use sessile_server::options::{parse_origins, visible_devices};
+use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, logging};
+
+use super::open_model;
+use crate::arguments::serve::ServeArguments;
+use crate::exit::{BAD_INPUT, DEVICE, DONE, Failure};
+use crate::signals;
+
+/// How often the signals are looked at.
+const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
+
+pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
+    let interrupt = signals::listen()?;
+    let options = options(arguments)?;
+    let pool = pool(arguments, &options);
+    let models = arguments
+        .model
+        .iter()
+        .map(|name| open_model(name))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    logging::start(arguments.log_level);
+    let name = arguments.model.first().cloned().unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(async {
+        let server = Server::bind(name, options).await?;
+        server
+            .run(move || Engine::load(models, &pool), stop(interrupt))
+            .await
+    });
+    match ended {
+        Ok(Ended::Drained) => Ok(ExitCode::from(DONE)),
+        Ok(Ended::Abandoned(count)) => Err(Failure::new(
+            DEVICE,
+            format!("{count} requests were not answered within the grace time"),
+        )
+        .with_hint(Some("give a longer --grace"))),
+        Ok(Ended::NoDevice) => Err(Failure::new(DEVICE, "no lane is left to compute on")),
+        Err(ServeError::Load(error)) => Err(error.into()),
+        Err(error @ ServeError::Listen(..)) => Err(Failure::new(BAD_INPUT, error.to_string())
+            .with_hint(Some(
+                "another program may have the port; give another --port",
+            ))),
+    }
+}
+
+async fn stop(interrupt: Interrupt) {
+    while interrupt.signal().is_none() {
+        tokio::time::sleep(SIGNAL_INTERVAL).await;
+    }
+}
+
+fn options(arguments: &ServeArguments) -> Result<ServiceOptions, Failure> {
+    let seconds = |value: f64, flag: &str| {
+        Duration::try_from_secs_f64(value)
+            .map_err(|_| Failure::usage(format!("{flag} must be a number of seconds")))
+    };
+    for (value, flag) in [
+        (arguments.max_batch_size, "--max-batch-size"),
+        (arguments.max_sequence_length, "--max-sequence-length"),
+        (arguments.max_items, "--max-items"),
+        (arguments.batch_queue_max_size, "--batch-queue-max-size"),
+    ] {
+        if value == 0 {
+            return Err(Failure::usage(format!("{flag} must be at least 1")));
+        }
+    }
+    Ok(ServiceOptions {
+        address: address(&arguments.host, arguments.port)?,
+        max_batch_size: arguments.max_batch_size,
+        max_sequence_length: arguments.max_sequence_length,
+        max_items: arguments.max_items,
+        max_body_bytes: usize::try_from(arguments.max_body_size).unwrap_or(usize::MAX),
+        cors_origins: parse_origins(&arguments.cors_origins).map_err(Failure::usage)?,
+        api_keys: arguments.api_keys.clone(),
+        batching: arguments.batch_queue_enabled,
+        max_wait: Duration::from_millis(arguments.batch_queue_max_wait_ms),
+        queue_max_size: arguments.batch_queue_max_size,
+        request_timeout: seconds(arguments.request_timeout, "--request-timeout")?,
+        grace: seconds(arguments.grace, "--grace")?,
+        ..ServiceOptions::default()
+    })
+}
+
+fn address(host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let found = (host, port).to_socket_addrs().map(|mut all| all.next());
+    match found {
+        Ok(Some(address)) => Ok(address),
+        Ok(None) => Err(Failure::usage(format!("`{host}` has no address"))),
+        Err(error) => Err(Failure::usage(format!("--host {host}: {error}"))),
+    }
+}
+
+fn pool(arguments: &ServeArguments, options: &ServiceOptions) -> PoolOptions {
+    let mut pool = arguments.pool.options();
+    if let Some(devices) = arguments
+        .cuda_visible_devices
+        .as_deref()
+        .and_then(visible_devices)
+    {
+        pool.devices = devices;
+    }
+    // Both ends of a sequence.
+    pool.max_tokens = Some(options.max_sequence_length.saturating_add(2));
+    pool.dispatch = Dispatch {
+        max_fill_wait: options.max_wait,
+        max_batch_requests: if options.batching {
+            options.queue_max_size
+        } else {
+            1
+        },
+        ..Dispatch::default()
+    };
+    pool
+}
