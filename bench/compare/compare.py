@@ -26,8 +26,8 @@ HERE = Path(__file__).parent
 class Peer:
     """A program that stays loaded and answers a line with a line."""
 
-    def __init__(self, script, arguments, preload):
-        environment = dict(os.environ, TOKENIZERS_PARALLELISM="false")
+    def __init__(self, script, arguments, threads, preload):
+        environment = dict(os.environ, TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS=str(threads))
         if preload:
             environment["LD_PRELOAD"] = preload
         self.process = subprocess.Popen(
@@ -109,7 +109,7 @@ def main():
                 arguments = ["--model", options.model, "--input", path, "--dtype", peer_dtype]
                 arguments += ["--token-budget", str(options.token_budget)]
                 arguments += ["--threads", str(options.threads)]
-                peer = Peer(script, arguments, options.preload if peer_dtype == "bf16" else None)
+                peer = Peer(script, arguments, options.threads, options.preload if peer_dtype == "bf16" else None)
                 ours, theirs = [], []
                 for _ in range(options.rounds):
                     ours.append(sessile_round(options, dtype, path))
