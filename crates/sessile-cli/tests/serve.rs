@@ -128,6 +128,8 @@ fn settings_rank_as_they_should() {
         command(folder.path())
             .args(["--config", "sessile.toml"])
             .env("MODEL_NAME", "esm2_tiny_a")
+            // As a batch system sets it on a node with GPUs.
+            .env("CUDA_VISIBLE_DEVICES", "0,1")
             .env("PORT", "2")
             .env("SESSILE_PORT", address.port().to_string()),
         address,

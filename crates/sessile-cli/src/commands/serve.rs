@@ -103,9 +103,10 @@ fn address(host: &str, port: u16) -> Result<SocketAddr, Failure> {
 
 fn pool(arguments: &ServeArguments, options: &ServiceOptions) -> PoolOptions {
     let mut pool = arguments.pool.options();
-    if let Some(devices) = arguments
-        .cuda_visible_devices
-        .as_deref()
+    // The variable hides GPUs; numbers in it ask for none that is not there.
+    let hidden = arguments.cuda_visible_devices.as_deref().map(str::trim);
+    if let Some(devices) = hidden
+        .filter(|list| matches!(*list, "" | "-1"))
         .and_then(visible_devices)
     {
         pool.devices = devices;
