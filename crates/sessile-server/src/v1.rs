@@ -8,17 +8,19 @@ mod items;
 mod logits;
 mod models;
 mod numbers;
+mod passes;
 mod score;
 
-pub(crate) use contacts::{ContactsItem, ContactsRequest, ContactsResponse, PostContacts};
+pub(crate) use contacts::{Contacts, ContactsItem, ContactsRequest, ContactsResponse};
 pub(crate) use embeddings::{
-    EmbeddingsItem, EmbeddingsRequest, EmbeddingsResponse, Pooling, PostEmbeddings, Usage,
+    Embeddings, EmbeddingsItem, EmbeddingsRequest, EmbeddingsResponse, Pooling,
 };
 pub(crate) use input::{Input, Sequence};
-pub(crate) use items::ItemError;
-pub(crate) use logits::{LogitsItem, LogitsRequest, LogitsResponse, PostLogits};
+pub(crate) use items::{ItemError, Usage};
+pub(crate) use logits::{Logits, LogitsItem, LogitsRequest, LogitsResponse};
 pub(crate) use models::{Model, ModelList, get_model, list_models};
 pub(crate) use numbers::{EncodingFormat, Numbers};
+pub(crate) use passes::Post;
 pub(crate) use score::{Method, Mutants, PostScore, ScoreItem, ScoreRequest, ScoreResponse};
 
 use axum::http::HeaderMap;

@@ -16,7 +16,7 @@ use crate::exchange::answer;
 use crate::failure::Style;
 use crate::predict::{Predict, PredictBatch};
 use crate::service::Service;
-use crate::v1::{PostContacts, PostEmbeddings, PostLogits, PostScore, get_model, list_models};
+use crate::v1::{Contacts, Embeddings, Logits, Post, PostScore, get_model, list_models};
 use crate::{health, openapi, root};
 
 /// Paths that compute, and so need a key where there are keys.
@@ -54,10 +54,10 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
     let computing = Router::new()
         .route("/predict", post(answer::<Predict>))
         .route("/predict/batch", post(answer::<PredictBatch>))
-        .route("/v1/embeddings", post(answer::<PostEmbeddings>))
+        .route("/v1/embeddings", post(answer::<Post<Embeddings>>))
         .route("/v1/score", post(answer::<PostScore>))
-        .route("/v1/logits", post(answer::<PostLogits>))
-        .route("/v1/contacts", post(answer::<PostContacts>))
+        .route("/v1/logits", post(answer::<Post<Logits>>))
+        .route("/v1/contacts", post(answer::<Post<Contacts>>))
         .route("/v1/models", get(list_models))
         .route("/v1/models/{*name}", get(get_model))
         .route_layer(from_fn_with_state(Arc::clone(&service), keys));

@@ -7,7 +7,7 @@
 
 use serde_json::Value;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
 use crate::health::{HealthResponse, LaneHealth, ProbeResponse};
 use crate::predict::{
@@ -47,6 +47,76 @@ struct ErrorBody {
     param: Option<String>,
     /// The item at fault.
     index: Option<usize>,
+}
+
+/// The errors of a path that computes.
+#[derive(IntoResponses)]
+enum DetailErrors {
+    /// The request makes no sense
+    #[response(status = 400)]
+    Invalid(DetailError),
+    /// A key is needed
+    #[response(status = 401)]
+    Key(DetailError),
+    /// There is no such model
+    #[response(status = 404)]
+    Model(DetailError),
+    /// The body took too long
+    #[response(status = 408)]
+    Slow(DetailError),
+    /// Too large
+    #[response(status = 413)]
+    TooLarge(DetailError),
+    /// A field is not valid
+    #[response(status = 422)]
+    Field(DetailError),
+    /// Too much work waits; Retry-After tells when to come back
+    #[response(status = 429)]
+    Overloaded(DetailError),
+    /// A fault of the service
+    #[response(status = 500)]
+    Fault(DetailError),
+    /// Not now
+    #[response(status = 503)]
+    NotNow(DetailError),
+    /// No answer in time
+    #[response(status = 504)]
+    Late(DetailError),
+}
+
+/// The errors of a path that computes.
+#[derive(IntoResponses)]
+enum Errors {
+    /// The request makes no sense
+    #[response(status = 400)]
+    Invalid(ErrorResponse),
+    /// A key is needed
+    #[response(status = 401)]
+    Key(ErrorResponse),
+    /// There is no such model
+    #[response(status = 404)]
+    Model(ErrorResponse),
+    /// The body took too long
+    #[response(status = 408)]
+    Slow(ErrorResponse),
+    /// Too large
+    #[response(status = 413)]
+    TooLarge(ErrorResponse),
+    /// A field is not valid
+    #[response(status = 422)]
+    Field(ErrorResponse),
+    /// Too much work waits; Retry-After tells when to come back
+    #[response(status = 429)]
+    Overloaded(ErrorResponse),
+    /// A fault of the service
+    #[response(status = 500)]
+    Fault(ErrorResponse),
+    /// Not now
+    #[response(status = 503)]
+    NotNow(ErrorResponse),
+    /// No answer in time
+    #[response(status = 504)]
+    Late(ErrorResponse),
 }
 
 /// Any object.
@@ -169,95 +239,41 @@ fn model() {}
 /// The vector of one sequence
 #[utoipa::path(post, path = "/predict", tag = "ESM2_MultiGPU_Inference", request_body = PredictionRequest, responses(
     (status = 200, description = "The answer", body = PredictionResponse),
-    (status = 400, description = "The request makes no sense", body = DetailError),
-    (status = 401, description = "A key is needed", body = DetailError),
-    (status = 404, description = "There is no such model", body = DetailError),
-    (status = 408, description = "The body took too long", body = DetailError),
-    (status = 413, description = "Too large", body = DetailError),
-    (status = 422, description = "A field is not valid", body = DetailError),
-    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = DetailError),
-    (status = 500, description = "A fault of the service", body = DetailError),
-    (status = 503, description = "Not now", body = DetailError),
-    (status = 504, description = "No answer in time", body = DetailError),
+    DetailErrors,
 ))]
 fn predict() {}
 
 /// The vectors of several sequences
 #[utoipa::path(post, path = "/predict/batch", tag = "ESM2_MultiGPU_Inference", request_body = BatchPredictionRequest, responses(
     (status = 200, description = "The answer", body = BatchPredictionResponse),
-    (status = 400, description = "The request makes no sense", body = DetailError),
-    (status = 401, description = "A key is needed", body = DetailError),
-    (status = 404, description = "There is no such model", body = DetailError),
-    (status = 408, description = "The body took too long", body = DetailError),
-    (status = 413, description = "Too large", body = DetailError),
-    (status = 422, description = "A field is not valid", body = DetailError),
-    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = DetailError),
-    (status = 500, description = "A fault of the service", body = DetailError),
-    (status = 503, description = "Not now", body = DetailError),
-    (status = 504, description = "No answer in time", body = DetailError),
+    DetailErrors,
 ))]
 fn predict_batch() {}
 
 /// Vectors of sequences
 #[utoipa::path(post, path = "/v1/embeddings", tag = "Sequences", request_body = EmbeddingsRequest, responses(
     (status = 200, description = "The answer", body = EmbeddingsResponse),
-    (status = 400, description = "The request makes no sense", body = ErrorResponse),
-    (status = 401, description = "A key is needed", body = ErrorResponse),
-    (status = 404, description = "There is no such model", body = ErrorResponse),
-    (status = 408, description = "The body took too long", body = ErrorResponse),
-    (status = 413, description = "Too large", body = ErrorResponse),
-    (status = 422, description = "A field is not valid", body = ErrorResponse),
-    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = ErrorResponse),
-    (status = 500, description = "A fault of the service", body = ErrorResponse),
-    (status = 503, description = "Not now", body = ErrorResponse),
-    (status = 504, description = "No answer in time", body = ErrorResponse),
+    Errors,
 ))]
 fn embeddings() {}
 
 /// How likely sequences and their single mutants are
 #[utoipa::path(post, path = "/v1/score", tag = "Sequences", request_body = ScoreRequest, responses(
     (status = 200, description = "The answer", body = ScoreResponse),
-    (status = 400, description = "The request makes no sense", body = ErrorResponse),
-    (status = 401, description = "A key is needed", body = ErrorResponse),
-    (status = 404, description = "There is no such model", body = ErrorResponse),
-    (status = 408, description = "The body took too long", body = ErrorResponse),
-    (status = 413, description = "Too large", body = ErrorResponse),
-    (status = 422, description = "A field is not valid", body = ErrorResponse),
-    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = ErrorResponse),
-    (status = 500, description = "A fault of the service", body = ErrorResponse),
-    (status = 503, description = "Not now", body = ErrorResponse),
-    (status = 504, description = "No answer in time", body = ErrorResponse),
+    Errors,
 ))]
 fn score() {}
 
 /// Scores over the vocabulary for every token
 #[utoipa::path(post, path = "/v1/logits", tag = "Sequences", request_body = LogitsRequest, responses(
     (status = 200, description = "The answer", body = LogitsResponse),
-    (status = 400, description = "The request makes no sense", body = ErrorResponse),
-    (status = 401, description = "A key is needed", body = ErrorResponse),
-    (status = 404, description = "There is no such model", body = ErrorResponse),
-    (status = 408, description = "The body took too long", body = ErrorResponse),
-    (status = 413, description = "Too large", body = ErrorResponse),
-    (status = 422, description = "A field is not valid", body = ErrorResponse),
-    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = ErrorResponse),
-    (status = 500, description = "A fault of the service", body = ErrorResponse),
-    (status = 503, description = "Not now", body = ErrorResponse),
-    (status = 504, description = "No answer in time", body = ErrorResponse),
+    Errors,
 ))]
 fn logits() {}
 
 /// Probability of a contact for every pair of residues
 #[utoipa::path(post, path = "/v1/contacts", tag = "Sequences", request_body = ContactsRequest, responses(
     (status = 200, description = "The answer", body = ContactsResponse),
-    (status = 400, description = "The request makes no sense", body = ErrorResponse),
-    (status = 401, description = "A key is needed", body = ErrorResponse),
-    (status = 404, description = "There is no such model", body = ErrorResponse),
-    (status = 408, description = "The body took too long", body = ErrorResponse),
-    (status = 413, description = "Too large", body = ErrorResponse),
-    (status = 422, description = "A field is not valid", body = ErrorResponse),
-    (status = 429, description = "Too much work waits; Retry-After tells when to come back", body = ErrorResponse),
-    (status = 500, description = "A fault of the service", body = ErrorResponse),
-    (status = 503, description = "Not now", body = ErrorResponse),
-    (status = 504, description = "No answer in time", body = ErrorResponse),
+    Errors,
 ))]
 fn contacts() {}

@@ -1,21 +1,15 @@
 //! `POST /v1/contacts`.
 
-use std::time::Instant;
-
-use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use sessile_device::{HostTensor, ModelIndex, OutputKind, OutputSet};
+use sessile_device::{HostTensor, Output, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
-use super::embeddings::Usage;
-use super::items::{Common, ItemError, Items};
+use super::Input;
+use super::items::{Common, ItemError, Usage};
 use super::numbers::{Encoded, EncodingFormat, Numbers};
-use super::{Input, parse};
-use crate::exchange::Call;
-use crate::failure::{Failure, Style};
-use crate::predict::write;
-use crate::service::{Engine, Service};
-use crate::work::{Done, Job, Terms, Work};
+use super::passes::{Pass, tensor};
+use crate::failure::Failure;
+use crate::service::Engine;
 
 /// A request for contact probabilities.
 #[derive(Deserialize, ToSchema)]
@@ -70,112 +64,52 @@ pub(crate) enum ContactsItem {
 }
 
 /// `POST /v1/contacts`.
-pub(crate) struct PostContacts {
-    items: Items<HostTensor>,
+pub(crate) struct Contacts {
     format: EncodingFormat,
 }
 
-impl Work for PostContacts {
-    fn model(&self) -> ModelIndex {
-        self.items.model
-    }
+impl Pass for Contacts {
+    type Request = ContactsRequest;
+    type Kept = HostTensor;
 
-    fn next_job(&mut self) -> Option<(usize, Job)> {
-        let outputs = OutputSet::default().with(OutputKind::Contacts);
-        self.items.next_job(outputs)
-    }
-
-    fn take(&mut self, key: usize, done: Done) -> Result<(), Failure> {
-        let matrix = done.map(|(output, _)| {
-            output
-                .get(OutputKind::Contacts)
-                .cloned()
-                .unwrap_or_default()
-        });
-        self.items.set(key, matrix);
-        Ok(())
-    }
-}
-
-impl Call for PostContacts {
-    const STYLE: Style = Style::Error;
-
-    fn read(
-        service: &Service,
-        engine: &Engine,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, Failure> {
-        let request: ContactsRequest = parse(headers, body)?;
+    fn new(_engine: &Engine, request: ContactsRequest) -> Result<(Self, Common), Failure> {
+        let pass = Contacts {
+            format: request.encoding_format.unwrap_or_default(),
+        };
         let common = Common {
             model: request.model,
             input: request.input,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };
-        Ok(PostContacts {
-            items: Items::new(service, engine, common)?,
-            format: request.encoding_format.unwrap_or_default(),
-        })
+        Ok((pass, common))
     }
 
-    fn terms(&self) -> Terms {
-        self.items.terms
+    fn outputs(&self) -> OutputSet {
+        OutputSet::default().with(OutputKind::Contacts)
     }
 
-    fn numbers(&self) -> usize {
-        self.items
-            .items
-            .iter()
-            .map(|item| item.tokens.len() * item.tokens.len())
-            .sum()
+    fn keep(&self, output: Output) -> Result<HostTensor, Failure> {
+        tensor(&output, OutputKind::Contacts)
     }
 
-    fn write(self, _begun: Instant) -> Result<Vec<u8>, Failure> {
+    fn numbers(&self, tokens: usize) -> usize {
+        tokens * tokens
+    }
+
+    fn item<'a>(&'a self, index: usize, kept: &'a HostTensor) -> impl Serialize + 'a {
         #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Item<'a> {
-            Contacts {
-                object: &'static str,
-                index: usize,
-                shape: &'a [usize],
-                contacts: Encoded<'a>,
-            },
-            Error(ItemError),
-        }
-        #[derive(Serialize)]
-        struct Response<'a> {
+        struct Item<'a> {
             object: &'static str,
-            data: Vec<Item<'a>>,
-            model: String,
-            usage: Usage,
+            index: usize,
+            shape: &'a [usize],
+            contacts: Encoded<'a>,
         }
-        let format = self.format;
-        let model = self.items.model_name.clone();
-        let usage = Usage::new(self.items.tokens);
-        let results = self.items.finish()?;
-        let data = results
-            .iter()
-            .enumerate()
-            .map(|(index, result)| match result {
-                Ok(matrix) => Item::Contacts {
-                    object: "contacts",
-                    index,
-                    shape: &matrix.shape,
-                    contacts: Encoded {
-                        data: &matrix.data,
-                        columns: matrix.shape.last().copied(),
-                        format,
-                    },
-                },
-                Err(failure) => Item::Error(ItemError::new(index, failure.clone())),
-            })
-            .collect();
-        write(&Response {
-            object: "list",
-            data,
-            model,
-            usage,
-        })
+        Item {
+            object: "contacts",
+            index,
+            shape: &kept.shape,
+            contacts: Encoded::matrix(kept, self.format),
+        }
     }
 }

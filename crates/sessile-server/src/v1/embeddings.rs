@@ -1,20 +1,15 @@
 //! `POST /v1/embeddings`.
 
-use std::time::Instant;
-
-use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use sessile_device::{ModelIndex, OutputKind, OutputSet};
+use sessile_device::{HostTensor, Output, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
-use super::items::{Common, ItemError, Items};
+use super::Input;
+use super::items::{Common, ItemError, Usage};
 use super::numbers::{Encoded, EncodingFormat, Numbers};
-use super::{Input, parse};
-use crate::exchange::Call;
-use crate::failure::{Failure, Style};
-use crate::predict::write;
-use crate::service::{Engine, Service};
-use crate::work::{Done, Job, Terms, Work};
+use super::passes::{Pass, tensor};
+use crate::failure::Failure;
+use crate::service::Engine;
 
 /// A request for vectors.
 #[derive(Deserialize, ToSchema)]
@@ -94,134 +89,60 @@ pub(crate) enum EmbeddingsItem {
     Error(ItemError),
 }
 
-/// Tokens of a request.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct Usage {
-    /// Tokens of all items.
-    prompt_tokens: usize,
-    /// The same.
-    total_tokens: usize,
-}
-
-impl Usage {
-    pub(super) fn new(tokens: usize) -> Self {
-        Usage {
-            prompt_tokens: tokens,
-            total_tokens: tokens,
-        }
-    }
-}
-
 /// `POST /v1/embeddings`.
-pub(crate) struct PostEmbeddings {
-    items: Items<Vec<f32>>,
+pub(crate) struct Embeddings {
     output: OutputKind,
     format: EncodingFormat,
     hidden: usize,
 }
 
-impl Work for PostEmbeddings {
-    fn model(&self) -> ModelIndex {
-        self.items.model
-    }
+impl Pass for Embeddings {
+    type Request = EmbeddingsRequest;
+    type Kept = HostTensor;
 
-    fn next_job(&mut self) -> Option<(usize, Job)> {
-        let outputs = OutputSet::default().with(self.output);
-        self.items.next_job(outputs)
-    }
-
-    fn take(&mut self, key: usize, done: Done) -> Result<(), Failure> {
-        let vector = done.map(|(output, _)| {
-            output
-                .get(self.output)
-                .map(|tensor| tensor.data.to_vec())
-                .unwrap_or_default()
-        });
-        self.items.set(key, vector);
-        Ok(())
-    }
-}
-
-impl Call for PostEmbeddings {
-    const STYLE: Style = Style::Error;
-
-    fn read(
-        service: &Service,
-        engine: &Engine,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, Failure> {
-        let request: EmbeddingsRequest = parse(headers, body)?;
+    fn new(engine: &Engine, request: EmbeddingsRequest) -> Result<(Self, Common), Failure> {
         let hidden = engine.model(request.model.as_deref())?.info.hidden;
         if request.dimensions.is_some_and(|wanted| wanted != hidden) {
             let message = format!("the model's vectors have {hidden} numbers and are not cut");
             return Err(Failure::invalid("dimensions", message));
         }
+        let pass = Embeddings {
+            output: request.pooling.unwrap_or_default().output(),
+            format: request.encoding_format.unwrap_or_default(),
+            hidden,
+        };
         let common = Common {
             model: request.model,
             input: request.input,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };
-        Ok(PostEmbeddings {
-            items: Items::new(service, engine, common)?,
-            output: request.pooling.unwrap_or_default().output(),
-            format: request.encoding_format.unwrap_or_default(),
-            hidden,
-        })
+        Ok((pass, common))
     }
 
-    fn terms(&self) -> Terms {
-        self.items.terms
+    fn outputs(&self) -> OutputSet {
+        OutputSet::default().with(self.output)
     }
 
-    fn numbers(&self) -> usize {
-        self.items.items.len() * self.hidden
+    fn keep(&self, output: Output) -> Result<HostTensor, Failure> {
+        tensor(&output, self.output)
     }
 
-    fn write(self, _begun: Instant) -> Result<Vec<u8>, Failure> {
+    fn numbers(&self, _tokens: usize) -> usize {
+        self.hidden
+    }
+
+    fn item<'a>(&'a self, index: usize, kept: &'a HostTensor) -> impl Serialize + 'a {
         #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Item<'a> {
-            Embedding {
-                object: &'static str,
-                index: usize,
-                embedding: Encoded<'a>,
-            },
-            Error(ItemError),
-        }
-        #[derive(Serialize)]
-        struct Response<'a> {
+        struct Item<'a> {
             object: &'static str,
-            data: Vec<Item<'a>>,
-            model: String,
-            usage: Usage,
+            index: usize,
+            embedding: Encoded<'a>,
         }
-        let format = self.format;
-        let model = self.items.model_name.clone();
-        let usage = Usage::new(self.items.tokens);
-        let results = self.items.finish()?;
-        let data = results
-            .iter()
-            .enumerate()
-            .map(|(index, result)| match result {
-                Ok(vector) => Item::Embedding {
-                    object: "embedding",
-                    index,
-                    embedding: Encoded {
-                        data: vector,
-                        columns: None,
-                        format,
-                    },
-                },
-                Err(failure) => Item::Error(ItemError::new(index, failure.clone())),
-            })
-            .collect();
-        write(&Response {
-            object: "list",
-            data,
-            model,
-            usage,
-        })
+        Item {
+            object: "embedding",
+            index,
+            embedding: Encoded::vector(kept, self.format),
+        }
     }
 }

@@ -35,6 +35,24 @@ impl ItemError {
     }
 }
 
+/// Tokens of a request.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Usage {
+    /// Tokens of all items.
+    prompt_tokens: usize,
+    /// The same.
+    total_tokens: usize,
+}
+
+impl Usage {
+    pub(super) fn new(tokens: usize) -> Self {
+        Usage {
+            prompt_tokens: tokens,
+            total_tokens: tokens,
+        }
+    }
+}
+
 /// The items of a request; `V` is what is kept of an answer.
 pub(super) struct Items<V> {
     pub(super) model: ModelIndex,
@@ -52,7 +70,7 @@ pub(super) struct Item<V> {
 }
 
 /// Fields that all requests have.
-pub(super) struct Common {
+pub(crate) struct Common {
     pub(super) model: Option<String>,
     pub(super) input: Input,
     pub(super) priority: Option<u8>,

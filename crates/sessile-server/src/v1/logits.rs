@@ -1,21 +1,15 @@
 //! `POST /v1/logits`.
 
-use std::time::Instant;
-
-use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
-use sessile_device::{HostTensor, ModelIndex, OutputKind, OutputSet};
+use sessile_device::{HostTensor, Output, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
-use super::embeddings::Usage;
-use super::items::{Common, ItemError, Items};
+use super::Input;
+use super::items::{Common, ItemError, Usage};
 use super::numbers::{Encoded, EncodingFormat, Numbers};
-use super::{Input, parse};
-use crate::exchange::Call;
-use crate::failure::{Failure, Style};
-use crate::predict::write;
-use crate::service::{Engine, Service};
-use crate::work::{Done, Job, Terms, Work};
+use super::passes::{Pass, tensor};
+use crate::failure::Failure;
+use crate::service::Engine;
 
 /// A request for scores over the vocabulary.
 #[derive(Deserialize, ToSchema)]
@@ -72,110 +66,63 @@ pub(crate) enum LogitsItem {
 }
 
 /// `POST /v1/logits`.
-pub(crate) struct PostLogits {
-    items: Items<HostTensor>,
+pub(crate) struct Logits {
     format: EncodingFormat,
     vocabulary: Vec<String>,
 }
 
-impl Work for PostLogits {
-    fn model(&self) -> ModelIndex {
-        self.items.model
-    }
+impl Pass for Logits {
+    type Request = LogitsRequest;
+    type Kept = HostTensor;
 
-    fn next_job(&mut self) -> Option<(usize, Job)> {
-        let outputs = OutputSet::default().with(OutputKind::Logits);
-        self.items.next_job(outputs)
-    }
-
-    fn take(&mut self, key: usize, done: Done) -> Result<(), Failure> {
-        let matrix =
-            done.map(|(output, _)| output.get(OutputKind::Logits).cloned().unwrap_or_default());
-        self.items.set(key, matrix);
-        Ok(())
-    }
-}
-
-impl Call for PostLogits {
-    const STYLE: Style = Style::Error;
-
-    fn read(
-        service: &Service,
-        engine: &Engine,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, Failure> {
-        let request: LogitsRequest = parse(headers, body)?;
-        let model = engine.model(request.model.as_deref())?;
-        let vocabulary = model.tokenizer.tokens().to_vec();
+    fn new(engine: &Engine, request: LogitsRequest) -> Result<(Self, Common), Failure> {
+        let vocabulary = engine
+            .model(request.model.as_deref())?
+            .tokenizer
+            .tokens()
+            .to_vec();
+        let pass = Logits {
+            format: request.encoding_format.unwrap_or_default(),
+            vocabulary,
+        };
         let common = Common {
             model: request.model,
             input: request.input,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };
-        Ok(PostLogits {
-            items: Items::new(service, engine, common)?,
-            format: request.encoding_format.unwrap_or_default(),
-            vocabulary,
-        })
+        Ok((pass, common))
     }
 
-    fn terms(&self) -> Terms {
-        self.items.terms
+    fn outputs(&self) -> OutputSet {
+        OutputSet::default().with(OutputKind::Logits)
     }
 
-    fn numbers(&self) -> usize {
-        self.items.tokens * self.vocabulary.len()
+    fn keep(&self, output: Output) -> Result<HostTensor, Failure> {
+        tensor(&output, OutputKind::Logits)
     }
 
-    fn write(self, _begun: Instant) -> Result<Vec<u8>, Failure> {
+    fn numbers(&self, tokens: usize) -> usize {
+        tokens * self.vocabulary.len()
+    }
+
+    fn item<'a>(&'a self, index: usize, kept: &'a HostTensor) -> impl Serialize + 'a {
         #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Item<'a> {
-            Logits {
-                object: &'static str,
-                index: usize,
-                shape: &'a [usize],
-                logits: Encoded<'a>,
-            },
-            Error(ItemError),
-        }
-        #[derive(Serialize)]
-        struct Response<'a> {
+        struct Item<'a> {
             object: &'static str,
-            data: Vec<Item<'a>>,
-            vocabulary: Vec<String>,
-            model: String,
-            usage: Usage,
+            index: usize,
+            shape: &'a [usize],
+            logits: Encoded<'a>,
         }
-        let format = self.format;
-        let model = self.items.model_name.clone();
-        let usage = Usage::new(self.items.tokens);
-        let results = self.items.finish()?;
-        let data = results
-            .iter()
-            .enumerate()
-            .map(|(index, result)| match result {
-                Ok(matrix) => Item::Logits {
-                    object: "logits",
-                    index,
-                    shape: &matrix.shape,
-                    logits: Encoded {
-                        data: &matrix.data,
-                        columns: matrix.shape.last().copied(),
-                        format,
-                    },
-                },
-                Err(failure) => Item::Error(ItemError::new(index, failure.clone())),
-            })
-            .collect();
-        write(&Response {
-            object: "list",
-            data,
-            vocabulary: self.vocabulary,
-            model,
-            usage,
-        })
+        Item {
+            object: "logits",
+            index,
+            shape: &kept.shape,
+            logits: Encoded::matrix(kept, self.format),
+        }
+    }
+
+    fn vocabulary(&self) -> Option<&[String]> {
+        Some(&self.vocabulary)
     }
 }

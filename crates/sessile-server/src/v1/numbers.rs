@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::ser::{Serialize, SerializeSeq, Serializer};
+use sessile_device::HostTensor;
 use utoipa::ToSchema;
 
 /// How numbers are sent.
@@ -35,6 +36,26 @@ pub(super) struct Encoded<'a> {
     /// Numbers of a row; `None` for a vector.
     pub(super) columns: Option<usize>,
     pub(super) format: EncodingFormat,
+}
+
+impl<'a> Encoded<'a> {
+    /// All numbers in one list.
+    pub(super) fn vector(tensor: &'a HostTensor, format: EncodingFormat) -> Self {
+        Encoded {
+            data: &tensor.data,
+            columns: None,
+            format,
+        }
+    }
+
+    /// A list per row.
+    pub(super) fn matrix(tensor: &'a HostTensor, format: EncodingFormat) -> Self {
+        Encoded {
+            data: &tensor.data,
+            columns: tensor.shape.last().copied(),
+            format,
+        }
+    }
 }
 
 impl Serialize for Encoded<'_> {

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use sessile_device::{ModelIndex, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
-use super::embeddings::Usage;
-use super::items::{Common, ItemError, Items};
+use super::items::{Common, ItemError, Items, Usage};
 use super::{Input, parse};
 use crate::exchange::Call;
 use crate::failure::{Failure, FailureKind, Style};
