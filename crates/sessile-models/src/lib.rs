@@ -19,13 +19,16 @@ pub mod error;
 pub mod esm2;
 pub mod generation;
 pub mod hub;
+pub mod metrics;
 pub mod model;
 pub mod modern_bert;
 pub mod mosaic_bert;
+mod random;
 pub mod synthesize;
 pub mod t5;
 pub mod three_di;
 pub mod tokenizer;
+pub mod trees;
 pub mod weights;
 
 pub use encoder::{Encoder, EncoderExecution, ModelInfo};

@@ -10,16 +10,13 @@
 //! A seed fixes everything: the split, the first weights, the order of the samples and what
 //! dropout hides.
 
-mod metrics;
 mod network;
-mod random;
-
-pub use metrics::Metrics;
 
 use self::network::Network;
-use self::random::Random;
 use super::{Binding, MlpClassifier};
 use crate::error::{ModelError, ModelErrorKind};
+pub use crate::metrics::Metrics;
+use crate::random::Random;
 
 /// Samples that can be read in any order.
 pub trait Samples {

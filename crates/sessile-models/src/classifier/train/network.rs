@@ -10,8 +10,8 @@ use sessile_device::HostTensor;
 
 use super::super::{Binding, CLASSES, MlpClassifier, NORM_EPSILON, softmax};
 use super::TrainOptions;
-use super::metrics::Judged;
-use super::random::Random;
+use crate::metrics::Judged;
+use crate::random::Random;
 
 /// Share of a batch in the running statistics: `torch.nn.BatchNorm1d`'s momentum.
 const STATISTICS_MOMENTUM: f32 = 0.1;
@@ -262,8 +262,8 @@ impl Network {
             if let Some(scores) = &mut scores {
                 scores.push(Judged {
                     score: scaled[1],
-                    is_virus: label == 1,
-                    called_virus: virus > others,
+                    is_positive: label == 1,
+                    called_positive: virus > others,
                 });
             }
         }

@@ -2,10 +2,10 @@
 //! <https://prng.di.unimi.it>), seeded by splitmix64.
 
 #[derive(Clone, Debug)]
-pub(super) struct Random([u64; 4]);
+pub(crate) struct Random([u64; 4]);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut state = seed;
         Random([(); 4].map(|()| {
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -16,7 +16,7 @@ impl Random {
         }))
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         let Random(s) = self;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
         let t = s[1] << 17;
@@ -30,12 +30,12 @@ impl Random {
     }
 
     /// Between 0 and 1, without 1.
-    pub(super) fn unit(&mut self) -> f32 {
+    pub(crate) fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1_u32 << 24) as f32
     }
 
     /// Between `-bound` and `bound`.
-    pub(super) fn symmetric(&mut self, bound: f32) -> f32 {
+    pub(crate) fn symmetric(&mut self, bound: f32) -> f32 {
         (2.0 * self.unit() - 1.0) * bound
     }
 
@@ -45,7 +45,7 @@ impl Random {
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 
-    pub(super) fn shuffle(&mut self, items: &mut [usize]) {
+    pub(crate) fn shuffle(&mut self, items: &mut [usize]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
