@@ -1,5 +1,7 @@
 //! How text is generated: the numbers that `transformers` calls a generation configuration.
 
+use std::sync::Arc;
+
 /// When beam search stops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EarlyStopping {
@@ -48,6 +50,8 @@ pub struct GenerationSettings {
     pub forced_bos_token: Option<u32>,
     /// What the last possible token must be.
     pub forced_eos_token: Option<u32>,
+    /// The only tokens that may be written, those above aside; `None`: all.
+    pub allowed_tokens: Option<Arc<[u32]>>,
 }
 
 impl Default for GenerationSettings {
@@ -69,6 +73,7 @@ impl Default for GenerationSettings {
             eos_tokens: Vec::new(),
             forced_bos_token: None,
             forced_eos_token: None,
+            allowed_tokens: None,
         }
     }
 }

@@ -22,13 +22,13 @@ use sessile_device::{
 };
 
 pub use execution::{DecoderExecution, DecoderLimits};
-pub use files::GeneratorFiles;
+pub use files::{GeneratorArchitecture, GeneratorFiles};
 pub use settings::{SettingsOverrides, settings_from_json};
 
 /// What the runtime and the pipelines may know of a model that generates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GeneratorInfo {
-    /// The architecture: `bart`, …
+    /// The architecture: `bart`, `t5`, …
     pub architecture: &'static str,
     /// Layers of the encoder.
     pub encoder_layers: usize,

@@ -1,5 +1,6 @@
-//! The encoder of T5 (Raffel et al., 2020, arXiv:1910.10683), as ProstT5 (Heinzinger et al., 2024,
-//! doi:10.1093/nargab/lqae150) has it, with the head that reads 3Di states from it.
+//! T5 (Raffel et al., 2020, arXiv:1910.10683), as ProstT5 (Heinzinger et al., 2024,
+//! doi:10.1093/nargab/lqae150) has it: [`T5`] is its encoder with the head that reads 3Di states
+//! from it, [`T5Translator`] the encoder with the decoder that writes them token by token.
 //!
 //! A pre-norm transformer with root-mean-square norms and no biases. Scores are not scaled;
 //! positions are known by a learned bias for ranges of distances, which the first layer's table
@@ -9,36 +10,28 @@ mod cnn;
 mod config;
 mod forward;
 mod load;
+mod stack;
 mod tensors;
+mod translation;
+mod translator;
 
-use sessile_device::{Device, DeviceError, Output};
+use sessile_device::{Device, DeviceError, Norm, Output};
 
 use crate::encoder::{Encoder, ModelInfo, Pass, Scratch};
 use cnn::ConvolutionHead;
+use stack::EncoderStack;
 
 pub(crate) use config::DEFAULT_TOKENS;
 pub use config::T5Config;
-pub use tensors::{head_shapes, tensor_shapes};
-
-/// One transformer layer.
-struct Layer<W> {
-    attention_norm: W,
-    qkv: W,
-    attention_out: W,
-    feed_forward_norm: W,
-    feed_forward_up: W,
-    feed_forward_down: W,
-}
+pub use tensors::{decoder_shapes, head_shapes, tensor_shapes};
+pub use translation::Translation;
+pub use translator::T5Translator;
 
 /// The encoder with its weights on a device.
 pub struct T5<D: Device> {
     config: T5Config,
     info: ModelInfo,
-    embeddings: D::Weight,
-    /// The bias by head and distance.
-    distances: D::Weight,
-    layers: Vec<Layer<D::Weight>>,
-    final_norm: D::Weight,
+    stack: EncoderStack<D::Weight>,
     head: Option<ConvolutionHead<D::Weight>>,
     dtype: sessile_device::DType,
 }
@@ -61,4 +54,9 @@ impl<D: Device> Encoder<D> for T5<D> {
     ) -> Result<(), DeviceError> {
         forward::run(self, lane, pass, scratch, outputs)
     }
+}
+
+/// The norm of all layers.
+fn rms<W>(gain: &W, epsilon: f32) -> Norm<'_, W> {
+    Norm::Rms { gain, epsilon }
 }

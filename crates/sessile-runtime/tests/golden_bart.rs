@@ -2,30 +2,15 @@
 
 mod golden;
 
-use std::sync::Arc;
-
 use golden::Expected;
+use golden::decode::{self, Lanes, Model, generate, ids, states_and_scores, with_arguments};
 use golden::run::levels;
-use serde_json::Value;
-use sessile_cpu::{CpuDevice, CpuOptions, Isa};
-use sessile_device::{
-    Admission, CellTable, DType, Device, EarlyStopping, Event, Execution, GenerationSettings, Lane,
-    LaneSpec, ModelIndex, OutputSet, PackedBatch, Request, RequestId,
-};
-use sessile_models::bart::{Bart, BartConfig};
-use sessile_models::checkpoint::Checkpoint;
-use sessile_models::generation::{
-    Caches, DecoderExecution, DecoderLimits, SequenceToSequence, SettingsOverrides, Step,
-    settings_from_json,
-};
+use sessile_cpu::Isa;
+use sessile_device::{DType, GenerationSettings};
 use sessile_models::tokenizer::ByteLevelTokenizer;
+use sessile_models::{DecoderLimits, GeneratorFiles};
 
 const MODEL: &str = "bart/tiny";
-
-fn ids(value: &Value) -> Vec<u32> {
-    let ids = value.as_array().unwrap().iter();
-    ids.map(|id| id.as_u64().unwrap() as u32).collect()
-}
 
 fn names() -> Vec<String> {
     let inputs = golden::json(&format!("{MODEL}/inputs.json"));
@@ -35,149 +20,12 @@ fn names() -> Vec<String> {
         .collect()
 }
 
-fn settings() -> GenerationSettings {
-    settings_from_json(
-        Some(&golden::json(&format!("{MODEL}/generation_config.json"))),
-        &golden::json(&format!("{MODEL}/config.json")),
-    )
-    .unwrap()
+fn load(isa: Isa, dtype: DType, threads: usize) -> (Model, Lanes) {
+    decode::load(&open(), isa, dtype, threads)
 }
 
-/// The settings of a reference run, from its arguments.
-fn with_arguments(arguments: &Value) -> GenerationSettings {
-    let count = |key: &str| {
-        arguments
-            .get(key)
-            .map(|value| value.as_u64().unwrap() as usize)
-    };
-    let overrides = SettingsOverrides {
-        num_beams: count("num_beams"),
-        length_penalty: arguments
-            .get("length_penalty")
-            .map(|value| value.as_f64().unwrap() as f32),
-        min_length: count("min_length"),
-        max_length: count("max_length"),
-        no_repeat_ngram_size: count("no_repeat_ngram_size"),
-        early_stopping: arguments.get("early_stopping").map(|value| match value {
-            Value::Bool(true) => EarlyStopping::True,
-            Value::Bool(false) => EarlyStopping::False,
-            _ => EarlyStopping::Never,
-        }),
-        do_sample: arguments
-            .get("do_sample")
-            .map(|value| value.as_bool().unwrap()),
-        ..SettingsOverrides::default()
-    };
-    overrides.over(&settings()).unwrap()
-}
-
-type Lanes = <CpuDevice as Device>::Lane;
-
-fn load(isa: Isa, dtype: DType, threads: usize) -> (Arc<Bart<CpuDevice>>, Lanes) {
-    let device = CpuDevice::new(CpuOptions {
-        isa: Some(isa),
-        threads: 1,
-    })
-    .unwrap();
-    let checkpoint = Checkpoint::open(&golden::path(MODEL)).unwrap();
-    let config = BartConfig::from_json(&golden::json(&format!("{MODEL}/config.json"))).unwrap();
-    let (model, report) = Bart::load(&device, &checkpoint, config, dtype).unwrap();
-    assert!(report.ignored.is_empty(), "{:?}", report.ignored);
-    let spec = LaneSpec {
-        arena_bytes: 256 << 20,
-        threads,
-    };
-    (Arc::new(model), device.lane(&spec).unwrap())
-}
-
-/// The encoder's states, and the scores after each of the decoder's first tokens.
-fn states_and_scores(
-    model: &Bart<CpuDevice>,
-    lane: &mut Lanes,
-    dtype: DType,
-    source: &[u32],
-    written: &[u32],
-) -> (Vec<f32>, Vec<Vec<f32>>) {
-    let start = lane.mark();
-    let info = SequenceToSequence::<CpuDevice>::info(model);
-    let caches = Caches::new(lane, info, dtype, written.len(), source.len()).unwrap();
-    let mut batch = PackedBatch::default();
-    batch.push(source);
-    let cells: Vec<u32> = (0..source.len() as u32).collect();
-    let states = model.encode(lane, &batch, &cells, &caches).unwrap();
-    let ticket = lane.read(states);
-    let mut encoded = Vec::new();
-    lane.wait(ticket, &mut encoded).unwrap();
-    let mut scores = Vec::new();
-    for (at, &token) in written.iter().enumerate() {
-        let mut own = CellTable::default();
-        own.push(0..=at as u32, 1);
-        let mut table = CellTable::default();
-        table.push(cells.iter().copied(), 1);
-        let step = Step {
-            tokens: vec![token],
-            positions: vec![at as u32],
-            own_cells: vec![at as u32],
-            own,
-            source: table,
-        };
-        let made = model.decode(lane, &step, &caches).unwrap();
-        let ticket = lane.read(made.logits);
-        let mut logits = Vec::new();
-        lane.wait(ticket, &mut logits).unwrap();
-        scores.push(logits);
-    }
-    lane.release(start);
-    (encoded, scores)
-}
-
-/// Answers to all requests in one execution.
-fn generate(
-    model: &Arc<Bart<CpuDevice>>,
-    lane: Lanes,
-    dtype: DType,
-    limits: DecoderLimits,
-    requests: &[(Vec<u32>, GenerationSettings)],
-) -> Vec<Vec<u32>> {
-    let model: Arc<dyn SequenceToSequence<CpuDevice>> = Arc::clone(model) as _;
-    let mut execution = DecoderExecution::new(lane, model, dtype, limits).unwrap();
-    let mut waiting: Vec<Request> = requests
-        .iter()
-        .enumerate()
-        .map(|(index, (tokens, settings))| Request {
-            id: RequestId(index as u64),
-            model: ModelIndex(0),
-            tokens: tokens.clone(),
-            outputs: OutputSet::default(),
-            generation: Some(Arc::new(settings.clone())),
-        })
-        .rev()
-        .collect();
-    let mut answers = vec![Vec::new(); requests.len()];
-    let mut events = Vec::new();
-    while !(waiting.is_empty() && execution.is_idle()) {
-        while let Some(request) = waiting.pop() {
-            match execution.admit(request) {
-                Admission::Accepted => {}
-                Admission::Full(request) => {
-                    waiting.push(request);
-                    break;
-                }
-                Admission::Refused(_, error) => panic!("{error}"),
-            }
-        }
-        execution.step(&mut events).unwrap();
-        for (id, event) in events.drain(..) {
-            match event {
-                Event::Done(output) => {
-                    answers[id.0 as usize] = output.generated().unwrap().tokens.clone();
-                }
-                Event::Token(_) => {}
-                Event::Failed(error) => panic!("{error}"),
-            }
-        }
-    }
-    answers
+fn open() -> GeneratorFiles {
+    GeneratorFiles::open(&golden::path(MODEL)).unwrap()
 }
 
 #[test]
@@ -251,7 +99,7 @@ fn tokens_of_every_setting_are_those_of_the_reference() {
                 continue;
             };
             let source = ids(&numbers[&name]["input_ids"]);
-            requests.push((source, with_arguments(arguments)));
+            requests.push((source, with_arguments(open().settings(), arguments)));
             expected.push((format!("{name} {setting}"), ids(&run["ids"])));
         }
     }
@@ -292,7 +140,7 @@ fn chance_does_not_depend_on_company() {
                 seed: index as u64,
                 min_length: 0,
                 max_length: 24,
-                ..settings()
+                ..open().settings().clone()
             };
             (sources[index % sources.len()].clone(), settings)
         })

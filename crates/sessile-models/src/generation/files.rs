@@ -9,17 +9,54 @@ use super::{SequenceToSequence, settings_from_json};
 use crate::bart::{Bart, BartConfig};
 use crate::checkpoint::Checkpoint;
 use crate::error::{ModelError, ModelErrorKind};
-use crate::tokenizer::ByteLevelTokenizer;
+use crate::t5::{self, T5Config, T5Translator};
+use crate::tokenizer::{ByteLevelTokenizer, Preprocessing, ProstT5Tokenizer, TextTokenizer};
 use crate::weights::{LoadReport, WeightSource};
 
 /// Largest `generation_config.json` that is read, in bytes.
 const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
+/// Architectures that generate, with their configuration.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum GeneratorArchitecture {
+    /// Writes summaries.
+    Bart(BartConfig),
+    /// Translates between residues and structure states: ProstT5.
+    T5(T5Config),
+}
+
+impl GeneratorArchitecture {
+    fn from_config(config: &serde_json::Value) -> Result<Self, ModelError> {
+        match config.get("model_type").and_then(serde_json::Value::as_str) {
+            Some("bart") => Ok(Self::Bart(BartConfig::from_json(config)?)),
+            Some("t5") => Ok(Self::T5(T5Config::from_json(config)?)),
+            other => {
+                let other = other.unwrap_or("none");
+                Err(ModelError::new(
+                    ModelErrorKind::UnknownArchitecture,
+                    format!("config.json: `{other}` is not a model that writes text"),
+                )
+                .with_hint(
+                    "built in: bart (bart-large-cnn, bart-large-xsum, distilbart), t5 (ProstT5)",
+                ))
+            }
+        }
+    }
+
+    fn vocabulary(&self) -> usize {
+        match self {
+            Self::Bart(config) => config.vocabulary,
+            Self::T5(config) => config.vocabulary,
+        }
+    }
+}
+
 /// Configuration, tokenizer, settings and weights of a model that generates.
 pub struct GeneratorFiles {
     name: String,
-    config: BartConfig,
-    tokenizer: Arc<ByteLevelTokenizer>,
+    architecture: GeneratorArchitecture,
+    tokenizer: TextTokenizer,
     settings: GenerationSettings,
     checkpoint: Checkpoint,
 }
@@ -32,6 +69,15 @@ impl GeneratorFiles {
     ///
     /// Whatever is wrong with the files; no weight is read yet.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
+        GeneratorFiles::open_with(path, Preprocessing::default())
+    }
+
+    /// The same; `preprocessing` is what ProstT5 does to residues.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(path: &Path, preprocessing: Preprocessing) -> Result<Self, ModelError> {
         let checkpoint = Checkpoint::open(path)?;
         let directory = checkpoint.directory();
         let config = checkpoint.config().ok_or_else(|| {
@@ -41,29 +87,33 @@ impl GeneratorFiles {
             )
             .with_hint("a model is a directory with config.json beside its weights")
         })?;
-        match config.get("model_type").and_then(serde_json::Value::as_str) {
-            Some("bart") => {}
-            other => {
-                let other = other.unwrap_or("none");
-                return Err(ModelError::new(
-                    ModelErrorKind::UnknownArchitecture,
-                    format!("config.json: `{other}` is not a model that writes text"),
-                )
-                .with_hint("built in: bart (bart-large-cnn, bart-large-xsum, distilbart)"));
-            }
-        }
+        let architecture = GeneratorArchitecture::from_config(config)?;
         let generation = read_settings(&directory.join("generation_config.json"))?;
         let settings = settings_from_json(generation.as_ref(), config)?;
-        let config = BartConfig::from_json(config)?;
-        let tokenizer = ByteLevelTokenizer::from_file(&directory.join("tokenizer.json"))?;
-        if tokenizer.len() > config.vocabulary {
+        let (tokenizer, vocabulary) = match architecture {
+            GeneratorArchitecture::Bart(_) => {
+                let path = directory.join("tokenizer.json");
+                let tokenizer = ByteLevelTokenizer::from_file(&path)?;
+                (TextTokenizer::ByteLevel(Arc::new(tokenizer)), path)
+            }
+            GeneratorArchitecture::T5(_) => {
+                let path = directory.join("spiece.model");
+                let tokenizer = if path.exists() {
+                    ProstT5Tokenizer::from_directory(directory, preprocessing)?
+                } else {
+                    ProstT5Tokenizer::published(preprocessing)
+                };
+                (TextTokenizer::ProstT5(Arc::new(tokenizer)), path)
+            }
+        };
+        if tokenizer.len() > architecture.vocabulary() {
             return Err(ModelError::new(
                 ModelErrorKind::Mismatch,
                 format!(
                     "{}: {} tokens are more than the {} of config.json",
-                    directory.join("tokenizer.json").display(),
+                    vocabulary.display(),
                     tokenizer.len(),
-                    config.vocabulary
+                    architecture.vocabulary()
                 ),
             ));
         }
@@ -79,8 +129,8 @@ impl GeneratorFiles {
             );
         Ok(GeneratorFiles {
             name,
-            config,
-            tokenizer: Arc::new(tokenizer),
+            architecture,
+            tokenizer,
             settings,
             checkpoint,
         })
@@ -98,8 +148,13 @@ impl GeneratorFiles {
         &self.name
     }
 
+    /// The architecture and its configuration.
+    pub fn architecture(&self) -> &GeneratorArchitecture {
+        &self.architecture
+    }
+
     /// The tokenizer.
-    pub fn tokenizer(&self) -> &Arc<ByteLevelTokenizer> {
+    pub fn tokenizer(&self) -> &TextTokenizer {
         &self.tokenizer
     }
 
@@ -110,7 +165,10 @@ impl GeneratorFiles {
 
     /// Longest source, in tokens, special ones included.
     pub fn max_source_tokens(&self) -> usize {
-        self.config.positions
+        match &self.architecture {
+            GeneratorArchitecture::Bart(config) => config.positions,
+            GeneratorArchitecture::T5(_) => t5::DEFAULT_TOKENS,
+        }
     }
 
     /// A hash of the weights: equal for equal tensors, however they are stored.
@@ -136,8 +194,17 @@ impl GeneratorFiles {
     where
         D::Lane: DecodingLane,
     {
-        let (model, report) = Bart::load(device, &self.checkpoint, self.config.clone(), dtype)?;
-        Ok((Arc::new(model), report))
+        match &self.architecture {
+            GeneratorArchitecture::Bart(config) => {
+                let (model, report) = Bart::load(device, &self.checkpoint, config.clone(), dtype)?;
+                Ok((Arc::new(model), report))
+            }
+            GeneratorArchitecture::T5(config) => {
+                let (model, report) =
+                    T5Translator::load(device, &self.checkpoint, config.clone(), dtype)?;
+                Ok((Arc::new(model), report))
+            }
+        }
     }
 }
 

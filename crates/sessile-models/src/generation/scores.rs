@@ -1,5 +1,5 @@
 //! What the settings do to the scores of the next token, in the order of `transformers`:
-//! repetition penalty, no repeated n-grams, least length, forced tokens.
+//! repetition penalty, no repeated n-grams, least length, allowed tokens, forced tokens.
 
 use sessile_device::GenerationSettings;
 
@@ -15,6 +15,9 @@ pub(super) fn process(settings: &GenerationSettings, tokens: &[u32], scores: &mu
         for &eos in &settings.eos_tokens {
             forbid(scores, eos);
         }
+    }
+    if let Some(allowed) = &settings.allowed_tokens {
+        allow(&settings.eos_tokens, allowed, scores);
     }
     if let Some(forced) = settings.forced_bos_token
         && tokens.len() == 1
@@ -38,6 +41,15 @@ fn force(scores: &mut [f32], token: u32) {
     scores.fill(f32::NEG_INFINITY);
     if let Some(score) = scores.get_mut(token as usize) {
         *score = 0.0;
+    }
+}
+
+/// Forbids what is in neither of the lists.
+fn allow(ends: &[u32], allowed: &[u32], scores: &mut [f32]) {
+    for (token, score) in (0_u32..).zip(scores) {
+        if !allowed.contains(&token) && !ends.contains(&token) {
+            *score = f32::NEG_INFINITY;
+        }
     }
 }
 
@@ -82,7 +94,7 @@ mod tests {
             eos_tokens: vec![2],
             ..GenerationSettings::default()
         };
-        let cases: [(GenerationSettings, &[u32], [f32; 4]); 8] = [
+        let cases: [(GenerationSettings, &[u32], [f32; 4]); 9] = [
             (base.clone(), &[0], [1.0, -1.0, 2.0, 0.5]),
             (
                 GenerationSettings {
@@ -123,6 +135,14 @@ mod tests {
                 },
                 &[0, 1],
                 [1.0, -1.0, INF, 0.5],
+            ),
+            (
+                GenerationSettings {
+                    allowed_tokens: Some([1, 3].into()),
+                    ..base.clone()
+                },
+                &[0],
+                [INF, -1.0, 2.0, 0.5],
             ),
             (
                 GenerationSettings {

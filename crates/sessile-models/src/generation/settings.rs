@@ -174,6 +174,7 @@ pub fn settings_from_json(
         eos_tokens: source.tokens("eos_token_id")?,
         forced_bos_token: source.token("forced_bos_token_id")?,
         forced_eos_token: source.tokens("forced_eos_token_id")?.first().copied(),
+        allowed_tokens: None,
     };
     check(&settings)?;
     Ok(settings)

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::error::{ModelError, ModelErrorKind};
 use crate::model::check_extents;
 
-/// The numbers that fix a T5 encoder. Field names are those of `config.json`.
+/// The numbers that fix a T5 network. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct T5Config {
     /// Columns of the residual stream.
@@ -23,6 +23,12 @@ pub struct T5Config {
     /// Number of layers of the encoder.
     #[serde(rename = "num_layers")]
     pub layers: usize,
+    /// Number of layers of the decoder; `None`: as many as the encoder's.
+    #[serde(default)]
+    pub num_decoder_layers: Option<usize>,
+    /// Whether the scores over the vocabulary are made with the embeddings.
+    #[serde(default = "published_tie")]
+    pub tie_word_embeddings: bool,
     /// Tokens in the vocabulary.
     #[serde(rename = "vocab_size")]
     pub vocabulary: usize,
@@ -58,6 +64,10 @@ fn published_epsilon() -> f32 {
     1e-6
 }
 
+fn published_tie() -> bool {
+    true
+}
+
 /// The longest sequence in tokens unless something else is asked for. The network has no limit of
 /// its own; memory is planned for this many.
 pub(crate) const DEFAULT_TOKENS: usize = 4096;
@@ -79,13 +89,15 @@ impl T5Config {
             ("num_heads", config.heads),
             ("d_ff", config.feed_forward),
             ("num_layers", config.layers),
+            ("num_decoder_layers", config.decoder_layers()),
             ("vocab_size", config.vocabulary),
             ("relative_attention_num_buckets", config.buckets),
             ("relative_attention_max_distance", config.max_distance),
             ("d_kv times num_heads", config.inner()),
         ])?;
-        // Half of the buckets are for each direction, half of those for one distance each.
-        if config.buckets < 4 || config.max_distance <= config.buckets / 4 {
+        // Half of the buckets are for one distance each: of all in the decoder, which looks one
+        // way, and of those of a direction in the encoder.
+        if config.buckets < 4 || config.max_distance <= config.buckets / 2 {
             return Err(ModelError::new(
                 ModelErrorKind::Malformed,
                 format!(
@@ -109,6 +121,11 @@ impl T5Config {
         self.head_dim.saturating_mul(self.heads)
     }
 
+    /// Number of layers of the decoder.
+    pub fn decoder_layers(&self) -> usize {
+        self.num_decoder_layers.unwrap_or(self.layers)
+    }
+
     /// The size of the published ProstT5 (its encoder has 1.2 thousand million parameters).
     pub fn published() -> Self {
         T5Config {
@@ -117,6 +134,8 @@ impl T5Config {
             heads: 32,
             feed_forward: 16_384,
             layers: 24,
+            num_decoder_layers: Some(24),
+            tie_word_embeddings: true,
             vocabulary: 150,
             buckets: published_buckets(),
             max_distance: published_max_distance(),
@@ -135,7 +154,7 @@ impl T5Config {
             "num_heads": self.heads,
             "d_ff": self.feed_forward,
             "num_layers": self.layers,
-            "num_decoder_layers": self.layers,
+            "num_decoder_layers": self.decoder_layers(),
             "vocab_size": self.vocabulary,
             "relative_attention_num_buckets": self.buckets,
             "relative_attention_max_distance": self.max_distance,
@@ -144,7 +163,7 @@ impl T5Config {
             "dense_act_fn": "relu",
             "is_gated_act": false,
             "is_encoder_decoder": true,
-            "tie_word_embeddings": true,
+            "tie_word_embeddings": self.tie_word_embeddings,
             "decoder_start_token_id": 0,
             "pad_token_id": 0,
             "eos_token_id": 1,
@@ -154,20 +173,31 @@ impl T5Config {
         })
     }
 
-    /// The range that `distance = key − query` belongs to: one distance each for the near ones,
-    /// then ranges that grow with the logarithm. Computed in f32, as the published code does.
+    /// The range that `distance = key − query` belongs to in the encoder, where half of the ranges
+    /// are for each direction.
     pub(super) fn bucket(&self, distance: isize) -> usize {
         let half = self.buckets / 2;
-        let near = half / 2;
         let direction = if distance > 0 { half } else { 0 };
-        let distance = distance.unsigned_abs();
+        direction + self.range(distance.unsigned_abs(), half)
+    }
+
+    /// The range that `distance = key − query` belongs to in the decoder, where all ranges look
+    /// back; what lies ahead is never seen.
+    pub(super) fn bucket_behind(&self, distance: isize) -> usize {
+        self.range(distance.min(0).unsigned_abs(), self.buckets)
+    }
+
+    /// One of `ranges`: one distance each for the near ones, then ranges that grow with the
+    /// logarithm. Computed in f32, as the published code does.
+    fn range(&self, distance: usize, ranges: usize) -> usize {
+        let near = ranges / 2;
         if distance < near {
-            return direction + distance;
+            return distance;
         }
         let share = (distance as f32 / near as f32).ln()
             / (self.max_distance as f64 / near as f64).ln() as f32;
-        let far = near + (share * (half - near) as f32) as usize;
-        direction + far.min(half - 1)
+        let far = near + (share * (ranges - near) as f32) as usize;
+        far.min(ranges - 1)
     }
 }
 
@@ -201,6 +231,23 @@ mod tests {
         ];
         for (distance, bucket) in cases {
             assert_eq!(config.bucket(distance), bucket, "{distance}");
+        }
+        // The same with `bidirectional=False`.
+        let behind = [
+            (5, 0),
+            (0, 0),
+            (-1, 1),
+            (-15, 15),
+            (-16, 16),
+            (-19, 17),
+            (-32, 21),
+            (-64, 26),
+            (-112, 30),
+            (-113, 31),
+            (-5000, 31),
+        ];
+        for (distance, bucket) in behind {
+            assert_eq!(config.bucket_behind(distance), bucket, "{distance}");
         }
     }
 }

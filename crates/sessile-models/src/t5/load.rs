@@ -1,10 +1,11 @@
 //! Loading the T5 encoder: tensors by name, checked against the configuration, packed onto a
 //! device.
 
-use sessile_device::{DType, Device, OutputKind, OutputSet, WeightLayout};
+use sessile_device::{DType, Device, OutputKind, OutputSet};
 
 use super::cnn::ConvolutionHead;
-use super::{Layer, T5, T5Config, head_shapes, tensor_shapes};
+use super::stack::EncoderStack;
+use super::{T5, T5Config, head_shapes, tensor_shapes};
 use crate::encoder::{Encoder, ModelInfo};
 use crate::error::ModelError;
 use crate::weights::{self, LoadReport, Packing, Unused, WeightSource};
@@ -45,18 +46,12 @@ impl<D: Device> T5<D> {
         )?;
         // The decoder of a whole checkpoint is no surprise.
         report.ignored.retain(|name| !name.starts_with("decoder."));
-        let layers = (0..config.layers)
-            .map(|layer| load_layer(&tensors, layer))
-            .collect::<Result<Vec<_>, ModelError>>()?;
         let head = head
             .map(|head| ConvolutionHead::load(device, head, config.hidden, dtype))
             .transpose()?;
         let model = T5 {
             info: info(&config, special, max_tokens, head.is_some()),
-            embeddings: tensors.pack(&["shared.weight"], WeightLayout::TableF32)?,
-            distances: distances(&tensors, &config)?,
-            layers,
-            final_norm: tensors.pack(&["encoder.final_layer_norm.weight"], WeightLayout::Vector)?,
+            stack: EncoderStack::load(&tensors, &config)?,
             head,
             config,
             dtype,
@@ -68,53 +63,6 @@ impl<D: Device> T5<D> {
     pub fn into_encoder(self) -> std::sync::Arc<dyn Encoder<D>> {
         std::sync::Arc::new(self)
     }
-}
-
-fn load_layer<D: Device>(
-    tensors: &Packing<'_, D>,
-    layer: usize,
-) -> Result<Layer<D::Weight>, ModelError> {
-    let name = |part: &str| format!("encoder.block.{layer}.layer.{part}.weight");
-    let pack = |parts: &[&str], layout| {
-        let names: Vec<String> = parts.iter().map(|part| name(part)).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        tensors.pack(&names, layout)
-    };
-    Ok(Layer {
-        attention_norm: pack(&["0.layer_norm"], WeightLayout::Vector)?,
-        qkv: pack(
-            &[
-                "0.SelfAttention.q",
-                "0.SelfAttention.k",
-                "0.SelfAttention.v",
-            ],
-            WeightLayout::Linear,
-        )?,
-        attention_out: pack(&["0.SelfAttention.o"], WeightLayout::Linear)?,
-        feed_forward_norm: pack(&["1.layer_norm"], WeightLayout::Vector)?,
-        feed_forward_up: pack(&["1.DenseReluDense.wi"], WeightLayout::Linear)?,
-        feed_forward_down: pack(&["1.DenseReluDense.wo"], WeightLayout::Linear)?,
-    })
-}
-
-/// The bias by head and distance, from the bias by range and head.
-fn distances<D: Device>(
-    tensors: &Packing<'_, D>,
-    config: &T5Config,
-) -> Result<D::Weight, ModelError> {
-    let by_range =
-        tensors.values("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight")?;
-    let reach = config.max_distance as isize;
-    let mut values = Vec::with_capacity(config.heads * (2 * config.max_distance + 1));
-    for head in 0..config.heads {
-        let of = |distance| by_range[config.bucket(distance) * config.heads + head];
-        values.extend((-reach..=reach).map(of));
-    }
-    tensors.pack_values(
-        vec![config.heads, 2 * config.max_distance + 1],
-        values,
-        WeightLayout::TableF32,
-    )
 }
 
 fn info(

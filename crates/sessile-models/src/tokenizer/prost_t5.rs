@@ -21,6 +21,9 @@ use unigram::Unigram;
 /// Before the residues.
 const PREFIX: &str = "<AA2fold>";
 
+/// Before the states of a structure.
+const STRUCTURE_PREFIX: &str = "<fold2AA>";
+
 /// After every sequence.
 const END: &str = "</s>";
 
@@ -118,6 +121,12 @@ pub struct ProstT5Tokenizer {
     end: u32,
     /// Ids of single residues, where one piece is sure to be taken.
     residues: Box<[Option<u32>; 256]>,
+    /// Before states, where the vocabulary has it.
+    structure_prefix: Option<u32>,
+    /// Ids of single states, in lower case.
+    states: Box<[Option<u32>; 256]>,
+    /// What is written of each token; nothing of special ones.
+    texts: Vec<Box<str>>,
     preprocessing: Preprocessing,
     len: usize,
 }
@@ -140,7 +149,7 @@ impl ProstT5Tokenizer {
         let states = STATES
             .chars()
             .map(String::from)
-            .chain(["<fold2AA>".to_owned(), PREFIX.to_owned()]);
+            .chain([STRUCTURE_PREFIX.to_owned(), PREFIX.to_owned()]);
         let added = states
             .zip(first_state as u32..)
             .map(|(content, id)| AddedToken { id, content })
@@ -190,17 +199,43 @@ impl ProstT5Tokenizer {
             .ok_or(PREFIX)?
             .id;
         let largest = added.iter().map(|token| token.id as usize + 1).max();
+        let len = largest.unwrap_or(0).max(pieces.len());
+        let added_id = |content: &str| {
+            let token = added.iter().find(|token| token.content == content);
+            token.map(|token| token.id)
+        };
+        let mut states = Box::new([None; 256]);
+        for state in b'a'..=b'z' {
+            states[usize::from(state)] = added_id(&char::from(state).to_string());
+        }
+        let mut texts = vec![Box::from(""); len];
+        for (text, id) in pieces.texts() {
+            texts[id as usize] = text.into();
+        }
+        for token in &added {
+            // Everything in angle brackets is special; what is left are the states.
+            let text = if token.content.starts_with('<') {
+                ""
+            } else {
+                &token.content
+            };
+            texts[token.id as usize] = text.into();
+        }
+        let structure_prefix = added_id(STRUCTURE_PREFIX);
         let mut residues = Box::new([None; 256]);
         for residue in b'A'..=b'Z' {
             residues[usize::from(residue)] = pieces.sole(&['\u{2581}', char::from(residue)]);
         }
         Ok(ProstT5Tokenizer {
-            len: largest.unwrap_or(0).max(pieces.len()),
+            len,
             pieces,
             added,
             prefix,
             end,
             residues,
+            structure_prefix,
+            states,
+            texts,
             preprocessing,
         })
     }
@@ -255,6 +290,71 @@ impl ProstT5Tokenizer {
             tokens.push(self.end);
         }
         Encoding { tokens, unknown }
+    }
+
+    /// Encodes the 3Di states of a structure, in either case, for the way back to residues: the
+    /// prefix, a token per state, and `</s>`. `None` when something is no state, or when the
+    /// vocabulary does not have this direction.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::tokenizer::{Preprocessing, ProstT5Tokenizer};
+    ///
+    /// let tokenizer = ProstT5Tokenizer::published(Preprocessing::Standard);
+    /// assert_eq!(tokenizer.encode_states(b"DV"), Some(vec![148, 135, 131, 1]));
+    /// assert_eq!(tokenizer.encode_states(b"DX"), None);
+    /// ```
+    pub fn encode_states(&self, states: &[u8]) -> Option<Vec<u32>> {
+        let token = |state: &u8| self.states[usize::from(state.to_ascii_lowercase())];
+        let prefix = self.structure_prefix.into_iter().map(Some);
+        prefix
+            .chain(states.iter().map(token))
+            .chain([Some(self.end)])
+            .collect::<Option<Vec<u32>>>()
+            .filter(|tokens| tokens.len() == states.len() + 2)
+    }
+
+    /// The tokens of the 20 states.
+    pub fn state_tokens(&self) -> Vec<u32> {
+        self.states.iter().flatten().copied().collect()
+    }
+
+    /// The tokens of the residues.
+    pub fn residue_tokens(&self) -> Vec<u32> {
+        self.residues.iter().flatten().copied().collect()
+    }
+
+    /// The text of tokens, without special ones and without spaces: states in lower case, residues
+    /// in upper case.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_models::tokenizer::{Preprocessing, ProstT5Tokenizer};
+    ///
+    /// let tokenizer = ProstT5Tokenizer::published(Preprocessing::Standard);
+    /// assert_eq!(tokenizer.decode(&[0, 135, 131, 19, 1]), "dvM");
+    /// ```
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        let text = |&token: &u32| self.texts.get(token as usize).map(|text| &**text);
+        tokens.iter().filter_map(text).collect()
+    }
+
+    /// At most `most` of the tokens of a source: the first ones, and `</s>` where it ends the
+    /// source. Returns whether anything was cut.
+    pub fn truncate(&self, tokens: &mut Vec<u32>, most: usize) -> bool {
+        if tokens.len() <= most {
+            return false;
+        }
+        let has_end = tokens.last() == Some(&self.end);
+        tokens.truncate(most);
+        if let Some(last) = tokens.last_mut()
+            && has_end
+        {
+            *last = self.end;
+        }
+        true
     }
 
     /// Encodes text as `T5Tokenizer` does: added tokens are cut out, what is between them is cut

@@ -99,6 +99,14 @@ impl Unigram {
         self.ids.get(piece).copied()
     }
 
+    /// What is written of the pieces that are found in text, without spaces, with their ids.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (String, u32)> {
+        let text = |piece: &[char]| piece.iter().filter(|&&c| c != SPACE).collect();
+        self.found
+            .iter()
+            .map(move |(piece, (id, _))| (text(piece), *id))
+    }
+
     /// The id of what is not in the vocabulary.
     pub(super) fn unknown(&self) -> u32 {
         self.unknown
