@@ -110,6 +110,81 @@ fn prostt5_with_the_head_beside_it() {
     assert!(stderr(&again).contains("--force"), "{}", stderr(&again));
 }
 
+/// Both modes of the decoder: exact lengths, and as genome_entropy has them.
+#[test]
+fn prostt5_writes_states() {
+    let directory = tempfile::tempdir().unwrap();
+    let all = json("prostt5/tiny/expected.json");
+    let runs = all["generation"].as_object().unwrap();
+    let inputs = json("prostt5/tiny/inputs.json");
+    let proteins: String = inputs
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| runs.contains_key(entry["name"].as_str().unwrap()))
+        .map(|entry| {
+            let (name, sequence) = (entry["name"].as_str(), entry["sequence"].as_str());
+            format!(">{}\n{}\n", name.unwrap(), sequence.unwrap())
+        })
+        .collect();
+    let input = directory.path().join("p.fasta");
+    let bad = format!("{proteins}>empty\n>strange\nMK1\n");
+    std::fs::write(&input, bad).unwrap();
+    let modes: [(&[&str], &str); 3] = [
+        (&[], "greedy_max_L_plus_1"),
+        (
+            &["--preprocess", "genome-entropy"],
+            "beam3_genome_entropy_lengths",
+        ),
+        (
+            &["--preprocess", "genome-entropy", "--num-beams", "1"],
+            "greedy_genome_entropy_lengths",
+        ),
+    ];
+    for (flags, setting) in modes {
+        let more = [&["--method", "generate", "--force"], flags].concat();
+        let output = encode(directory.path(), &golden("prostt5/tiny"), &input, &more);
+        // Two records are no proteins; the others do not suffer.
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        let rows = rows(directory.path());
+        assert_eq!(rows.len(), runs.len());
+        for row in rows {
+            let run = &runs[row["id"].as_str().unwrap()];
+            let expected = run[setting]["three_di_trimmed"].as_str().unwrap();
+            assert_eq!(row["three_di"], expected.to_uppercase(), "{setting} {row}");
+            assert!(row["mean_probability"].is_null(), "{row}");
+        }
+    }
+    let refused: [&[&str]; 3] = [
+        &["--probabilities"],
+        &["--mask-below", "0.5"],
+        &["--head", "cnn/model.pt"],
+    ];
+    for flags in refused {
+        let more = [&["--method", "generate", "--force"], flags].concat();
+        let output = encode(directory.path(), &golden("prostt5/tiny"), &input, &more);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{flags:?}: {}",
+            stderr(&output)
+        );
+    }
+    let alone = golden("prostt5/tiny/variant_encoder_f16");
+    let output = encode(
+        directory.path(),
+        &alone,
+        &input,
+        &["--method", "generate", "--force"],
+    );
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("no decoder"),
+        "{}",
+        stderr(&output)
+    );
+}
+
 #[test]
 fn modernprost_with_a_second_head() {
     let directory = tempfile::tempdir().unwrap();

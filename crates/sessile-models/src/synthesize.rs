@@ -20,7 +20,7 @@ use crate::tokenizer::{EsmTokenizer, byte_characters};
 use crate::weights::{RandomWeights, WeightSource};
 
 /// Names of the models whose size is known.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "esm2_t6_8M",
     "esm2_t12_35M",
     "esm2_t30_150M",
@@ -29,6 +29,7 @@ pub const NAMES: [&str; 10] = [
     "esm2_t48_15B",
     "dnabert_s",
     "prostt5",
+    "prostt5_translator",
     "modernprost_50M",
     "bart_large_cnn",
 ];
@@ -83,10 +84,14 @@ impl Plan {
                     format: FloatFormat::F32,
                 })
             }
-            "prostt5" => {
+            "prostt5" | "prostt5_translator" => {
                 let config = T5Config::published();
+                let mut shapes = t5::tensor_shapes(&config);
+                if name == "prostt5_translator" {
+                    shapes.extend(t5::decoder_shapes(&config));
+                }
                 Some(Plan {
-                    shapes: t5::tensor_shapes(&config),
+                    shapes,
                     // The vocabulary is the published one, which is built in.
                     tokenizer: Vec::new(),
                     head: Some(("cnn/model.safetensors", t5::head_shapes(&config))),

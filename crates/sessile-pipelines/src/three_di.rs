@@ -4,6 +4,7 @@
 //! [`request`] and reads the answers with [`Encoded`].
 
 mod json;
+mod model;
 mod proteins;
 mod row;
 
@@ -13,17 +14,19 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sessile_device::{ModelIndex, OutputKind, OutputSet, RequestErrorKind};
+use sessile_models::ModelInfo;
 use sessile_models::tokenizer::Tokenizer;
-use sessile_models::{ModelFiles, ModelInfo};
-use sessile_runtime::{Pool, PoolOptions, PoolRequest};
+use sessile_runtime::{PoolOptions, PoolRequest};
 use sessile_seq::inputs;
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::output::Destination;
 use crate::progress::{Observer, Progress, Summary};
+use model::StateModel;
 use proteins::Proteins;
 
+pub use model::StateFiles;
 pub use row::Encoded;
 
 /// What to encode and where to put it.
@@ -84,6 +87,13 @@ pub fn request(
     outputs: OutputSet,
     residues: &[u8],
 ) -> Result<PoolRequest, String> {
+    check_residues(residues)?;
+    let tokens = tokenizer.encode(residues).tokens;
+    Ok(PoolRequest::new(model, tokens, outputs))
+}
+
+/// Whether this is a protein, or what is wrong with it.
+fn check_residues(residues: &[u8]) -> Result<(), String> {
     if residues.is_empty() {
         return Err("the record has no residues".to_owned());
     }
@@ -97,8 +107,7 @@ pub fn request(
             at + 1
         ));
     }
-    let tokens = tokenizer.encode(residues).tokens;
-    Ok(PoolRequest::new(model, tokens, outputs))
+    Ok(())
 }
 
 /// Encodes every protein of the inputs.
@@ -108,26 +117,16 @@ pub fn request(
 /// What ends the job as a whole; proteins that fail are counted in the [`Summary`] and told to the
 /// observer.
 pub fn run(
-    files: ModelFiles,
+    files: StateFiles,
     options: &ThreeDiOptions,
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Summary, PipelineError> {
     check_outputs(options)?;
+    check_probabilities(&files, options)?;
     let inputs = inputs::expand(&options.inputs, inputs::Format::Fasta)?;
-    let (info, report) = files.check()?;
-    let wanted = outputs(files.name(), &info)?;
-    for assumed in &report.assumed {
-        observer.note(&format!("{}: {assumed}", files.name()));
-    }
-    let tokenizer = files.tokenizer().clone();
-    let pool = Pool::new(
-        &[files],
-        &PoolOptions {
-            outputs: wanted,
-            ..options.pool.clone()
-        },
-    )?;
+    let model = StateModel::load(files, &options.pool, observer)?;
+    let pool = model.pool();
 
     let mut out = Output::open(&options.output)?;
     let mut fasta = options.fasta.as_deref().map(Output::open).transpose()?;
@@ -141,19 +140,20 @@ pub fn run(
     let requests = proteins.map(|protein| {
         let request = match &protein.problem {
             Some(problem) => Err(problem.clone()),
-            None => request(&tokenizer, ModelIndex(0), wanted, &protein.residues),
+            None => model.request(&protein.residues),
         };
         let (problem, request) = match request {
             Ok(request) => (None, Some(request)),
             Err(problem) => (Some(problem), None),
         };
-        ((protein, problem), request)
+        let tokens = request.as_ref().map_or(0, |request| request.tokens.len());
+        ((protein, problem, tokens), request)
     });
-    for ((protein, problem), answer) in pool.in_order(requests) {
+    for ((protein, problem, tokens), answer) in pool.in_order(requests) {
         let failure = match (problem, answer) {
             (Some(problem), _) => Some(problem),
             (None, Some(Ok(answer))) => {
-                let encoded = Encoded::from_output(&answer);
+                let encoded = model.encoded(&answer, protein.residues.len());
                 let row = encoded.row(&protein.id, options.mask_below, options.probabilities);
                 out.write(|out| {
                     serde_json::to_writer(&mut *out, &row)?;
@@ -163,7 +163,7 @@ pub fn run(
                     fasta.write(|out| writeln!(out, ">{}\n{}", protein.id, row.three_di))?;
                 }
                 residues += protein.residues.len() as u64;
-                progress.tokens += (protein.residues.len() + info.special_tokens) as u64;
+                progress.tokens += tokens as u64;
                 None
             }
             (None, Some(Err(error))) if error.kind() == RequestErrorKind::NoDevice => {
@@ -246,6 +246,18 @@ impl Output {
             .finish()
             .map_err(|error| PipelineError::output(&self.name, error))
     }
+}
+
+/// Refuses to ask a decoder for probabilities.
+fn check_probabilities(files: &StateFiles, options: &ThreeDiOptions) -> Result<(), PipelineError> {
+    if !files.has_probabilities() && (options.probabilities || options.mask_below.is_some()) {
+        return Err(PipelineError::new(
+            PipelineErrorKind::Usage,
+            "states that are written one after the other have no probabilities",
+        )
+        .with_hint("leave --probabilities and --mask-below out, or use --method head"));
+    }
+    Ok(())
 }
 
 /// Refuses to write over a file unless told to, and two outputs into one.

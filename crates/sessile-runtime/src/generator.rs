@@ -6,6 +6,7 @@
 //! beside each other would read them once each.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use sessile_cpu::{CpuDevice, CpuOptions};
 use sessile_device::{
@@ -25,6 +26,17 @@ use crate::pool::{LaneInfo, Pool};
 /// reading of the weights; from here on the arithmetic takes as long as the reading.
 pub const DEFAULT_REQUESTS: usize = 32;
 
+/// The sizes of most requests, where they differ much: memory is planned for one request of the
+/// greatest sizes and for so many of these. The cells of a lane are one store for all requests, so
+/// a long one takes the room of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usual {
+    /// Tokens of a source, special ones included.
+    pub source_tokens: usize,
+    /// Tokens of an answer, the start token included.
+    pub written_tokens: usize,
+}
+
 /// What a user can choose about such a pool.
 #[derive(Clone, Debug)]
 pub struct GeneratorOptions {
@@ -39,6 +51,10 @@ pub struct GeneratorOptions {
     pub requests: Option<usize>,
     /// The settings that need most: beams and greatest length.
     pub settings: GenerationSettings,
+    /// The sizes of most requests; `None`: as great as can be.
+    pub usual: Option<Usual>,
+    /// Longest source to make room for, in tokens; `None`: what the model reads.
+    pub source_tokens: Option<usize>,
     /// Bytes of memory to leave alone.
     pub memory_reserve: u64,
     /// Keep time by operation.
@@ -108,6 +124,8 @@ pub fn plan_generator(
     }
     let device = PlanDevice::new(Arc::clone(&found.geometry));
     let (model, _) = files.load(&device, dtype)?;
+    let reads = files.max_source_tokens();
+    let longest = options.source_tokens.unwrap_or(reads).min(reads);
     let mut plan = GeneratorPlan {
         device: found.id,
         dtype,
@@ -121,12 +139,8 @@ pub fn plan_generator(
         reserve_bytes: options.memory_reserve,
     };
     loop {
-        plan.limits = DecoderLimits::for_requests(
-            plan.requests,
-            &options.settings,
-            files.max_source_tokens(),
-        );
-        plan.lane_bytes = lane_bytes(&*model, &device, dtype, &plan.limits, files)? as u64;
+        plan.limits = limits(plan.requests, options, longest);
+        plan.lane_bytes = lane_bytes(&*model, &device, dtype, &plan.limits, options, longest)?;
         let needed = plan.total_bytes().saturating_add(plan.reserve_bytes);
         match plan.available_bytes {
             Some(available) if needed > available => {}
@@ -155,14 +169,35 @@ pub fn plan_generator(
     }
 }
 
+/// Room for one request of the greatest sizes, and for `requests` of the usual ones.
+fn limits(requests: usize, options: &GeneratorOptions, source_tokens: usize) -> DecoderLimits {
+    let settings = &options.settings;
+    let Some(usual) = options.usual else {
+        return DecoderLimits::for_requests(requests, settings, source_tokens);
+    };
+    let longest = DecoderLimits::for_requests(1, settings, source_tokens);
+    let usual_settings = GenerationSettings {
+        max_length: usual.written_tokens,
+        ..settings.clone()
+    };
+    let usual = DecoderLimits::for_requests(requests, &usual_settings, usual.source_tokens);
+    DecoderLimits {
+        rows: usual.rows,
+        own_cells: usual.own_cells.max(longest.own_cells),
+        source_cells: usual.source_cells.max(longest.source_cells),
+        encode_tokens: longest.encode_tokens,
+    }
+}
+
 /// The height of a lane's arena when everything is full.
 fn lane_bytes(
     model: &dyn SequenceToSequence<PlanDevice>,
     device: &PlanDevice,
     dtype: DType,
     limits: &DecoderLimits,
-    files: &GeneratorFiles,
-) -> Result<usize, RuntimeError> {
+    options: &GeneratorOptions,
+    longest: usize,
+) -> Result<u64, RuntimeError> {
     let mut lane: PlanLane = device.lane(&LaneSpec {
         arena_bytes: usize::MAX,
         threads: 1,
@@ -174,7 +209,6 @@ fn lane_bytes(
         limits.own_cells,
         limits.source_cells,
     )?;
-    let longest = files.max_source_tokens();
     let mut batch = PackedBatch::default();
     let mut left = limits.encode_tokens;
     while left > 0 {
@@ -194,12 +228,17 @@ fn lane_bytes(
         own: CellTable::default(),
         source: CellTable::default(),
     };
-    for _ in 0..rows {
-        step.own.push((0..limits.own_cells / rows).map(|_| 0), 1);
+    // As many cells as there are, with lists as long as they can become.
+    let mut left = limits.own_cells;
+    for row in 0..rows {
+        let even = left.div_ceil(rows - row);
+        let list = even.max(options.settings.max_length).min(left);
+        step.own.push((0..list).map(|_| 0), 1);
+        left -= list;
     }
     step.source.push((0..limits.source_cells).map(|_| 0), rows);
     model.decode(&mut lane, &step, &caches)?;
-    Ok(lane.report().arena_bytes)
+    Ok(lane.report().arena_bytes as u64)
 }
 
 /// A pool that generates.
@@ -222,6 +261,7 @@ impl GeneratorPool {
     /// As [`plan_generator`], and whatever keeps the model from being loaded.
     pub fn new(files: &GeneratorFiles, options: &GeneratorOptions) -> Result<Self, RuntimeError> {
         let plan = plan_generator(files, options)?;
+        let begun = Instant::now();
         let device = CpuDevice::new(CpuOptions {
             isa: None,
             threads: plan.threads,
@@ -249,12 +289,14 @@ impl GeneratorPool {
             token_budget: plan.limits.source_cells,
         };
         let metrics = Arc::new(Metrics::default());
+        metrics.model_loads.add(1);
         let dispatch = Dispatch {
             max_batch_requests: plan.requests,
             ..Dispatch::default()
         };
         Ok(GeneratorPool {
-            pool: Pool::with_lanes(vec![(lane, execution)], metrics, &dispatch, None),
+            pool: Pool::with_lanes(vec![(lane, execution)], metrics, &dispatch, None)
+                .loaded_in(begun.elapsed()),
             plan,
             kernel_family,
             clock,

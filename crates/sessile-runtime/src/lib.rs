@@ -26,7 +26,7 @@ mod queue;
 pub use classifier::{Classifier, ClassifierLane};
 pub use discovery::FoundDevice;
 pub use error::{RuntimeError, RuntimeErrorKind};
-pub use generator::{GeneratorOptions, GeneratorPlan, GeneratorPool, plan_generator};
+pub use generator::{GeneratorOptions, GeneratorPlan, GeneratorPool, Usual, plan_generator};
 pub use metrics::{LaneMetrics, Metrics, TakenBatch};
 pub use options::{DTypeChoice, DeviceChoice, Dispatch, PoolOptions};
 pub use peak::peak_flops;

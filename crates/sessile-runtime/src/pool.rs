@@ -295,6 +295,12 @@ impl Pool {
         pool
     }
 
+    /// The same pool, for those who loaded its models themselves.
+    pub(crate) fn loaded_in(mut self, time: Duration) -> Self {
+        self.load_time = time;
+        self
+    }
+
     fn start_lane(&mut self, number: usize, lane: LaneInfo, execution: Box<dyn Execution>) {
         let name = format!("{} lane {}", lane.device, lane.index);
         let lane_metrics = Arc::new(LaneMetrics::default());

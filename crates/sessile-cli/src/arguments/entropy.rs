@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use sessile_models::generation::SettingsOverrides;
 use sessile_models::tokenizer::Preprocessing;
 
 use super::PoolArguments;
+use super::summarize::ChanceArguments;
 
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
@@ -40,8 +42,57 @@ pub(crate) struct StateModelArguments {
     pub(crate) head_map: Option<PathBuf>,
 
     /// What is done to residues first: standard, genome-entropy or phold
+    ///
+    /// With --method generate, genome-entropy also stands for that program's lengths and beams.
     #[arg(long, default_value_t, value_name = "MODE")]
     pub(crate) preprocess: Preprocessing,
+}
+
+/// How states are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StateMethod {
+    /// The encoder and a head that scores the states of all residues at once
+    #[default]
+    Head,
+    /// ProstT5's decoder, which writes a state after the other
+    Generate,
+}
+
+/// How the decoder writes. Lengths follow from each protein.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Writing states (--method generate)")]
+pub(crate) struct StateWritingArguments {
+    /// head (encoder and 3Di head) or generate (ProstT5's decoder, many times slower)
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "METHOD",
+        hide_possible_values = true
+    )]
+    pub(crate) method: StateMethod,
+
+    /// Hypotheses that are followed at once; 1 is greedy search
+    #[arg(long, value_name = "N")]
+    pub(crate) num_beams: Option<usize>,
+
+    /// More than 1 makes states that were there less likely
+    #[arg(long, value_name = "X")]
+    pub(crate) repetition_penalty: Option<f32>,
+
+    #[command(flatten)]
+    pub(crate) chance: ChanceArguments,
+}
+
+impl StateWritingArguments {
+    pub(crate) fn overrides(&self) -> SettingsOverrides {
+        let chance = self.chance.overrides();
+        SettingsOverrides {
+            num_beams: self.num_beams.or(chance.num_beams),
+            repetition_penalty: self.repetition_penalty,
+            ..chance
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -51,7 +102,9 @@ mean_probability.\n\nExamples:\n  \
     sessile entropy encode3di --model Rostlab/ProstT5 --head cnn_chkpnt/model.pt --input \
 proteins.fasta --output states.jsonl\n  \
     sessile entropy encode3di --model ./modernprost-50M --input genome.json --output states.jsonl \
---fasta states_ss.fasta --mask-below 0.25"
+--fasta states_ss.fasta --mask-below 0.25\n  \
+    sessile entropy encode3di --model Rostlab/ProstT5 --method generate --input proteins.fasta \
+--output states.jsonl"
 )]
 pub(crate) struct Encode3DiArguments {
     #[command(flatten)]
@@ -84,6 +137,9 @@ pub(crate) struct Encode3DiArguments {
     /// Say nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) writing: StateWritingArguments,
 
     #[command(flatten)]
     pub(crate) pool: PoolArguments,

@@ -92,6 +92,13 @@ pub(crate) struct GenerationArguments {
     #[arg(long, value_name = "X")]
     pub(crate) repetition_penalty: Option<f32>,
 
+    #[command(flatten)]
+    pub(crate) chance: ChanceArguments,
+}
+
+/// Drawing by chance.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ChanceArguments {
     /// Draw the next token by chance
     #[arg(long)]
     pub(crate) do_sample: bool,
@@ -113,22 +120,33 @@ pub(crate) struct GenerationArguments {
     pub(crate) seed: Option<u64>,
 }
 
-impl GenerationArguments {
+impl ChanceArguments {
     pub(crate) fn overrides(&self) -> SettingsOverrides {
         SettingsOverrides {
             // Beams that the model's file asks for do not go with sampling.
-            num_beams: self.num_beams.or(self.do_sample.then_some(1)),
+            num_beams: self.do_sample.then_some(1),
+            do_sample: self.do_sample.then_some(true),
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            seed: self.seed,
+            ..SettingsOverrides::default()
+        }
+    }
+}
+
+impl GenerationArguments {
+    pub(crate) fn overrides(&self) -> SettingsOverrides {
+        let chance = self.chance.overrides();
+        SettingsOverrides {
+            num_beams: self.num_beams.or(chance.num_beams),
             length_penalty: self.length_penalty,
             min_length: self.min_length,
             max_length: self.max_length,
             no_repeat_ngram_size: self.no_repeat_ngram_size,
             early_stopping: self.early_stopping,
             repetition_penalty: self.repetition_penalty,
-            do_sample: self.do_sample.then_some(true),
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            seed: self.seed,
+            ..chance
         }
     }
 }

@@ -86,6 +86,8 @@ fn summarize(
             dtype: arguments.pool.dtype,
             requests: arguments.pool.instances,
             settings: settings.clone(),
+            usual: None,
+            source_tokens: None,
             memory_reserve: arguments.pool.memory_reserve,
             timed: arguments.pool.per_op,
         },

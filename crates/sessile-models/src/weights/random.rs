@@ -60,7 +60,7 @@ fn spread(name: &str, shape: &[usize]) -> Spread {
         [_, inputs @ ..] => {
             let inputs = inputs.iter().product::<usize>().max(1);
             // T5 does not scale its scores: its queries are small instead.
-            let share = if name.ends_with("SelfAttention.q.weight") {
+            let share = if name.ends_with("Attention.q.weight") {
                 0.1
             } else {
                 1.0

@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 
-use sessile_pipelines::three_di::{self, ThreeDiOptions};
+use sessile_models::GeneratorFiles;
+use sessile_models::t5::Translation;
+use sessile_pipelines::three_di::{self, StateFiles, ThreeDiOptions};
 use sessile_pipelines::{PipelineErrorKind, Summary};
 
 use super::open_state_model;
-use crate::arguments::entropy::Encode3DiArguments;
+use crate::arguments::entropy::{Encode3DiArguments, StateMethod};
+use crate::commands::resolve;
 use crate::exit::{DONE, Failure, SOME_FAILED};
 use crate::signals;
 use crate::terminal::{Terminal, count, duration};
@@ -14,7 +17,7 @@ use crate::terminal::{Terminal, count, duration};
 pub(super) fn run(arguments: Encode3DiArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
     let mut terminal = Terminal::new(arguments.quiet);
-    let model = open_state_model(&arguments.model)?;
+    let model = open(&arguments)?;
     let options = ThreeDiOptions {
         inputs: arguments.input,
         output: arguments.output,
@@ -40,6 +43,23 @@ pub(super) fn run(arguments: Encode3DiArguments) -> Result<ExitCode, Failure> {
     } else {
         DONE
     }))
+}
+
+/// The model with its head, or with its decoder.
+fn open(arguments: &Encode3DiArguments) -> Result<StateFiles, Failure> {
+    let (model, writing) = (&arguments.model, &arguments.writing);
+    if writing.method == StateMethod::Head {
+        return Ok(StateFiles::Scored(open_state_model(model)?));
+    }
+    if model.head.is_some() || model.head_map.is_some() {
+        return Err(Failure::usage("--method generate takes no head")
+            .with_hint(Some("leave --head and --head-map out")));
+    }
+    let path = resolve(&model.model)?;
+    let files = GeneratorFiles::open_with(&path, model.preprocess)?.named(&model.model);
+    let defaults = Translation::defaults(model.preprocess, files.settings());
+    let settings = writing.overrides().over(&defaults)?;
+    Ok(StateFiles::Written { files, settings })
 }
 
 fn describe(summary: &Summary, model: &str, options: &ThreeDiOptions) -> String {

@@ -1,0 +1,172 @@
+//! What says the states of a protein: a head that scores them all at once, or a decoder that
+//! writes one after the other.
+
+use std::sync::Arc;
+
+use sessile_device::{GenerationSettings, ModelIndex, Output, OutputSet};
+use sessile_models::t5::Translation;
+use sessile_models::three_di::StateSequence;
+use sessile_models::tokenizer::Tokenizer;
+use sessile_models::{GeneratorFiles, ModelFiles};
+use sessile_runtime::{
+    GeneratorOptions, GeneratorPool, Pool, PoolOptions, PoolRequest, RuntimeErrorKind, Usual,
+    plan_generator,
+};
+
+use super::{Encoded, check_residues, outputs, request};
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::progress::Observer;
+
+/// Residues of a protein that memory is planned for, beside one of the longest; longer ones take
+/// the room of several.
+const USUAL_RESIDUES: usize = 510;
+
+/// The files of a model that says states.
+pub enum StateFiles {
+    /// An encoder with a head that scores the states of all residues.
+    Scored(ModelFiles),
+    /// ProstT5 with its decoder, which writes states one after the other.
+    Written {
+        /// The model.
+        files: GeneratorFiles,
+        /// How to write; lengths follow from each protein.
+        settings: GenerationSettings,
+    },
+}
+
+impl StateFiles {
+    /// Whether rows have probabilities.
+    pub(super) fn has_probabilities(&self) -> bool {
+        matches!(self, StateFiles::Scored(_))
+    }
+}
+
+/// A model that says states, on its devices.
+pub(super) enum StateModel {
+    Scored {
+        pool: Pool,
+        tokenizer: Tokenizer,
+        outputs: OutputSet,
+    },
+    Written {
+        generator: Box<GeneratorPool>,
+        translation: Translation,
+    },
+}
+
+impl StateModel {
+    /// Plans and loads.
+    pub(super) fn load(
+        files: StateFiles,
+        options: &PoolOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, PipelineError> {
+        match files {
+            StateFiles::Scored(files) => {
+                let (info, report) = files.check()?;
+                let outputs = outputs(files.name(), &info)?;
+                for assumed in &report.assumed {
+                    observer.note(&format!("{}: {assumed}", files.name()));
+                }
+                let tokenizer = files.tokenizer().clone();
+                let options = PoolOptions {
+                    outputs,
+                    ..options.clone()
+                };
+                Ok(StateModel::Scored {
+                    pool: Pool::new(&[files], &options)?,
+                    tokenizer,
+                    outputs,
+                })
+            }
+            StateFiles::Written { files, settings } => {
+                let Some(tokenizer) = files.tokenizer().as_prost_t5() else {
+                    return Err(PipelineError::new(
+                        PipelineErrorKind::Model,
+                        format!("{} does not write structure states", files.name()),
+                    )
+                    .with_hint("use ProstT5"));
+                };
+                let (before, after) = tokenizer.special_tokens();
+                let translation = Translation::new(Arc::clone(tokenizer), settings);
+                let special = before + after;
+                let usual = Usual {
+                    source_tokens: USUAL_RESIDUES + special,
+                    written_tokens: translation.settings(USUAL_RESIDUES).max_length,
+                };
+                let most = files.max_source_tokens();
+                let mut pool = GeneratorOptions {
+                    devices: options.devices.clone(),
+                    threads: options.threads,
+                    dtype: options.dtype,
+                    requests: options.instances,
+                    settings: translation.settings(most - special),
+                    usual: Some(usual),
+                    source_tokens: None,
+                    memory_reserve: options.memory_reserve,
+                    timed: options.timed,
+                };
+                let mut longest = most;
+                while let Err(error) = plan_generator(&files, &pool) {
+                    // The longest proteins there are take most of the caches: rather without them
+                    // than not at all.
+                    longest /= 2;
+                    let is_too_small = error.kind() == RuntimeErrorKind::DoesNotFit;
+                    if !is_too_small || longest < usual.source_tokens {
+                        return Err(error.into());
+                    }
+                    pool.source_tokens = Some(longest);
+                    pool.settings = translation.settings(longest - special);
+                }
+                if longest < most {
+                    let residues = longest - special;
+                    observer.note(&format!(
+                        "memory is left for proteins up to {residues} residues"
+                    ));
+                }
+                Ok(StateModel::Written {
+                    generator: Box::new(GeneratorPool::new(&files, &pool)?),
+                    translation,
+                })
+            }
+        }
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        match self {
+            StateModel::Scored { pool, .. } => pool,
+            StateModel::Written { generator, .. } => &generator.pool,
+        }
+    }
+
+    /// The request for one protein, or what is wrong with it.
+    pub(super) fn request(&self, residues: &[u8]) -> Result<PoolRequest, String> {
+        match self {
+            StateModel::Scored {
+                tokenizer, outputs, ..
+            } => request(tokenizer, ModelIndex(0), *outputs, residues),
+            StateModel::Written { translation, .. } => {
+                check_residues(residues)?;
+                let tokens = translation.tokenizer().encode(residues).tokens;
+                let settings = translation.settings(residues.len());
+                let mut request = PoolRequest::new(ModelIndex(0), tokens, OutputSet::default());
+                request.generation = Some(Arc::new(settings));
+                Ok(request)
+            }
+        }
+    }
+
+    /// What an answer says of a protein of so many residues.
+    pub(super) fn encoded(&self, answer: &Output, residues: usize) -> Encoded {
+        match (self, answer.generated()) {
+            (StateModel::Written { translation, .. }, Some(written)) => Encoded {
+                three_di: StateSequence {
+                    states: translation.states(&written.tokens, residues),
+                    probabilities: Vec::new(),
+                },
+                twelve_state: None,
+            },
+            _ => Encoded::from_output(answer),
+        }
+    }
+}
