@@ -44,7 +44,7 @@ impl StateFiles {
 /// A model that says states, on its devices.
 pub(super) enum StateModel {
     Scored {
-        pool: Pool,
+        pool: Box<Pool>,
         tokenizer: Tokenizer,
         outputs: OutputSet,
     },
@@ -74,7 +74,7 @@ impl StateModel {
                     ..options.clone()
                 };
                 Ok(StateModel::Scored {
-                    pool: Pool::new(&[files], &options)?,
+                    pool: Box::new(Pool::new(&[files], &options)?),
                     tokenizer,
                     outputs,
                 })
