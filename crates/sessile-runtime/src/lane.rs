@@ -13,11 +13,15 @@ use sessile_device::{
 use crate::metrics::{LaneMetrics, Metrics, TakenBatch};
 use crate::queue::{Answer, Entry, LastBatch, Queue, Timing};
 
-/// How many lanes may fail under a request before it is taken for the cause.
+/// How often a step may fail in which a request ran alone before it is taken for the cause.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// How many steps may fail in a row before a lane must show that it still works.
+/// How many steps may fail in a row before a lane is taken out.
 const MAX_FAILURES: u32 = 3;
+
+/// How long to wait before a lane that failed is tried, longer each time: a fault that passes
+/// should not cost a lane.
+const TRIAL_PAUSE: Duration = Duration::from_millis(20);
 
 /// A lane: something that executes, and what it pulls from.
 pub(crate) struct LaneLoop {
@@ -93,7 +97,8 @@ impl LaneLoop {
                     .all(|(_, event)| matches!(event, Event::Token(_)));
                 self.answer(&mut events, &mut running);
                 if let Err(error) = step {
-                    is_out = self.put_back(&error, &mut running);
+                    self.put_back(&error, &mut running);
+                    is_out = !self.recovers(&error);
                 }
             }
             last = LastBatch {
@@ -195,18 +200,23 @@ impl LaneLoop {
         }
     }
 
-    /// Gives the unfinished work of a failed step back to the queue. Returns whether the lane is
-    /// out; otherwise it goes on.
-    fn put_back(&mut self, error: &DeviceError, running: &mut HashMap<RequestId, Running>) -> bool {
+    /// Gives the unfinished work of a failed step back to the queue, for whichever lane is free.
+    ///
+    /// A step that several shared tells nothing about any one of them, so it does not count against
+    /// them; they run alone from then on, and what fails alone counts.
+    fn put_back(&mut self, error: &DeviceError, running: &mut HashMap<RequestId, Running>) {
         let mut again = Vec::new();
+        let was_alone = running.len() == 1;
         let taken_back = catch_unwind(AssertUnwindSafe(|| self.execution.take_back()));
         for request in taken_back.unwrap_or_default() {
             let Some(mut request_running) = running.remove(&request.id) else {
                 continue;
             };
-            request_running.entry.tokens = request.tokens;
-            request_running.entry.attempts += 1;
-            if request_running.entry.attempts < MAX_ATTEMPTS {
+            let entry = &mut request_running.entry;
+            entry.tokens = request.tokens;
+            entry.goes_alone = true;
+            entry.attempts += u32::from(was_alone);
+            if entry.attempts < MAX_ATTEMPTS {
                 again.push(request_running.entry);
             } else {
                 self.metrics.failed.add(1);
@@ -223,18 +233,34 @@ impl LaneLoop {
             let error = RequestError::new(RequestErrorKind::Device, error.to_string());
             request.answer(Err(error), self.device);
         }
-        let is_lost = error.kind() == DeviceErrorKind::Lost;
-        let is_out = is_lost || (self.failures_in_a_row >= MAX_FAILURES && !self.still_works());
-        tracing::warn!(lane = %self.name, %error, is_out, "a step failed");
-        if is_out {
+        self.queue.put_back(again);
+    }
+
+    /// After a failed step: whether the lane goes on. It takes no more work before it has shown
+    /// that it still answers; meanwhile the other lanes take what it had.
+    fn recovers(&mut self, error: &DeviceError) -> bool {
+        let works = error.kind() != DeviceErrorKind::Lost && self.answers_in_time();
+        tracing::warn!(lane = %self.name, %error, is_out = !works, "a step failed");
+        if !works {
             self.metrics.lanes_lost.add(1);
             self.lane_metrics.taken_out();
         }
-        self.queue.put_back(again);
-        is_out
+        works
     }
 
-    /// Whether the lane answers the trial request: then the fault was in the work, not in it.
+    /// Tries the lane until it answers or has failed too often.
+    fn answers_in_time(&mut self) -> bool {
+        if self.trial.is_none() {
+            return self.failures_in_a_row < MAX_FAILURES;
+        }
+        // The step that failed was the first.
+        (1..MAX_FAILURES).any(|turn| {
+            std::thread::sleep(TRIAL_PAUSE * turn * turn);
+            self.still_works()
+        })
+    }
+
+    /// Whether the lane answers the trial request: then the fault was in the work, or has passed.
     fn still_works(&mut self) -> bool {
         let Some(trial) = self.trial.clone() else {
             return false;

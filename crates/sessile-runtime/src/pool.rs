@@ -79,6 +79,7 @@ impl PoolRequest {
             cancelled: self.cancelled,
             is_bulk,
             attempts: 0,
+            goes_alone: false,
             arrived: Instant::now(),
             reply,
         };

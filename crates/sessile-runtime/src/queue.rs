@@ -462,13 +462,13 @@ impl State {
                     model = Some(entry.model);
                     tokens = cost;
                     places.push(*place);
-                    if entry.attempts > 0 {
+                    if entry.goes_alone {
                         break;
                     }
                 }
                 Some(model) => {
                     let fits = tokens.saturating_add(cost) <= token_budget;
-                    if fits && model == entry.model && entry.attempts == 0 {
+                    if fits && model == entry.model && !entry.goes_alone {
                         tokens += cost;
                         places.push(*place);
                     }
@@ -501,6 +501,7 @@ mod tests {
             cancelled: None,
             is_bulk: false,
             attempts: 0,
+            goes_alone: false,
             arrived: Instant::now(),
             reply,
         };
@@ -615,9 +616,9 @@ mod tests {
     fn what_failed_before_goes_alone() {
         let queue = queue(1000);
         let mut answers = Vec::new();
-        for attempts in [0, 1, 0] {
+        for goes_alone in [false, true, false] {
             let (mut entry, answer) = entry(5, 1);
-            entry.attempts = attempts;
+            entry.goes_alone = goes_alone;
             push(&queue, entry);
             answers.push(answer);
         }

@@ -13,6 +13,7 @@ use metrics_exporter_prometheus::{
 use sessile_runtime::{Pool, Timing};
 
 use crate::failure::FailureKind;
+use crate::health;
 use crate::service::Service;
 
 /// Bounds of the histograms of time, in seconds.
@@ -344,7 +345,7 @@ impl Telemetry {
             service.in_flight() as f64,
         );
         self.gauge("sessile_held_bytes", &[], service.budget.held() as f64);
-        let ready = service.is_ready.load(std::sync::atomic::Ordering::Acquire);
+        let ready = health::unready(service).is_none();
         self.gauge("sessile_ready", &[], f64::from(u8::from(ready)));
         if let Some(engine) = service.loaded() {
             self.read_pool(&engine.pool);

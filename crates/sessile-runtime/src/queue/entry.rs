@@ -52,8 +52,10 @@ pub(crate) struct Entry {
     pub(crate) cancelled: Option<Arc<AtomicBool>>,
     /// Part of a large job: worth waiting a little for a full batch.
     pub(crate) is_bulk: bool,
-    /// How often a lane failed under it.
+    /// How often a step failed in which it ran alone.
     pub(crate) attempts: u32,
+    /// A step failed in which it ran: it shares no other.
+    pub(crate) goes_alone: bool,
     pub(crate) arrived: Instant,
     pub(crate) reply: oneshot::Sender<Reply>,
 }

@@ -89,7 +89,7 @@ impl Running {
             })
         });
         Running {
-            address: told.recv().unwrap(),
+            address: told.recv_timeout(PATIENCE).unwrap(),
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -124,13 +124,13 @@ impl Running {
     /// How it ended.
     pub fn ended(mut self) -> Ended {
         self.ask_to_stop();
-        self.thread.take().unwrap().join().unwrap()
+        joined(self.thread.take().unwrap()).unwrap()
     }
 
     /// Waits for it to end of itself.
     pub fn ends(mut self) -> Ended {
         let stop = self.stop.take();
-        let ended = self.thread.take().unwrap().join().unwrap();
+        let ended = joined(self.thread.take().unwrap()).unwrap();
         drop(stop);
         ended
     }
@@ -175,12 +175,25 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.ask_to_stop();
         if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
+            let ended = joined(thread);
             assert!(
                 ended.is_ok() || std::thread::panicking(),
-                "the service panicked"
+                "the service panicked or did not end"
             );
         }
+    }
+}
+
+/// What a thread returned, if it ended in time and did not panic.
+fn joined(thread: JoinHandle<Ended>) -> Result<Ended, ()> {
+    // Twice: a lane that hangs does so for as long as a test is patient.
+    let until = Instant::now() + 2 * PATIENCE;
+    while !thread.is_finished() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    match thread.is_finished() {
+        true => thread.join().map_err(|_| ()),
+        false => Err(()),
     }
 }
 
