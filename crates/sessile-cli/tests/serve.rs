@@ -233,3 +233,50 @@ fn load_is_measured() {
     assert!(chart.contains("<svg"));
     assert_eq!(service.stop(), Some(0));
 }
+
+/// Logs are JSON, a line each, and whatever is said of a request has its id in it.
+#[test]
+fn logs_can_be_read_and_belong_to_their_requests() {
+    let folder = folder();
+    let address = free_address();
+    let port = address.port().to_string();
+    let log = folder.path().join("log.jsonl");
+    let service = Service::start(
+        command(folder.path())
+            .args(["--model", "esm2_tiny_a", "--host", "127.0.0.1"])
+            .args(["--port", &port, "--log-level", "info"])
+            .stderr(std::fs::File::create(&log).unwrap()),
+        address,
+    );
+    let ask = |id: &str, body: &[u8]| {
+        let headers = [("x-request-id", id), ("content-type", "application/json")];
+        let mut connection = service.running.connect();
+        connection.send("POST", "/predict", &headers, body)
+    };
+    let answer = ask("mine-1", br#"{"sequence": "MKT"}"#);
+    assert_eq!(answer.header("x-request-id"), Some("mine-1"));
+    let late = ask("mine-2", br#"{"sequence": "MKT", "timeout_ms": 0.5}"#);
+    assert_eq!(late.status, 422);
+    // What is no plain id is not taken over.
+    let other = ask("{\"x\": 1}", br#"{"sequence": "MKT"}"#);
+    let given = other.header("x-request-id").unwrap().to_owned();
+    assert!(!given.contains('{'), "{given}");
+    assert_eq!(service.stop(), Some(0));
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    let answered = |id: &str| {
+        let mut found = lines
+            .iter()
+            .filter(|line| line["message"] == "answered" && line["span"]["id"] == id);
+        let line = found.next().unwrap_or_else(|| panic!("{id}: {text}"));
+        assert!(found.next().is_none(), "{id} twice");
+        (line["status"].clone(), line["error"].clone())
+    };
+    assert_eq!(answered("mine-1"), (200.into(), serde_json::Value::Null));
+    assert_eq!(answered("mine-2"), (422.into(), "validation_error".into()));
+    assert_eq!(answered(&given).0, 200);
+    assert!(lines.iter().any(|line| line["message"] == "stopping"));
+}

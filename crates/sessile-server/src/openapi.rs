@@ -33,8 +33,10 @@ fn describe(service: &Service) -> Value {
     schemas["BatchSequence"]["pattern"] = json!(residues);
     schemas["BatchPredictionRequest"]["properties"]["sequences"]["maxItems"] =
         json!(options.max_batch_size);
-    schemas["Input"]["oneOf"][1]["minItems"] = json!(1);
-    schemas["Input"]["oneOf"][1]["maxItems"] = json!(options.max_items);
+    for input in ["Input", "PlainInput"] {
+        schemas[input]["oneOf"][1]["minItems"] = json!(1);
+        schemas[input]["oneOf"][1]["maxItems"] = json!(options.max_items);
+    }
     if let Some(engine) = service.loaded() {
         let names: Vec<Option<&str>> = engine
             .models

@@ -33,7 +33,8 @@ pub(super) async fn layer(
         .get::<MatchedPath>()
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let method = method_name(request.method());
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    // Of the highest level, so that whatever is logged has the id in it.
+    let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
     let mut response = next.run(request).instrument(span.clone()).await;
     let took = begun.elapsed();
     let failure = response.extensions().get::<FailureKind>().copied();
@@ -42,7 +43,7 @@ pub(super) async fn layer(
         .telemetry
         .answered(&route, method, status, took, failure);
     response.headers_mut().insert(REQUEST_ID, id);
-    let milliseconds = took.as_secs_f64() * 1e3;
+    let milliseconds = took.as_micros() as f64 / 1e3;
     let error = failure.map(FailureKind::name);
     span.in_scope(|| {
         if status >= 500 {

@@ -18,8 +18,8 @@ use crate::root::RootResponse;
 use crate::v1::{
     ContactsItem, ContactsRequest, ContactsResponse, EmbeddingsItem, EmbeddingsRequest,
     EmbeddingsResponse, EncodingFormat, Input, ItemError, LogitsItem, LogitsRequest,
-    LogitsResponse, Method, Model, ModelList, Mutants, Numbers, Pooling, ScoreItem, ScoreRequest,
-    ScoreResponse, Sequence, Usage,
+    LogitsResponse, Method, Model, ModelList, Mutants, Numbers, PlainInput, PlainSequence, Pooling,
+    ScoreItem, ScoreRequest, ScoreResponse, Sequence, Usage,
 };
 
 /// An error of the paths of ESM2_MultiGPU_Inference: a sentence, or a list of complaints.
@@ -153,7 +153,7 @@ impl Modify for Key {
         PredictionResponse, BatchPredictionRequest, BatchPredictionResponse, SequenceResult,
         GpuDistributionInfo, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsItem, ScoreRequest,
         ScoreResponse, ScoreItem, Mutants, LogitsRequest, LogitsResponse, LogitsItem,
-        ContactsRequest, ContactsResponse, ContactsItem, Input, Sequence, Numbers, EncodingFormat,
+        ContactsRequest, ContactsResponse, ContactsItem, Input, Sequence, PlainInput, PlainSequence, Numbers, EncodingFormat,
         Pooling, Method, Usage, ItemError, Model, ModelList, DetailError, ErrorResponse, ErrorBody
     )),
     modifiers(&Key)

