@@ -5,8 +5,8 @@ cd "$(dirname "$0")/.."
 allowed() {
     case "$1" in
         sessile-seq | sessile-device) echo "" ;;
-        sessile-cpu | sessile-models) echo "sessile-device" ;;
-        sessile-runtime) echo "sessile-device sessile-cpu sessile-models" ;;
+        sessile-cpu | sessile-cuda | sessile-models) echo "sessile-device" ;;
+        sessile-runtime) echo "sessile-device sessile-cpu sessile-cuda sessile-models" ;;
         sessile-pipelines) echo "sessile-device sessile-models sessile-runtime sessile-seq" ;;
         sessile-server) echo "sessile-device sessile-models sessile-runtime sessile-seq" ;;
         sessile) echo "sessile-device sessile-models sessile-runtime sessile-pipelines" ;;

@@ -1,6 +1,6 @@
 //! The sizes of things on the CPU, known without a device.
 
-use sessile_device::{DType, Format, Geometry, WeightLayout};
+use sessile_device::{AttentionShape, DType, Epilogue, Format, Geometry, WeightLayout};
 
 use crate::bf16::{operand, panels};
 use crate::isa::Isa;
@@ -54,12 +54,12 @@ impl Geometry for CpuGeometry {
 
     /// Nothing: every thread of a lane has a scratch of its own beside the arena, fixed in f32 and
     /// as large as one head of the longest sequence in bf16.
-    fn attention_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
+    fn attention_scratch_bytes(&self, _: &AttentionShape) -> usize {
         0
     }
 
     /// Nothing, as above.
-    fn linear_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
+    fn linear_scratch_bytes(&self, _: usize, _: usize, _: usize, _: Epilogue, _: DType) -> usize {
         0
     }
 }

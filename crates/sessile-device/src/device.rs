@@ -4,7 +4,7 @@ use crate::buffer::Format;
 use crate::dtype::DType;
 use crate::error::DeviceError;
 use crate::id::DeviceId;
-use crate::lane::Lane;
+use crate::lane::{Epilogue, Lane};
 use crate::weight::{RowSource, WeightLayout};
 
 /// The sizes of things on a device, in bytes. Pure arithmetic: a plan for a device that is not
@@ -16,18 +16,36 @@ pub trait Geometry: Send + Sync {
     /// Bytes of a packed weight of `rows` × `cols`.
     fn weight_bytes(&self, rows: usize, cols: usize, layout: WeightLayout, dtype: DType) -> usize;
 
-    /// Bytes of arena that [`Lane::attention`] takes beside its operands while it runs, when the
-    /// longest sequence has `longest` tokens.
-    fn attention_scratch_bytes(
+    /// Bytes of arena that [`Lane::attention`] takes beside its operands while it runs.
+    fn attention_scratch_bytes(&self, shape: &AttentionShape) -> usize;
+
+    /// Bytes of arena that [`Lane::linear`] takes beside its operands while it runs, for a weight
+    /// of `n` × `k` (both halves of a gated one).
+    fn linear_scratch_bytes(
         &self,
-        longest: usize,
-        heads: usize,
-        head_dim: usize,
+        rows: usize,
+        n: usize,
+        k: usize,
+        epilogue: Epilogue,
         dtype: DType,
     ) -> usize;
+}
 
-    /// Bytes of arena that [`Lane::linear`] takes beside its operands while it runs.
-    fn linear_scratch_bytes(&self, rows: usize, n: usize, k: usize, dtype: DType) -> usize;
+/// What decides how much scratch memory an attention takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionShape {
+    /// Tokens of the batch.
+    pub tokens: usize,
+    /// Tokens of the longest sequence.
+    pub longest: usize,
+    /// Number of heads.
+    pub heads: usize,
+    /// Columns of one head.
+    pub head_dim: usize,
+    /// Whether queries and keys are rotated.
+    pub rotated: bool,
+    /// The number format of the heads.
+    pub dtype: DType,
 }
 
 /// What a lane is made for.

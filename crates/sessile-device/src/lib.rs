@@ -42,7 +42,7 @@ pub use attention::{AttentionInput, AttentionSpec, Bias, Rotary};
 pub use batch::{BatchBuf, PackedBatch};
 pub use buffer::{Buf, Format};
 pub use decoding::{CellCache, CellLists, CellTable, DecodingLane};
-pub use device::{Device, Geometry, LaneSpec};
+pub use device::{AttentionShape, Device, Geometry, LaneSpec};
 pub use dtype::DType;
 pub use error::{DeviceError, DeviceErrorKind};
 pub use execution::{

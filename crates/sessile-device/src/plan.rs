@@ -12,7 +12,7 @@ use crate::attention::{AttentionInput, AttentionSpec};
 use crate::batch::{BatchBuf, PackedBatch};
 use crate::buffer::{Buf, Format};
 use crate::decoding::{CellCache, CellLists, DecodingLane};
-use crate::device::{Device, Geometry, LaneSpec};
+use crate::device::{AttentionShape, Device, Geometry, LaneSpec};
 use crate::dtype::DType;
 use crate::error::DeviceError;
 use crate::id::DeviceId;
@@ -181,11 +181,19 @@ impl Lane for PlanLane {
         self.count(0);
     }
 
-    fn linear(&mut self, x: Buf, weight: &PlanWeight, _: Option<&PlanWeight>, _: Epilogue, _: Buf) {
+    fn linear(
+        &mut self,
+        x: Buf,
+        weight: &PlanWeight,
+        _: Option<&PlanWeight>,
+        epilogue: Epilogue,
+        _: Buf,
+    ) {
         self.scratch(self.geometry.linear_scratch_bytes(
             x.rows(),
             weight.rows,
             weight.cols,
+            epilogue,
             weight.dtype,
         ));
         self.count(2 * x.rows() as u64 * weight.rows as u64 * weight.cols as u64);
@@ -202,12 +210,15 @@ impl Lane for PlanLane {
             Format::Heads(dtype) | Format::Operand(dtype) => dtype,
             Format::F32 | Format::Index => DType::F32,
         };
-        self.scratch(self.geometry.attention_scratch_bytes(
-            batch.longest,
-            spec.heads,
-            spec.head_dim,
+        let shape = AttentionShape {
+            tokens: batch.len(),
+            longest: batch.longest,
+            heads: spec.heads,
+            head_dim: spec.head_dim,
+            rotated: spec.rotary.is_some(),
             dtype,
-        ));
+        };
+        self.scratch(self.geometry.attention_scratch_bytes(&shape));
         let pairs = match spec.window {
             // A window of w sees at most 2w + 1 keys from each query.
             Some(window) => batch

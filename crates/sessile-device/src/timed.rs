@@ -70,13 +70,13 @@ type Times = Arc<Mutex<BTreeMap<OperationClass, OperationTime>>>;
 /// ```
 /// use std::sync::Arc;
 /// use sessile_device::{Device, Format, Lane, LaneSpec, PlanDevice, TimedDevice};
-/// # use sessile_device::{DType, Geometry, WeightLayout};
+/// # use sessile_device::{AttentionShape, DType, Epilogue, Geometry, WeightLayout};
 /// # struct Bytes;
 /// # impl Geometry for Bytes {
 /// #     fn buffer_bytes(&self, rows: usize, cols: usize, _: Format) -> usize { rows * cols * 4 }
 /// #     fn weight_bytes(&self, rows: usize, cols: usize, _: WeightLayout, _: DType) -> usize { rows * cols * 4 }
-/// #     fn attention_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize { 0 }
-/// #     fn linear_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize { 0 }
+/// #     fn attention_scratch_bytes(&self, _: &AttentionShape) -> usize { 0 }
+/// #     fn linear_scratch_bytes(&self, _: usize, _: usize, _: usize, _: Epilogue, _: DType) -> usize { 0 }
 /// # }
 /// let device = TimedDevice::new(PlanDevice::new(Arc::new(Bytes)));
 /// let mut lane = device.lane(&LaneSpec { arena_bytes: 4096, threads: 1 })?;

@@ -7,7 +7,9 @@ mod tokenizers;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sessile_device::{DType, Device, Format, Geometry, PlanDevice, WeightLayout};
+use sessile_device::{
+    AttentionShape, DType, Device, Epilogue, Format, Geometry, PlanDevice, WeightLayout,
+};
 
 use crate::checkpoint::Checkpoint;
 use crate::encoder::{Encoder, ModelInfo};
@@ -304,11 +306,11 @@ impl Geometry for Nothing {
         0
     }
 
-    fn attention_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
+    fn attention_scratch_bytes(&self, _: &AttentionShape) -> usize {
         0
     }
 
-    fn linear_scratch_bytes(&self, _: usize, _: usize, _: usize, _: DType) -> usize {
+    fn linear_scratch_bytes(&self, _: usize, _: usize, _: usize, _: Epilogue, _: DType) -> usize {
         0
     }
 }

@@ -91,7 +91,13 @@ impl<D: Device> ResidentClassifier<D> {
         let operand = aligned(geometry.buffer_bytes(rows, self.width, Format::Operand(dtype)));
         operands * (uploaded + operand)
             + aligned(geometry.buffer_bytes(rows, self.units, Format::F32))
-            + aligned(geometry.linear_scratch_bytes(rows, self.units, self.width, dtype))
+            + aligned(geometry.linear_scratch_bytes(
+                rows,
+                self.units,
+                self.width,
+                Epilogue::Store,
+                dtype,
+            ))
     }
 
     /// The logits of the rows in `features`, appended to `logits` a pair for each.

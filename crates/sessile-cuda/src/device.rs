@@ -1,0 +1,141 @@
+//! A GPU as a device: it holds the weights and makes lanes.
+
+use std::sync::Arc;
+
+use sessile_device::{
+    DType, Device, DeviceError, DeviceErrorKind, DeviceId, Geometry, LaneSpec, RowSource,
+    WeightLayout,
+};
+
+use crate::context::Context;
+use crate::cublaslt::CublasLt;
+use crate::discovery::Gpu;
+use crate::driver::Driver;
+use crate::geometry::CudaGeometry;
+use crate::kernels::{Kernels, Target};
+use crate::lane::CudaLane;
+use crate::packing::Packing;
+use crate::products::Products;
+use crate::weight::CudaWeight;
+
+/// Bytes of shared memory that a block may take beside what is asked for dynamically.
+const STATIC_SHARED_BYTES: usize = 1024;
+
+/// A GPU with its kernels loaded. Cloning shares it.
+#[derive(Clone)]
+pub struct CudaDevice {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What the device and its lanes share.
+pub(crate) struct Shared {
+    pub(crate) context: Arc<Context>,
+    pub(crate) kernels: Kernels,
+    pub(crate) products: Option<Arc<Products>>,
+    pub(crate) packing: Packing,
+    capability: (i32, i32),
+    shared_bytes: usize,
+}
+
+impl Shared {
+    /// Bytes of dynamic shared memory that a block may take.
+    pub(crate) fn dynamic_shared_limit(&self) -> usize {
+        self.shared_bytes.saturating_sub(STATIC_SHARED_BYTES)
+    }
+}
+
+impl CudaDevice {
+    /// Opens a GPU and loads the kernels for it. Products run on cuBLASLt where it is given, else
+    /// on the embedded kernels. `threads` pack weights at load.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` when the kernels do not load, `OutOfMemory`, or `Lost` when the driver fails.
+    pub fn new(
+        driver: &'static Driver,
+        gpu: &Gpu,
+        cublaslt: Option<&'static CublasLt>,
+        threads: usize,
+    ) -> Result<Self, DeviceError> {
+        if let Some(refusal) = &gpu.refusal {
+            return Err(DeviceError::new(
+                DeviceErrorKind::Unsupported,
+                format!("cuda:{}: {}", gpu.ordinal, refusal.reason),
+            ));
+        }
+        let context = Context::new(driver, gpu.ordinal)?;
+        let kernels = Kernels::load(&context, gpu.capability, gpu.shared_bytes)?;
+        let products = match cublaslt {
+            Some(library) => Some(Arc::new(Products::new(&context, library)?)),
+            None => None,
+        };
+        Ok(CudaDevice {
+            shared: Arc::new(Shared {
+                packing: Packing::new(&context, threads),
+                kernels,
+                products,
+                capability: gpu.capability,
+                shared_bytes: gpu.shared_bytes as usize,
+                context,
+            }),
+        })
+    }
+
+    /// Free and total bytes of the GPU's memory.
+    ///
+    /// # Errors
+    ///
+    /// `Lost` when the driver fails.
+    pub fn memory(&self) -> Result<(u64, u64), DeviceError> {
+        self.shared.context.memory()
+    }
+
+    /// Whether the GPU was lost: nothing will work on it any more in this process.
+    pub fn is_lost(&self) -> bool {
+        self.shared.context.is_lost()
+    }
+}
+
+impl Device for CudaDevice {
+    type Weight = CudaWeight;
+    type Lane = CudaLane;
+
+    fn id(&self) -> DeviceId {
+        DeviceId::Cuda(self.shared.context.ordinal())
+    }
+
+    /// For example `cuda-sm_90a-cublaslt120405-bf16`: the order of sums follows from the kernels'
+    /// target, the library that multiplies and the number format. Kernels that the driver compiles
+    /// are named with the GPU's capability.
+    fn kernel_family(&self, dtype: DType) -> String {
+        let (major, minor) = self.shared.capability;
+        let target = match Target::of(self.shared.capability) {
+            Target::Compute80 => format!("compute_80-on-{major}.{minor}"),
+            // cuBLASLt chooses by the GPU's own capability.
+            target => format!("{}-on-{major}.{minor}", target.name()),
+        };
+        match &self.shared.products {
+            Some(products) => format!("cuda-{target}-cublaslt{}-{dtype}", products.version()),
+            None => format!("cuda-{target}-own-{dtype}"),
+        }
+    }
+
+    fn geometry(&self) -> &dyn Geometry {
+        &CudaGeometry
+    }
+
+    fn pack(
+        &self,
+        parts: &[&dyn RowSource],
+        layout: WeightLayout,
+        dtype: DType,
+    ) -> Result<CudaWeight, DeviceError> {
+        self.shared.packing.pack(parts, layout, dtype)
+    }
+
+    fn lane(&self, spec: &LaneSpec) -> Result<CudaLane, DeviceError> {
+        // Weights are there by now.
+        self.shared.packing.rest();
+        CudaLane::new(&self.shared, spec.arena_bytes)
+    }
+}

@@ -1,0 +1,261 @@
+//! Products: by cuBLASLt with own kernels around it, or by the embedded product whose epilogue does
+//! everything at once.
+
+use sessile_device::{Buf, DType, DeviceErrorKind, Epilogue, Format, WeightLayout};
+
+use super::{Address, CudaLane, Long, View, Word, dtype, word};
+use crate::driver::RawAddress;
+use crate::geometry::padded;
+use crate::kernels::{Grid, names};
+use crate::products::{Ending, Product, Shape};
+use crate::weight::CudaWeight;
+
+/// Rows and columns of a block of the embedded products.
+const TILE: usize = 128;
+const TILE_F32: usize = 64;
+
+/// The numbers of `linear.cu`.
+fn number(epilogue: Epilogue) -> u32 {
+    match epilogue {
+        Epilogue::Store => 0,
+        Epilogue::Gelu => 1,
+        Epilogue::Relu => 2,
+        Epilogue::GeluGated => 3,
+        Epilogue::Residual => 4,
+    }
+}
+
+/// The kinds of `activate` in `rows.cu`.
+const ACTIVATE_BIAS: u32 = 0;
+const ACTIVATE_GELU: u32 = 1;
+const ACTIVATE_RELU: u32 = 2;
+
+/// A product with its operands looked up.
+struct Call<'a> {
+    x: View,
+    rows: usize,
+    weight: &'a CudaWeight,
+    bias: Option<&'a CudaWeight>,
+    epilogue: Epilogue,
+    out: Buf,
+    to: View,
+}
+
+impl CudaLane {
+    pub(super) fn run_linear(
+        &mut self,
+        x: Buf,
+        weight: &CudaWeight,
+        bias: Option<&CudaWeight>,
+        epilogue: Epilogue,
+        out: Buf,
+    ) {
+        if self.fault.is_some() || x.rows() == 0 {
+            return;
+        }
+        assert!(
+            x.format() == Format::Operand(weight.dtype),
+            "{x:?} is no operand of a weight in {}",
+            weight.dtype
+        );
+        let gated = epilogue == Epilogue::GeluGated;
+        let layout = if gated {
+            WeightLayout::Gated
+        } else {
+            WeightLayout::Linear
+        };
+        assert!(weight.layout == layout, "a {:?} weight", weight.layout);
+        let columns = if gated { weight.rows / 2 } else { weight.rows };
+        assert!(x.cols() == weight.cols && out.rows() == x.rows() && out.cols() == columns);
+        assert!(bias.is_none_or(|bias| bias.rows * bias.cols == weight.rows && !gated));
+        assert!(
+            out.format() == Format::F32
+                || dtype(out.format()) == weight.dtype && epilogue != Epilogue::Residual,
+            "a product in {} into {:?}",
+            weight.dtype,
+            out.format()
+        );
+        let call = Call {
+            x: self.view(x),
+            rows: x.rows(),
+            weight,
+            bias,
+            epilogue,
+            out,
+            to: self.view(out),
+        };
+        if !self.by_library(&call) && self.fault.is_none() {
+            self.by_kernel(&call);
+        }
+    }
+
+    /// The embedded product.
+    fn by_kernel(&mut self, call: &Call<'_>) {
+        let Call { weight, .. } = *call;
+        let is_f32 = weight.dtype == DType::F32;
+        let tile = if is_f32 { TILE_F32 } else { TILE };
+        let grid = Grid {
+            blocks: call.rows.div_ceil(tile) * weight.rows.div_ceil(tile),
+            blocks_y: 1,
+            threads: 256,
+            shared_bytes: if is_f32 { 0 } else { names::LINEAR_SHARED },
+        };
+        let arguments = [
+            Address(call.x.address),
+            Long(call.x.stride as u64),
+            Address(weight.address),
+            Long(weight.stride as u64),
+            Address(call.bias.map_or(0, CudaWeight::values)),
+            Address(call.to.address),
+            Long(call.to.stride as u64),
+            word(call.rows),
+            word(weight.rows),
+            word(weight.cols),
+            Word(number(call.epilogue)),
+            Word(u32::from(call.out.format() == Format::F32)),
+        ];
+        self.launch(names::linear(weight.dtype), grid, &arguments);
+    }
+
+    /// The product by cuBLASLt with what it can not do around it. Returns whether it was done.
+    fn by_library(&mut self, call: &Call<'_>) -> bool {
+        if self.products.is_none() {
+            return false;
+        }
+        let Call { weight, bias, .. } = *call;
+        let out_dtype = dtype(call.out.format());
+        match call.epilogue {
+            Epilogue::Store | Epilogue::Residual => {
+                let vector = bias.map(|bias| fitting(bias, out_dtype));
+                let ending = match vector {
+                    Some(Some(_)) => Ending::Bias,
+                    _ => Ending::Plain,
+                };
+                let address = vector.flatten().unwrap_or(0);
+                if !self.multiply(call, call.to, out_dtype, ending, address) {
+                    return false;
+                }
+                if let (Some(bias), Some(None)) = (bias, vector) {
+                    self.activate(call, Some(bias), ACTIVATE_BIAS);
+                }
+            }
+            Epilogue::Relu if bias.is_none() => {
+                return self.multiply(call, call.to, out_dtype, Ending::Relu, 0);
+            }
+            Epilogue::Relu | Epilogue::Gelu => {
+                if !self.multiply(call, call.to, out_dtype, Ending::Plain, 0) {
+                    return false;
+                }
+                let kind = if call.epilogue == Epilogue::Gelu {
+                    ACTIVATE_GELU
+                } else {
+                    ACTIVATE_RELU
+                };
+                self.activate(call, bias, kind);
+            }
+            Epilogue::GeluGated => {
+                if out_dtype != weight.dtype {
+                    return false;
+                }
+                let stride = padded(weight.rows, weight.dtype);
+                let bytes = call.rows * stride * weight.dtype.size();
+                let Some(address) = self.scratch(bytes) else {
+                    return true;
+                };
+                let pairs = View { address, stride };
+                if !self.multiply(call, pairs, weight.dtype, Ending::Plain, 0) {
+                    return false;
+                }
+                let arguments = [
+                    Address(pairs.address),
+                    Long(pairs.stride as u64),
+                    Address(call.to.address),
+                    Long(call.to.stride as u64),
+                    word(call.out.cols()),
+                ];
+                let grid = Grid::blocks(call.rows);
+                self.launch(names::gate(weight.dtype), grid, &arguments);
+            }
+        }
+        true
+    }
+
+    /// Queues the bare product into `to`. Returns whether cuBLASLt has taken it; a fault counts.
+    fn multiply(
+        &mut self,
+        call: &Call<'_>,
+        to: View,
+        out_dtype: DType,
+        ending: Ending,
+        bias: RawAddress,
+    ) -> bool {
+        let weight = call.weight;
+        let alignment = [
+            call.x.address,
+            weight.address,
+            to.address,
+            bias,
+            (call.x.stride * weight.dtype.size()) as u64,
+            (weight.stride * weight.dtype.size()) as u64,
+            (to.stride * out_dtype.size()) as u64,
+        ]
+        .iter()
+        .fold(4, |bits, value| value.trailing_zeros().min(bits));
+        let product = Product {
+            shape: Shape {
+                n: weight.rows,
+                k: weight.cols,
+                x_stride: call.x.stride,
+                w_stride: weight.stride,
+                out_stride: to.stride,
+                dtype: weight.dtype,
+                out_dtype,
+                ending,
+                accumulates: call.epilogue == Epilogue::Residual,
+                alignment: 1 << alignment,
+            },
+            rows: call.rows,
+            x: call.x.address,
+            w: weight.address,
+            bias,
+            out: to.address,
+        };
+        let Some(products) = &mut self.products else {
+            return false;
+        };
+        match products.run(&self.stream, &product) {
+            Ok(taken) => taken,
+            Err(error) => {
+                if error.kind() == DeviceErrorKind::Unsupported {
+                    let hint = "SESSILE_CUDA_PRODUCTS=own uses the embedded kernels";
+                    self.fail(DeviceErrorKind::Unsupported, format!("{error} ({hint})"));
+                } else {
+                    self.note(error);
+                }
+                true
+            }
+        }
+    }
+
+    /// Bias and activation in place.
+    fn activate(&mut self, call: &Call<'_>, bias: Option<&CudaWeight>, kind: u32) {
+        let arguments = [
+            Address(call.to.address),
+            Long(call.to.stride as u64),
+            Address(bias.map_or(0, CudaWeight::values)),
+            word(call.out.cols()),
+            Word(kind),
+        ];
+        let name = names::activate(dtype(call.out.format()));
+        self.launch(name, Grid::blocks(call.rows), &arguments);
+    }
+}
+
+/// A bias in the format of the output, as cuBLASLt wants it, where there is one.
+fn fitting(bias: &CudaWeight, out: DType) -> Option<RawAddress> {
+    match (out, bias.rounded) {
+        (DType::F32, _) => Some(bias.values()),
+        (out, Some((address, dtype))) if out == dtype => Some(address),
+        _ => None,
+    }
+}

@@ -1,0 +1,485 @@
+//! Products by cuBLASLt: one algorithm for each shape of a weight, whatever the number of rows.
+//!
+//! cuBLASLt counts columns first, so `out = x · Wᵀ` over row-major matrices is its
+//! `D[n, rows] = W[k, n]ᵀ · X[k, rows]`. The algorithm of a shape is chosen once, for a nominal
+//! number of rows, among those that sum K in one piece: no split-K, no reduction, no workspace. It
+//! must be valid from one row to very many. Where there is none the embedded kernels take the
+//! shape, for every number of rows.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sessile_device::{DType, DeviceError, DeviceErrorKind};
+
+use crate::context::{Context, Stream};
+use crate::cublaslt::{Algorithm, Candidate, CublasLt};
+use crate::driver::{RawAddress, RawHandle};
+
+/// Rows that an algorithm is chosen for: a full batch.
+const NOMINAL_ROWS: usize = 8192;
+
+/// Numbers of rows for which it must be valid.
+const CHECKED_ROWS: [usize; 6] = [1, 2, 17, 333, NOMINAL_ROWS, 1 << 20];
+
+/// Algorithms that are looked at.
+const CANDIDATES: usize = 16;
+
+// Numbers of cublasLt.h and library_types.h.
+const COMPUTE_32F: c_int = 68;
+const DESCRIPTOR_TRANSPOSE_A: c_int = 3;
+const DESCRIPTOR_EPILOGUE: c_int = 7;
+const DESCRIPTOR_BIAS_POINTER: c_int = 8;
+const DESCRIPTOR_BIAS_TYPE: c_int = 26;
+const LAYOUT_COLS: c_int = 3;
+const PREFERENCE_WORKSPACE: c_int = 1;
+const PREFERENCE_REDUCTIONS: c_int = 3;
+const PREFERENCE_ALIGNMENTS: [c_int; 4] = [5, 6, 7, 8];
+const CONFIG_SPLIT_K: c_int = 2;
+const CONFIG_REDUCTION: c_int = 3;
+const TRANSPOSE: c_int = 1;
+
+/// What cuBLASLt does with a product before it stores it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Ending {
+    Plain,
+    Relu,
+    Bias,
+}
+
+impl Ending {
+    fn number(self) -> c_int {
+        match self {
+            Ending::Plain => 1,
+            Ending::Relu => 2,
+            Ending::Bias => 4,
+        }
+    }
+}
+
+/// All that an algorithm depends on; the number of rows is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    pub(crate) x_stride: usize,
+    pub(crate) w_stride: usize,
+    pub(crate) out_stride: usize,
+    pub(crate) dtype: DType,
+    pub(crate) out_dtype: DType,
+    pub(crate) ending: Ending,
+    /// Whether the product is added to what `out` holds.
+    pub(crate) accumulates: bool,
+    /// Bytes that every matrix's start is a multiple of, at most 16.
+    pub(crate) alignment: u32,
+}
+
+/// One product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Product {
+    pub(crate) shape: Shape,
+    pub(crate) rows: usize,
+    pub(crate) x: RawAddress,
+    pub(crate) w: RawAddress,
+    pub(crate) bias: RawAddress,
+    pub(crate) out: RawAddress,
+}
+
+/// `cudaDataType_t`.
+fn data_type(dtype: DType) -> c_int {
+    match dtype {
+        DType::F32 => 0,
+        DType::F16 => 2,
+        DType::Bf16 => 14,
+    }
+}
+
+/// The algorithms of one GPU, shared by its lanes.
+pub(crate) struct Products {
+    context: Arc<Context>,
+    library: &'static CublasLt,
+    handle: RawHandle,
+    algorithms: Mutex<HashMap<Shape, Option<Algorithm>>>,
+}
+
+// SAFETY: a handle may be used by several threads at once (cuBLAS documentation, "Thread safety").
+unsafe impl Send for Products {}
+// SAFETY: as above.
+unsafe impl Sync for Products {}
+
+impl Products {
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        library: &'static CublasLt,
+    ) -> Result<Self, DeviceError> {
+        context.enter("starting cuBLASLt")?;
+        let mut handle = ptr::null_mut();
+        // SAFETY: the context is current; the pointer is to a handle.
+        let status = unsafe { (library.functions.create)(&raw mut handle) };
+        if status != 0 {
+            return Err(failed(context, "cuBLASLt does not start", status));
+        }
+        Ok(Products {
+            context: Arc::clone(context),
+            library,
+            handle,
+            algorithms: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn version(&self) -> usize {
+        self.library.version()
+    }
+
+    /// The algorithm of a shape; `None` when the embedded kernels must do it.
+    fn algorithm(&self, shape: &Shape) -> Result<Option<Algorithm>, DeviceError> {
+        let mut algorithms = self
+            .algorithms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = algorithms.get(shape) {
+            return Ok(*known);
+        }
+        let found = self.choose(shape)?;
+        algorithms.insert(*shape, found);
+        Ok(found)
+    }
+
+    fn choose(&self, shape: &Shape) -> Result<Option<Algorithm>, DeviceError> {
+        self.context.enter("choosing a product")?;
+        let prepared = Prepared::new(&self.context, self.library, shape)?;
+        let f = &self.library.functions;
+        let mut preference = ptr::null_mut();
+        // SAFETY: the pointer is to a handle, which is destroyed below.
+        self.check(unsafe { (f.preference_create)(&raw mut preference) })?;
+        let workspace = 0_usize;
+        let reductions = 0_u32;
+        // SAFETY: the values have the types that cublasLt.h gives these attributes.
+        let mut status = unsafe {
+            (f.preference_set)(
+                preference,
+                PREFERENCE_WORKSPACE,
+                (&raw const workspace).cast(),
+                size_of::<usize>(),
+            ) | (f.preference_set)(
+                preference,
+                PREFERENCE_REDUCTIONS,
+                (&raw const reductions).cast(),
+                size_of::<u32>(),
+            )
+        };
+        for attribute in PREFERENCE_ALIGNMENTS {
+            // SAFETY: as above.
+            status |= unsafe {
+                (f.preference_set)(
+                    preference,
+                    attribute,
+                    (&raw const shape.alignment).cast(),
+                    size_of::<u32>(),
+                )
+            };
+        }
+        let mut candidates = [Candidate::default(); CANDIDATES];
+        let mut count: c_int = 0;
+        if status == 0 {
+            prepared.set_rows(NOMINAL_ROWS)?;
+            // SAFETY: every handle was made above; there is room for as many results as are asked
+            // for.
+            status = unsafe {
+                (f.heuristic)(
+                    self.handle,
+                    prepared.descriptor,
+                    prepared.w,
+                    prepared.x,
+                    prepared.out,
+                    prepared.out,
+                    preference,
+                    CANDIDATES as c_int,
+                    candidates.as_mut_ptr(),
+                    &raw mut count,
+                )
+            };
+        }
+        // SAFETY: made above, not used any more.
+        unsafe { (f.preference_destroy)(preference) };
+        // No algorithm for a shape is an answer, not a failure.
+        if status != 0 {
+            return Ok(None);
+        }
+        for candidate in candidates.iter().take(count.max(0) as usize) {
+            if candidate.state == 0
+                && candidate.workspace == 0
+                && self.sums_in_one_piece(&candidate.algorithm)
+                && self.serves_any_rows(&prepared, &candidate.algorithm)?
+            {
+                return Ok(Some(candidate.algorithm));
+            }
+        }
+        Ok(None)
+    }
+
+    fn sums_in_one_piece(&self, algorithm: &Algorithm) -> bool {
+        let setting = |attribute: c_int| {
+            let (mut value, mut written) = (0_i32, 0_usize);
+            // SAFETY: the setting has four bytes, and so has `value`.
+            let status = unsafe {
+                (self.library.functions.config_get)(
+                    algorithm,
+                    attribute,
+                    (&raw mut value).cast(),
+                    size_of::<i32>(),
+                    &raw mut written,
+                )
+            };
+            (status == 0).then_some(value)
+        };
+        setting(CONFIG_SPLIT_K).is_some_and(|parts| parts <= 1)
+            && setting(CONFIG_REDUCTION) == Some(0)
+    }
+
+    fn serves_any_rows(
+        &self,
+        prepared: &Prepared,
+        algorithm: &Algorithm,
+    ) -> Result<bool, DeviceError> {
+        for rows in CHECKED_ROWS {
+            prepared.set_rows(rows)?;
+            let mut result = Candidate::default();
+            // SAFETY: every handle is alive; the pointers are to an algorithm and a result.
+            let status = unsafe {
+                (self.library.functions.check)(
+                    self.handle,
+                    prepared.descriptor,
+                    prepared.w,
+                    prepared.x,
+                    prepared.out,
+                    prepared.out,
+                    algorithm,
+                    &raw mut result,
+                )
+            };
+            if status != 0 || result.state != 0 || result.workspace != 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn check(&self, status: c_int) -> Result<(), DeviceError> {
+        match status {
+            0 => Ok(()),
+            status => Err(failed(&self.context, "cuBLASLt fails", status)),
+        }
+    }
+}
+
+/// An error of cuBLASLt (`cublasStatus_t`).
+fn failed(context: &Context, what: &str, status: c_int) -> DeviceError {
+    let kind = match status {
+        // Allocation failed.
+        3 => DeviceErrorKind::OutOfMemory,
+        // Architecture mismatch, not supported.
+        8 | 15 => DeviceErrorKind::Unsupported,
+        // Mapping error, execution failed, internal error: as a launch that fails.
+        11 | 13 | 14 => return context.note(crate::driver::Code(719), what),
+        _ => DeviceErrorKind::Misuse,
+    };
+    DeviceError::new(
+        kind,
+        format!("cuda:{}: {what}: cuBLAS status {status}", context.ordinal()),
+    )
+}
+
+/// The descriptors of a shape. A lane has its own: the number of rows and the bias are set in them.
+struct Prepared {
+    library: &'static CublasLt,
+    context: Arc<Context>,
+    descriptor: RawHandle,
+    w: RawHandle,
+    x: RawHandle,
+    out: RawHandle,
+}
+
+// SAFETY: descriptors are plain data that one thread uses at a time.
+unsafe impl Send for Prepared {}
+
+impl Prepared {
+    fn new(
+        context: &Arc<Context>,
+        library: &'static CublasLt,
+        shape: &Shape,
+    ) -> Result<Self, DeviceError> {
+        let mut prepared = Prepared {
+            library,
+            context: Arc::clone(context),
+            descriptor: ptr::null_mut(),
+            w: ptr::null_mut(),
+            x: ptr::null_mut(),
+            out: ptr::null_mut(),
+        };
+        let f = &library.functions;
+        let scale = data_type(DType::F32);
+        // SAFETY: the pointer is to a handle; `Drop` destroys what was made.
+        let status =
+            unsafe { (f.descriptor_create)(&raw mut prepared.descriptor, COMPUTE_32F, scale) };
+        prepared.check(status)?;
+        prepared.set(DESCRIPTOR_TRANSPOSE_A, &TRANSPOSE)?;
+        prepared.set(DESCRIPTOR_EPILOGUE, &shape.ending.number())?;
+        if shape.ending == Ending::Bias {
+            prepared.set(DESCRIPTOR_BIAS_TYPE, &data_type(shape.out_dtype))?;
+        }
+        let (n, k, rows) = (shape.n as u64, shape.k as u64, NOMINAL_ROWS as u64);
+        let layouts = [
+            (&raw mut prepared.w, shape.dtype, k, n, shape.w_stride),
+            (&raw mut prepared.x, shape.dtype, k, rows, shape.x_stride),
+            (
+                &raw mut prepared.out,
+                shape.out_dtype,
+                n,
+                rows,
+                shape.out_stride,
+            ),
+        ];
+        for (to, dtype, first, second, stride) in layouts {
+            // SAFETY: as above.
+            let status =
+                unsafe { (f.layout_create)(to, data_type(dtype), first, second, stride as i64) };
+            prepared.check(status)?;
+        }
+        Ok(prepared)
+    }
+
+    /// Sets an attribute of the product.
+    fn set<T>(&self, attribute: c_int, value: &T) -> Result<(), DeviceError> {
+        // SAFETY: the descriptor is alive; callers pass the type that cublasLt.h gives the
+        // attribute.
+        self.check(unsafe {
+            (self.library.functions.descriptor_set)(
+                self.descriptor,
+                attribute,
+                ptr::from_ref(value).cast(),
+                size_of::<T>(),
+            )
+        })
+    }
+
+    fn set_rows(&self, rows: usize) -> Result<(), DeviceError> {
+        let rows = rows as u64;
+        for layout in [self.x, self.out] {
+            // SAFETY: the layout is alive; the number of columns is a u64.
+            self.check(unsafe {
+                (self.library.functions.layout_set)(
+                    layout,
+                    LAYOUT_COLS,
+                    (&raw const rows).cast(),
+                    size_of::<u64>(),
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, status: c_int) -> Result<(), DeviceError> {
+        match status {
+            0 => Ok(()),
+            status => Err(failed(
+                &self.context,
+                "a product can not be described",
+                status,
+            )),
+        }
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        let f = &self.library.functions;
+        // SAFETY: what was made is destroyed once; a null handle was not made.
+        unsafe {
+            if !self.descriptor.is_null() {
+                (f.descriptor_destroy)(self.descriptor);
+            }
+            for layout in [self.w, self.x, self.out] {
+                if !layout.is_null() {
+                    (f.layout_destroy)(layout);
+                }
+            }
+        }
+    }
+}
+
+/// The products of one lane.
+pub(crate) struct LaneProducts {
+    shared: Arc<Products>,
+    prepared: HashMap<Shape, Option<(Prepared, Algorithm)>>,
+}
+
+impl LaneProducts {
+    pub(crate) fn new(shared: &Arc<Products>) -> Self {
+        LaneProducts {
+            shared: Arc::clone(shared),
+            prepared: HashMap::new(),
+        }
+    }
+
+    /// Queues a product. Returns whether cuBLASLt has taken it.
+    pub(crate) fn run(&mut self, stream: &Stream, product: &Product) -> Result<bool, DeviceError> {
+        let shared = &self.shared;
+        let entry = match self.prepared.entry(product.shape) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(match shared.algorithm(&product.shape)? {
+                Some(algorithm) => Some((
+                    Prepared::new(&shared.context, shared.library, &product.shape)?,
+                    algorithm,
+                )),
+                None => None,
+            }),
+        };
+        let Some((prepared, algorithm)) = entry else {
+            return Ok(false);
+        };
+        if shared.context.is_lost() {
+            return Err(shared.context.gone());
+        }
+        shared.context.enter("a product")?;
+        prepared.set_rows(product.rows)?;
+        if product.shape.ending == Ending::Bias {
+            prepared.set(DESCRIPTOR_BIAS_POINTER, &product.bias)?;
+        }
+        let one = 1.0_f32;
+        let keep = if product.shape.accumulates {
+            1.0_f32
+        } else {
+            0.0
+        };
+        // SAFETY: every handle is alive and of this context; the addresses are of matrices of the
+        // shapes that the layouts say, in memory of this GPU (`lane/linear.rs` measures them); the
+        // algorithm needs no workspace; the scalars are read before the call returns.
+        let status = unsafe {
+            (shared.library.functions.matmul)(
+                shared.handle,
+                prepared.descriptor,
+                (&raw const one).cast::<c_void>(),
+                product.w,
+                prepared.w,
+                product.x,
+                prepared.x,
+                (&raw const keep).cast::<c_void>(),
+                product.out,
+                prepared.out,
+                product.out,
+                prepared.out,
+                algorithm,
+                0,
+                0,
+                stream.raw(),
+            )
+        };
+        match status {
+            0 => Ok(true),
+            status => Err(failed(&shared.context, "a product fails", status)),
+        }
+    }
+}
