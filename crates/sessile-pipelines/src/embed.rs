@@ -1,6 +1,5 @@
 //! Embeddings of protein sequences: FASTA in, vectors out.
 
-mod failures;
 mod job;
 mod long;
 mod records;
@@ -17,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::journal::{Fingerprint, JournalOptions};
 use crate::output::{Format, OutputFiles, OutputName, output_set};
 use crate::progress::{Observer, Summary};
-use failures::FailureList;
+use crate::failures::FailureList;
 use job::Job;
 use records::Records;
 use requests::{Requests, Wanted};

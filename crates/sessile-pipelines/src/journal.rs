@@ -167,7 +167,11 @@ impl Journal {
             .truncate(options.restart)
             .open(&path)
             .map_err(failed)?;
-        let scan = Scan::run(&path, &out).map_err(failed)?;
+        let mut scan = Scan::run(&path, &out).map_err(failed)?;
+        if scan.entries == 0 && !scan.was_finishing {
+            // Nothing in it to go on with, so it need not fit.
+            scan = Scan::default();
+        }
         let mut is_known = false;
         for earlier in &scan.fingerprints {
             is_known |= fingerprint.check(earlier, options.allow_mixed, &path)?;

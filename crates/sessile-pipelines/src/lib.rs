@@ -6,11 +6,14 @@
 
 pub mod bench;
 pub mod embed;
+pub mod entropy;
 pub mod error;
+mod failures;
 pub mod interrupt;
 pub mod journal;
 pub mod output;
 pub mod progress;
+pub mod shard;
 pub mod summarize;
 pub mod three_di;
 pub mod viral;

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use sessile_models::generation::SettingsOverrides;
 use sessile_models::tokenizer::Preprocessing;
+use sessile_pipelines::entropy::{GeneticCode, RecordFormat, SchemaVersion};
+use sessile_pipelines::shard::Shard;
 
-use super::PoolArguments;
 use super::summarize::ChanceArguments;
+use super::{PoolArguments, ReportArguments, ResumeArguments};
 
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
@@ -18,6 +20,10 @@ pub(crate) struct EntropyArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EntropyCommand {
+    /// From genomes to ORFs, proteins, structure states and the entropy of each
+    Run(Box<RunArguments>),
+    /// Put the files of all parts of a run together
+    Merge(MergeRecordsArguments),
     /// Predict structure states (3Di) of proteins
     #[command(name = "encode3di")]
     Encode3Di(Encode3DiArguments),
@@ -33,6 +39,14 @@ pub(crate) struct StateModelArguments {
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: String,
 
+    #[command(flatten)]
+    pub(crate) head: HeadArguments,
+}
+
+/// What there is to say of a structure model beside its name.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Structure model")]
+pub(crate) struct HeadArguments {
     /// File of the 3Di head of ProstT5 (.pt, .pth or safetensors) [default: found beside the model]
     #[arg(long, value_name = "PATH")]
     pub(crate) head: Option<PathBuf>,
@@ -163,4 +177,134 @@ pub(crate) struct EstimateTokensArguments {
 
     #[command(flatten)]
     pub(crate) pool: PoolArguments,
+}
+
+/// What `--model` says when there is to be none.
+pub(crate) const NO_MODEL: &str = "none";
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile entropy run --input genome.fasta --output genome.json\n  \
+    sessile entropy run --genbank phages.gbk.gz --output phages.json.gz --output phages.tsv \
+--model Rostlab/ProstT5 --head cnn_chkpnt/model.pt\n  \
+    sessile entropy run --sample-sheet samples.csv --output results --format json,tsv\n  \
+    sessile entropy run --input all.fa --shard 3/16 --output part3.json\n\n\
+    After a crash, a full disk or Ctrl-C the same command goes on where it stopped.")]
+pub(crate) struct RunArguments {
+    /// FASTA files, folders, patterns, or - for standard input
+    #[arg(long, num_args = 1.., required_unless_present_any = ["genbank", "sample_sheet"],
+          value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
+
+    /// GenBank files: sequences and coding sequences; beside --input the coding sequences only
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub(crate) genbank: Vec<PathBuf>,
+
+    /// Samples apart from each other: a CSV file with lines of `sample,path`
+    #[arg(long, conflicts_with_all = ["input", "genbank", "failures"], value_name = "FILE")]
+    pub(crate) sample_sheet: Option<PathBuf>,
+
+    /// File to write, or - for standard output; may be given several times. With a sample sheet the
+    /// folder for a file of each sample
+    #[arg(long, required = true, action = clap::ArgAction::Append, value_name = "FILE")]
+    pub(crate) output: Vec<PathBuf>,
+
+    /// json, jsonl, tsv (a row per ORF), each with .gz if wanted [default: by the extension, else
+    /// json]
+    #[arg(long, value_delimiter = ',', value_name = "FORMAT")]
+    pub(crate) format: Vec<RecordFormat>,
+
+    /// Genetic code: the number of a table of NCBI
+    #[arg(long, default_value = "11", value_name = "TABLE", value_parser = genetic_code)]
+    pub(crate) table: GeneticCode,
+
+    /// Shortest ORF, in residues, the stop not counted
+    #[arg(long, default_value_t = 30, value_name = "N")]
+    pub(crate) min_aa: usize,
+
+    /// Leave the entropies out
+    #[arg(long)]
+    pub(crate) skip_entropy: bool,
+
+    /// Layout of the records, with its rule for coding sequences: 2.2.0 or 2.0.0
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) schema: Option<SchemaVersion>,
+
+    /// Do as another program does: its --min-aa, its layout
+    #[arg(long, value_enum, conflicts_with = "schema", value_name = "PROGRAM")]
+    pub(crate) compat: Option<Compat>,
+
+    /// Structure model: ProstT5 or ModernProst (a directory, file or hub name), or `none`
+    #[arg(long, default_value = NO_MODEL, value_name = "MODEL", help_heading = "Structure model")]
+    pub(crate) model: String,
+
+    #[command(flatten)]
+    pub(crate) head: HeadArguments,
+
+    /// Residues of a batch: another name of --token-budget
+    #[arg(long, conflicts_with = "token_budget", value_name = "N", help_heading = "Devices and batches")]
+    pub(crate) encoding_size: Option<usize>,
+
+    /// GPUs by their numbers, such as 0,1: the same as --devices cuda:0,cuda:1
+    #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Devices and batches")]
+    pub(crate) gpu_ids: Vec<usize>,
+
+    /// Compute every M-th record only (with a sample sheet: sample), from the N-th on; `sessile
+    /// entropy merge` joins the parts
+    #[arg(long, default_value = "1/1", value_name = "N/M")]
+    pub(crate) shard: Shard,
+
+    /// Write over outputs that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) resume: ResumeArguments,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArguments,
+
+    #[command(flatten)]
+    pub(crate) pool: PoolArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compat {
+    /// genome_entropy 0.1: ORFs of more than three times --min-aa residues, schema 2.0.0
+    #[value(name = "genome-entropy-0.1")]
+    GenomeEntropy01,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sessile entropy merge part*.json --output genomes.json")]
+pub(crate) struct MergeRecordsArguments {
+    /// The files of all parts, in any order, each with its table FILE.part beside it
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) parts: Vec<PathBuf>,
+
+    /// File to write, in the form of the parts, or - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Write over a file that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// The genetic code of a number; the error lists all.
+fn genetic_code(text: &str) -> Result<GeneticCode, String> {
+    // A number that is too large for a table is none of one either.
+    let number = text
+        .trim()
+        .parse::<u64>()
+        .map_err(|_| format!("`{text}` is not the number of a genetic code"))?;
+    GeneticCode::of(u8::try_from(number).unwrap_or(u8::MAX)).map_err(|error| {
+        let list = error.hint().unwrap_or_default();
+        format!("NCBI has no genetic code {number}; {list}")
+    })
 }

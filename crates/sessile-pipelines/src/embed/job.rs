@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sessile_device::{Output, RequestError, RequestErrorKind};
 use sessile_runtime::Pool;
 
-use super::failures::FailureList;
+use crate::failures::FailureList;
 use super::long::Long;
 use super::records::{Reading, RecordInfo};
 use super::requests::{Item, Part, Requests};

@@ -15,8 +15,11 @@ use crate::journal::{Fingerprint, Journal, JournalOptions, Lock};
 const KEY_DIGITS: usize = 8;
 
 /// The outputs that a job is about to write.
+#[derive(Default)]
 pub struct OutputFiles {
     outputs: Vec<(PathBuf, Format)>,
+    /// Outputs that the job writes in formats of its own.
+    plain: Vec<PathBuf>,
     /// Other files that are written with them.
     companions: Vec<PathBuf>,
     force: bool,
@@ -35,10 +38,8 @@ impl OutputFiles {
         force: bool,
     ) -> Result<Self, PipelineError> {
         let mut files = OutputFiles {
-            outputs: Vec::new(),
-            companions: Vec::new(),
             force,
-            lock: None,
+            ..OutputFiles::default()
         };
         for path in paths {
             files.check_new(path)?;
@@ -50,6 +51,23 @@ impl OutputFiles {
                 files.accompany(&Npy::rows_path(path))?;
             }
             files.outputs.push((path.clone(), format));
+        }
+        Ok(files)
+    }
+
+    /// The same for outputs that the job writes itself, with [`OutputFiles::open_one`].
+    ///
+    /// # Errors
+    ///
+    /// As [`OutputFiles::new`].
+    pub fn plain(paths: &[PathBuf], force: bool) -> Result<Self, PipelineError> {
+        let mut files = OutputFiles {
+            force,
+            ..OutputFiles::default()
+        };
+        for path in paths {
+            files.check_new(path)?;
+            files.plain.push(path.clone());
         }
         Ok(files)
     }
@@ -78,8 +96,13 @@ impl OutputFiles {
     }
 
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.main_paths().chain(&self.companions)
+    }
+
+    /// The outputs without what is written with them.
+    fn main_paths(&self) -> impl Iterator<Item = &PathBuf> {
         let outputs = self.outputs.iter().map(|(path, _)| path);
-        outputs.chain(&self.companions)
+        outputs.chain(&self.plain)
     }
 
     /// Checks that no output exists, and takes the lock of the first file when the job is to have
@@ -95,7 +118,7 @@ impl OutputFiles {
     ) -> Result<(), PipelineError> {
         let mut was_finishing = false;
         let is_file = |path: &&PathBuf| OutputPlace::of(path) == OutputPlace::File;
-        let first = self.outputs.iter().map(|(path, _)| path).find(is_file);
+        let first = self.main_paths().find(is_file);
         if with_journal && let Some(path) = first {
             let lock = Lock::acquire(path, interrupt)?;
             was_finishing = Journal::was_finishing(&lock)?;

@@ -32,7 +32,8 @@ use crate::progress::Observer;
 
 pub use run::{Predicted, SampledFrame, SampledResult};
 pub use samples::{Sample, read_sample_sheet};
-pub use shard::{Merged, ParseShardError, Shard, merge};
+pub use crate::shard::{ParseShardError, Shard};
+pub use shard::{Merged, merge};
 pub use watch::{Stage, Stages, Watch};
 
 /// What to predict with and how. What is predicted are the samples.

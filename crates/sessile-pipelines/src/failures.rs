@@ -9,7 +9,7 @@ use crate::error::PipelineError;
 use crate::output::Destination;
 
 /// A list that is written as it grows: a JSON object a line, with `id`, `place` and `reason`.
-pub(super) struct FailureList {
+pub(crate) struct FailureList {
     path: PathBuf,
     out: Destination,
 }
@@ -22,14 +22,14 @@ struct Failure<'a> {
 }
 
 impl FailureList {
-    pub(super) fn new(path: &Path, out: Destination) -> Self {
+    pub(crate) fn new(path: &Path, out: Destination) -> Self {
         FailureList {
             path: path.to_owned(),
             out,
         }
     }
 
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
         id: &str,
         place: &str,
@@ -42,7 +42,7 @@ impl FailureList {
             .map_err(|error| PipelineError::output(&self.path.display().to_string(), error))
     }
 
-    pub(super) fn finish(self) -> Result<(), PipelineError> {
+    pub(crate) fn finish(self) -> Result<(), PipelineError> {
         self.out
             .finish()
             .map_err(|error| PipelineError::output(&self.path.display().to_string(), error))

@@ -1,0 +1,198 @@
+//! `sessile entropy run`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use sessile_pipelines::entropy::{
+    Analysis, EntropyOptions, EntropySummary, RecordForm, RecordFormat, Sample, SchemaVersion,
+    Shortest, output_formats, read_sample_sheet,
+};
+use sessile_pipelines::{Interrupt, Observer, PipelineErrorKind, Summary};
+use sessile_runtime::{DeviceChoice, PoolOptions};
+
+use super::open_model_with_head;
+use crate::arguments::entropy::{Compat, NO_MODEL, RunArguments};
+use crate::exit::{DONE, Failure, SOME_FAILED};
+use crate::signals;
+use crate::terminal::{JsonLog, Terminal, count, duration};
+
+pub(super) fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
+    let interrupt = signals::listen()?;
+    if arguments.report.json_progress {
+        let mut log = JsonLog::new();
+        return match compute(&arguments, &mut log, &interrupt) {
+            Ok(summary) => {
+                log.summary(&as_summary(&summary));
+                Ok(code(&summary))
+            }
+            Err(failure) => {
+                log.failed(&failure);
+                Err(failure.said())
+            }
+        };
+    }
+    let mut terminal = Terminal::new(arguments.report.quiet);
+    let done = compute(&arguments, &mut terminal, &interrupt);
+    terminal.clear();
+    let summary = done?;
+    terminal.summary(&describe(&summary, &arguments));
+    Ok(code(&summary))
+}
+
+fn code(summary: &EntropySummary) -> ExitCode {
+    ExitCode::from(match summary.failed {
+        0 => DONE,
+        _ => SOME_FAILED,
+    })
+}
+
+fn compute(
+    arguments: &RunArguments,
+    observer: &mut dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<EntropySummary, Failure> {
+    // Everything that can be wrong with the command, before a model is loaded.
+    let samples = samples(arguments)?;
+    let (schema, shortest) = match arguments.compat {
+        Some(Compat::GenomeEntropy01) => (
+            SchemaVersion::V2_0,
+            Shortest::of_genome_entropy(arguments.min_aa),
+        ),
+        None => (
+            arguments.schema.unwrap_or_default(),
+            Shortest::Residues(arguments.min_aa),
+        ),
+    };
+    let options = EntropyOptions {
+        code: arguments.table,
+        shortest,
+        schema,
+        skip_entropy: arguments.skip_entropy,
+        shard: arguments.shard,
+        force: arguments.force,
+        journal: !arguments.resume.no_journal,
+        resume: arguments.resume.options(),
+        pool: pool_options(arguments)?,
+    };
+    let model = match arguments.model.as_str() {
+        NO_MODEL => None,
+        name => Some(open_model_with_head(name, &arguments.head)?),
+    };
+    let analysis = Analysis::new(options, model, observer)?;
+    let result = match (&arguments.sample_sheet, samples.as_slice()) {
+        (None, [sample]) => analysis.run(sample, observer, interrupt),
+        _ => analysis.run_sheet(&samples, &arguments.output[0], observer, interrupt),
+    };
+    result.map_err(|error| match error.kind() {
+        PipelineErrorKind::Interrupted => {
+            let signal = interrupt.signal().unwrap_or(signal_hook::consts::SIGINT);
+            Failure::interrupted(signal, error.to_string()).with_hint(error.hint())
+        }
+        _ => error.into(),
+    })
+}
+
+fn samples(arguments: &RunArguments) -> Result<Vec<Sample>, Failure> {
+    let Some(sheet) = &arguments.sample_sheet else {
+        let name = arguments.output[0].file_name().unwrap_or_default();
+        return Ok(vec![Sample {
+            name: name.to_string_lossy().into_owned(),
+            fasta: arguments.input.clone(),
+            genbank: arguments.genbank.clone(),
+            outputs: output_formats(&arguments.output, &arguments.format)?,
+            failures: arguments.report.failures.clone(),
+        }]);
+    };
+    let [folder] = arguments.output.as_slice() else {
+        return Err(Failure::usage("samples have one folder for their results")
+            .with_hint(Some("name several formats with --format json,tsv")));
+    };
+    let json = RecordFormat {
+        form: RecordForm::Json,
+        gzip: false,
+    };
+    let formats = match arguments.format.as_slice() {
+        [] => &[json],
+        formats => formats,
+    };
+    Ok(read_sample_sheet(sheet, folder, formats)?)
+}
+
+fn pool_options(arguments: &RunArguments) -> Result<PoolOptions, Failure> {
+    let mut options = arguments.pool.options();
+    if let Some(residues) = arguments.encoding_size {
+        options.token_budget = Some(residues);
+    }
+    if !arguments.gpu_ids.is_empty() {
+        if options.devices != DeviceChoice::Auto {
+            return Err(Failure::usage("--gpu-ids and --devices say the same")
+                .with_hint(Some("leave one of them out")));
+        }
+        let names: Vec<String> = (arguments.gpu_ids.iter())
+            .map(|number| format!("cuda:{number}"))
+            .collect();
+        options.devices = names.join(",").parse().map_err(Failure::usage)?;
+    }
+    Ok(options)
+}
+
+/// The counts that all jobs have.
+fn as_summary(summary: &EntropySummary) -> Summary {
+    Summary {
+        records: summary.records,
+        failed: summary.failed,
+        resumed: summary.resumed,
+        residues: summary.residues,
+        tokens: summary.tokens,
+        load: summary.load,
+        run: summary.run,
+        model_loads: summary.model_loads,
+        busy: summary.busy,
+        ..Summary::default()
+    }
+}
+
+fn describe(summary: &EntropySummary, arguments: &RunArguments) -> String {
+    let seconds = summary.run.as_secs_f64().max(1e-9);
+    let several = |number: u64, what: &str| match number {
+        0 => String::new(),
+        number => format!(", {} {what}", count(number)),
+    };
+    let model = match summary.model_loads {
+        0 => String::new(),
+        loads => {
+            let loads = match loads {
+                1 => "once".to_owned(),
+                loads => format!("{loads} times"),
+            };
+            let load = duration(summary.load.as_secs_f64());
+            let rate = count((summary.tokens as f64 / seconds) as u64);
+            let busy = 100.0 * summary.busy;
+            format!(
+                " ({rate} tokens/s, devices {busy:.0} % busy, model loaded {loads} in {load})"
+            )
+        }
+    };
+    let samples = match arguments.sample_sheet {
+        Some(_) => format!(" in {} samples", count(summary.samples)),
+        None => String::new(),
+    };
+    let places: Vec<String> = arguments.output.iter().map(|path| place(path)).collect();
+    format!(
+        "found {} ORFs in {} records{samples} in {}{}{}{}{model}\nresult: {}",
+        count(summary.orfs),
+        count(summary.written),
+        duration(seconds),
+        several(summary.in_genbank, "of them annotated"),
+        several(summary.failed, "failed"),
+        several(summary.resumed, "proteins from the earlier run"),
+        places.join(", ")
+    )
+}
+
+fn place(output: &Path) -> String {
+    match output.to_str() {
+        Some("-") => "standard output".to_owned(),
+        _ => output.display().to_string(),
+    }
+}

@@ -1,0 +1,310 @@
+//! One record of a genome: its ORFs with their bases and residues, and what is known of them.
+//!
+//! A record keeps the bases of its ORFs only. Many records may wait for a structure model at once,
+//! and what a whole chromosome is needed for (ORFs, coding sequences, its entropy) is done when the
+//! record is made.
+
+use std::ops::Range;
+
+use sessile_seq::alphabet::Alphabet;
+use sessile_seq::cds_match::{CdsIndex, LastResidues};
+use sessile_seq::entropy::shannon;
+use sessile_seq::genetic_code::GeneticCode;
+use sessile_seq::orf::{Orf, OrfFinder};
+use sessile_seq::reading_frame::ReadingFrame;
+
+/// Which ORFs are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortest {
+    /// Those of at least so many residues; the stop is none.
+    Residues(usize),
+    /// Those of more than so many letters, the stop counted: what `get_orfs -l` means.
+    LongerThan(usize),
+}
+
+impl Shortest {
+    /// What genome_entropy 0.1 keeps when it is asked for ORFs of so many residues: it hands three
+    /// times as many to get_orfs, which takes them for residues.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_pipelines::entropy::Shortest;
+    ///
+    /// assert_eq!(Shortest::of_genome_entropy(30), Shortest::LongerThan(90));
+    /// ```
+    pub fn of_genome_entropy(min_aa: usize) -> Self {
+        Shortest::LongerThan(min_aa.saturating_mul(3))
+    }
+
+    fn finder(self, code: GeneticCode) -> OrfFinder {
+        OrfFinder::new(code).longer_than(match self {
+            Shortest::Residues(residues) => residues.saturating_sub(1),
+            Shortest::LongerThan(letters) => letters,
+        })
+    }
+
+    fn keeps(self, orf: &Orf<'_>) -> bool {
+        match self {
+            Shortest::Residues(least) => orf.protein().len() - usize::from(orf.has_stop()) >= least,
+            Shortest::LongerThan(_) => true,
+        }
+    }
+}
+
+/// What is annotated, by the rule that says which ORFs are.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Annotation<'a> {
+    /// Nothing: no ORF is annotated.
+    #[default]
+    None,
+    /// By the last residues of the annotated proteins: schema 2.0.
+    LastResidues(&'a LastResidues),
+    /// By place, phase and residues: schema 2.2.
+    Place(&'a CdsIndex),
+}
+
+impl Annotation<'_> {
+    fn has(&self, orf: &Orf<'_>) -> bool {
+        match self {
+            Annotation::None => false,
+            Annotation::LastResidues(ends) => ends.matches(orf.protein()),
+            Annotation::Place(index) => index.matches(orf),
+        }
+    }
+}
+
+/// The structure states of a protein.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct States {
+    /// A letter of 3Di for each residue.
+    pub three_di: String,
+    /// A letter of the second alphabet for each residue, of models that have it.
+    pub twelve_state: Option<String>,
+}
+
+/// A record and its ORFs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Genome {
+    id: String,
+    length: usize,
+    dna_entropy: f64,
+    code: GeneticCode,
+    nucleotides: Vec<u8>,
+    residues: Vec<u8>,
+    places: Vec<Place>,
+}
+
+/// An ORF; its letters lie in the record's buffers.
+#[derive(Clone, Debug, PartialEq)]
+struct Place {
+    frame: ReadingFrame,
+    start: usize,
+    end: usize,
+    nucleotides: Range<usize>,
+    residues: Range<usize>,
+    in_genbank: bool,
+    states: Option<States>,
+}
+
+impl Genome {
+    /// Finds the ORFs of a sequence in all six frames.
+    ///
+    /// The sequence is read as upper case, and RNA as DNA: `U` becomes `T`. Codons with another
+    /// letter than the four bases are the residue `X`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the sequence, for people: a letter that stands for no base.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_pipelines::entropy::{Annotation, Genome, Shortest};
+    /// use sessile_seq::genetic_code::GeneticCode;
+    ///
+    /// let code = GeneticCode::of(11)?;
+    /// let sequence = b"augaaacccuaa".to_vec();
+    /// let genome = Genome::find("toy", sequence, code, Shortest::Residues(3), Annotation::None)?;
+    /// let orf = genome.orfs().next().unwrap();
+    /// assert_eq!((orf.id().as_str(), orf.residues(), orf.nucleotides()), ("orf1", "MKP", "ATGAAACCCTAA"));
+    /// assert!(Genome::find("p", b"MKLE".to_vec(), code, Shortest::Residues(1), Annotation::None).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn find(
+        id: impl Into<String>,
+        mut sequence: Vec<u8>,
+        code: GeneticCode,
+        shortest: Shortest,
+        annotation: Annotation<'_>,
+    ) -> Result<Self, String> {
+        Alphabet::NUCLEIC_IUPAC.check(&sequence).map_err(|found| {
+            match Alphabet::TRANSLATION.check(&sequence) {
+                Ok(()) => format!("{found}; it looks like a protein"),
+                Err(_) => found.to_string(),
+            }
+        })?;
+        as_dna(&mut sequence);
+        let orfs = shortest.finder(code).find(&sequence);
+        let mut genome = Genome {
+            id: id.into(),
+            length: sequence.len(),
+            dna_entropy: shannon(&sequence),
+            code,
+            nucleotides: Vec::new(),
+            residues: Vec::new(),
+            places: Vec::new(),
+        };
+        for orf in orfs.iter().filter(|orf| shortest.keeps(orf)) {
+            let append = |buffer: &mut Vec<u8>, letters: &[u8]| {
+                let begin = buffer.len();
+                buffer.extend_from_slice(letters);
+                begin..buffer.len()
+            };
+            genome.places.push(Place {
+                frame: orf.frame(),
+                start: orf.start(),
+                end: orf.end(),
+                nucleotides: append(&mut genome.nucleotides, orf.nucleotides()),
+                residues: append(&mut genome.residues, orf.protein()),
+                in_genbank: annotation.has(&orf),
+                states: None,
+            });
+        }
+        Ok(genome)
+    }
+
+    /// The record's identifier.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its bases.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The entropy of all its bases, in bits.
+    pub fn dna_entropy(&self) -> f64 {
+        self.dna_entropy
+    }
+
+    /// The genetic code that its ORFs were found with.
+    pub fn code(&self) -> GeneticCode {
+        self.code
+    }
+
+    /// The number of ORFs.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is no ORF.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The ORF at a place in the order, from 0.
+    pub fn orf(&self, index: usize) -> Option<FoundOrf<'_>> {
+        self.places.get(index).map(|place| FoundOrf {
+            genome: self,
+            place,
+            index,
+        })
+    }
+
+    /// The ORFs, by frame (+1 +2 +3 -1 -2 -3) and start.
+    pub fn orfs(&self) -> impl ExactSizeIterator<Item = FoundOrf<'_>> {
+        self.places
+            .iter()
+            .enumerate()
+            .map(|(index, place)| FoundOrf {
+                genome: self,
+                place,
+                index,
+            })
+    }
+
+    /// Says the structure states of the ORF at a place in the order.
+    pub fn set_states(&mut self, index: usize, states: States) {
+        if let Some(place) = self.places.get_mut(index) {
+            place.states = Some(states);
+        }
+    }
+}
+
+/// Upper case, and RNA as DNA.
+pub(super) fn as_dna(sequence: &mut [u8]) {
+    for base in sequence {
+        *base = match base.to_ascii_uppercase() {
+            b'U' => b'T',
+            base => base,
+        };
+    }
+}
+
+/// An ORF of a [`Genome`].
+#[derive(Clone, Copy, Debug)]
+pub struct FoundOrf<'g> {
+    genome: &'g Genome,
+    place: &'g Place,
+    index: usize,
+}
+
+impl<'g> FoundOrf<'g> {
+    /// The record that it is of.
+    pub fn genome(&self) -> &'g Genome {
+        self.genome
+    }
+
+    /// Its name, unique within the record: `orf1`, `orf2`, …
+    pub fn id(&self) -> String {
+        format!("orf{}", self.index + 1)
+    }
+
+    /// The frame it lies in.
+    pub fn frame(&self) -> ReadingFrame {
+        self.place.frame
+    }
+
+    /// The first base, 1-based, on the strand that is read.
+    pub fn start(&self) -> usize {
+        self.place.start
+    }
+
+    /// The last base of the stop codon, or the length of the record + 1 without one.
+    pub fn end(&self) -> usize {
+        self.place.end
+    }
+
+    /// The bases from `start` to `end`, on the strand that is read.
+    pub fn nucleotides(&self) -> &'g str {
+        text(&self.genome.nucleotides[self.place.nucleotides.clone()])
+    }
+
+    /// The residues, with `*` at the end if there is a stop.
+    pub fn protein(&self) -> &'g str {
+        text(&self.genome.residues[self.place.residues.clone()])
+    }
+
+    /// The residues without the stop.
+    pub fn residues(&self) -> &'g str {
+        let protein = self.protein();
+        protein.strip_suffix('*').unwrap_or(protein)
+    }
+
+    /// Whether it is an annotated coding sequence, by the rule of the run.
+    pub fn in_genbank(&self) -> bool {
+        self.place.in_genbank
+    }
+
+    /// Its structure states, where a model was asked and had an answer.
+    pub fn states(&self) -> Option<&'g States> {
+        self.place.states.as_ref()
+    }
+}
+
+/// Letters that were checked to be ASCII.
+fn text(letters: &[u8]) -> &str {
+    str::from_utf8(letters).unwrap_or_default()
+}

@@ -1,0 +1,273 @@
+//! Parts of a run on several machines, and putting their files together again.
+//!
+//! Records are dealt out in turn. A part is a file like any other, beside which a table says which
+//! record of the whole each of its records is and how many bytes it has; merging copies the records
+//! of all parts in turn, so that the result is the file of an undivided run, byte for byte.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sessile_seq::compression::{BoxRead, decompress};
+
+use super::format::{RecordForm, RecordFormat};
+use super::writer::{RecordWriter, table_path};
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::output::{Destination, OutputPlace};
+use crate::shard::Shard;
+
+/// The table while it is written.
+pub(super) struct PartTable(Destination);
+
+impl PartTable {
+    /// The table of a part of the run that `job` names.
+    pub(super) fn new(mut out: Destination, shard: Shard, job: &str) -> io::Result<Self> {
+        writeln!(out, "#part\t{shard}\t{job}")?;
+        Ok(PartTable(out))
+    }
+
+    pub(super) fn push(&mut self, number: u64, bytes: u64) -> io::Result<()> {
+        writeln!(self.0, "{number}\t{bytes}")
+    }
+
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.0.finish()
+    }
+}
+
+/// What merging came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MergedRecords {
+    /// Parts.
+    pub parts: u64,
+    /// Records.
+    pub records: u64,
+}
+
+/// Puts the files of all parts together, in the order of the inputs; the files have one form, JSON,
+/// JSON Lines or tables, and the result has it, too.
+///
+/// # Errors
+///
+/// `Input` when a part is missing, there twice, of another run or form; `Output` when the result can
+/// not be written; `Usage` when it is to have another form.
+pub fn merge(
+    parts: &[PathBuf],
+    output: &Path,
+    force: bool,
+) -> Result<MergedRecords, PipelineError> {
+    let mut parts = parts
+        .iter()
+        .map(|path| Part::open(path))
+        .collect::<Result<Vec<_>, _>>()?;
+    check(&parts)?;
+    parts.sort_by_key(|part| part.shard.number);
+    let form = parts[0].form;
+    let format = match OutputPlace::of(output) {
+        OutputPlace::Stdout | OutputPlace::Stream => RecordFormat { form, gzip: false },
+        _ => RecordFormat::of(output)?,
+    };
+    if format.form != form {
+        let message = format!(
+            "{} is to have another form than the parts",
+            output.display()
+        );
+        return Err(PipelineError::new(PipelineErrorKind::Usage, message)
+            .with_hint("give --output the ending of the parts"));
+    }
+    if OutputPlace::of(output) == OutputPlace::File && output.exists() && !force {
+        let message = format!("{} exists", output.display());
+        return Err(PipelineError::new(PipelineErrorKind::Output, message)
+            .with_hint("choose another --output, or --force to write over it"));
+    }
+    let failed = |error| PipelineError::output(&output.display().to_string(), error);
+    let out = Destination::open(output).map_err(failed)?;
+    let mut writer = RecordWriter::new(output, format, out, None)?;
+    let mut merged = MergedRecords {
+        parts: parts.len() as u64,
+        records: 0,
+    };
+    for part in &mut parts {
+        part.advance()?;
+    }
+    // Records are dealt out in turn, so the least number of the heads is the next record.
+    while let Some(part) = parts
+        .iter_mut()
+        .filter(|part| part.head.is_some())
+        .min_by_key(|part| part.head.map_or(u64::MAX, |(number, _)| number))
+    {
+        if let Some((number, bytes)) = part.head.take() {
+            writer.begin(number, bytes)?;
+            part.copy(bytes, &mut writer, &failed)?;
+            merged.records += 1;
+        }
+        part.advance()?;
+    }
+    writer.finish()?;
+    Ok(merged)
+}
+
+struct Part {
+    path: PathBuf,
+    shard: Shard,
+    job: String,
+    form: RecordForm,
+    table: BufReader<File>,
+    line: u64,
+    records: BufReader<BoxRead>,
+    copied: u64,
+    /// The next record: its number and its bytes.
+    head: Option<(u64, u64)>,
+}
+
+/// No number and no length make a longer line.
+const MAX_LINE_BYTES: u64 = 1 << 10;
+
+impl Part {
+    fn open(path: &Path) -> Result<Self, PipelineError> {
+        let unreadable = |path: &Path, error: &io::Error| {
+            let message = format!("can not read {}: {error}", path.display());
+            PipelineError::new(PipelineErrorKind::Input, message).with_hint(
+                "a part is a file that `sessile entropy run --shard` has finished, with its table \
+                 FILE.part beside it",
+            )
+        };
+        let table_path = table_path(path);
+        let table = File::open(&table_path).map_err(|error| unreadable(&table_path, &error))?;
+        let open = File::open(path).and_then(decompress);
+        let (records, _) = open.map_err(|error| unreadable(path, &error))?;
+        let mut part = Part {
+            path: path.to_owned(),
+            shard: Shard::WHOLE,
+            job: String::new(),
+            form: RecordFormat::of(path)?.form,
+            table: BufReader::new(table),
+            line: 0,
+            records: BufReader::with_capacity(1 << 16, records),
+            copied: 0,
+            head: None,
+        };
+        let header = part.next_line()?.unwrap_or_default();
+        let mut fields = header.split('\t');
+        let (mark, shard, job) = (fields.next(), fields.next(), fields.next());
+        let shard = shard.and_then(|shard| shard.parse().ok());
+        let (Some("#part"), Some(shard), Some(job)) = (mark, shard, job) else {
+            return Err(part.wrong("its table is none of a part"));
+        };
+        part.shard = shard;
+        part.job = job.to_owned();
+        let before = part.form.header().len() as u64;
+        part.skip(before)?;
+        Ok(part)
+    }
+
+    fn wrong(&self, what: &str) -> PipelineError {
+        let message = format!("{}: {what}", self.path.display());
+        PipelineError::new(PipelineErrorKind::Input, message)
+            .with_hint("run this part again with --force")
+    }
+
+    fn next_line(&mut self) -> Result<Option<String>, PipelineError> {
+        self.line += 1;
+        let mut line = String::new();
+        match Read::take(&mut self.table, MAX_LINE_BYTES).read_line(&mut line) {
+            Ok(0) => Ok(None),
+            Ok(_) if line.ends_with('\n') => {
+                line.pop();
+                Ok(Some(line))
+            }
+            Ok(_) => Err(self.wrong(&format!("line {} of its table is not whole", self.line))),
+            Err(error) => Err(self.wrong(&error.to_string())),
+        }
+    }
+
+    fn advance(&mut self) -> Result<(), PipelineError> {
+        let Some(line) = self.next_line()? else {
+            return Ok(());
+        };
+        let row = line
+            .split_once('\t')
+            .and_then(|(number, bytes)| Some((number.parse().ok()?, bytes.parse().ok()?)));
+        match row {
+            Some((number, bytes)) if self.shard.has(number) => {
+                self.head = Some((number, bytes));
+                Ok(())
+            }
+            _ => Err(self.wrong(&format!("line {} of its table is no row of it", self.line))),
+        }
+    }
+
+    fn skip(&mut self, bytes: u64) -> Result<(), PipelineError> {
+        match io::copy(&mut (&mut self.records).take(bytes), &mut io::sink()) {
+            Ok(skipped) if skipped == bytes => Ok(()),
+            _ => Err(self.wrong("the file is shorter than its table says")),
+        }
+    }
+
+    /// Copies the next record.
+    fn copy(
+        &mut self,
+        bytes: u64,
+        writer: &mut RecordWriter,
+        failed: &impl Fn(io::Error) -> PipelineError,
+    ) -> Result<(), PipelineError> {
+        let separator = self.form.separator(self.copied == 0).len() as u64;
+        self.skip(separator)?;
+        self.copied += 1;
+        let mut left = bytes;
+        while left > 0 {
+            let chunk = match self.records.fill_buf() {
+                Ok(chunk) => chunk,
+                Err(error) => return Err(self.wrong(&error.to_string())),
+            };
+            if chunk.is_empty() {
+                return Err(self.wrong("the file is shorter than its table says"));
+            }
+            let take = usize::try_from(left).map_or(chunk.len(), |left| left.min(chunk.len()));
+            writer.bytes().write_all(&chunk[..take]).map_err(failed)?;
+            self.records.consume(take);
+            left -= take as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Every part once, and all of one run.
+fn check(parts: &[Part]) -> Result<(), PipelineError> {
+    let wrong = |message: String| PipelineError::new(PipelineErrorKind::Input, message);
+    let Some(first) = parts.first() else {
+        return Err(wrong("there is no part to merge".to_owned()));
+    };
+    for part in parts {
+        if part.shard.of != first.shard.of || part.job != first.job {
+            return Err(wrong(format!(
+                "{} and {} are of different runs",
+                first.path.display(),
+                part.path.display()
+            ))
+            .with_hint("parts must have the same options and --shard N/M"));
+        }
+        if part.form != first.form {
+            return Err(wrong(format!(
+                "{} and {} have different forms",
+                first.path.display(),
+                part.path.display()
+            )));
+        }
+    }
+    if first.shard.of != parts.len() as u64 {
+        let (given, of) = (parts.len(), first.shard.of);
+        return Err(wrong(format!(
+            "{given} parts were given, the run has {of}"
+        )));
+    }
+    let mut numbers: Vec<u64> = parts.iter().map(|part| part.shard.number).collect();
+    numbers.sort_unstable();
+    match numbers.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(wrong(format!(
+            "part {}/{} was given twice",
+            pair[0], first.shard.of
+        ))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,506 @@
+//! A sample: from its records to its files.
+
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use sessile_device::{Output, RequestError, RequestErrorKind};
+use sessile_runtime::Pool;
+use sessile_seq::parallel::map_in_order;
+
+use super::cds::{Finding, Lost, Prepared, SampleCds};
+use super::document::Layout;
+use super::format::RecordForm;
+use super::genome::{Genome, States};
+use super::kept;
+use super::part::PartTable;
+use super::sample::Sample;
+use super::sources::{Batches, Source};
+use super::steps::{Problem, Step, Steps};
+use super::writer::{RecordWriter, table_path};
+use super::{Analysis, EntropySummary};
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::failures::FailureList;
+use crate::interrupt::Interrupt;
+use crate::journal::{Entry, Journal, Outcome};
+use crate::output::{OutputFiles, OutputPlace};
+use crate::progress::{Observer, Progress};
+use crate::shard::Shard;
+use crate::three_di::Encoded;
+
+/// Computes a sample.
+pub(super) fn run(
+    analysis: &Analysis,
+    sample: &Sample,
+    shard: Shard,
+    observer: &mut dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<EntropySummary, PipelineError> {
+    let sources = Source::of(sample)?;
+    let options = &analysis.options;
+    let (files, journal) = claim(analysis, sample, shard, interrupt)?;
+    let known = journal.as_ref().map_or(0, Journal::remaining);
+    if known > 0 {
+        observer.note(&format!("going on after {known} proteins of an earlier run"));
+    }
+    let failures = match &sample.failures {
+        Some(path) => Some(FailureList::new(
+            path,
+            files.open_one(path, journal.as_ref())?,
+        )),
+        None => None,
+    };
+    let mut job = Job {
+        layout: &analysis.layout,
+        writers: writers(analysis, sample, shard, &files, journal.as_ref())?,
+        failures,
+        journal,
+        observer,
+        summary: EntropySummary::default(),
+        progress: Progress::default(),
+        file_problem: None,
+        begun: Instant::now(),
+        busy: analysis.pool.as_ref().map(Busy::since_now),
+    };
+    let cds = SampleCds::collect(
+        sample,
+        options.schema,
+        options.code,
+        |place, reason| job.fail("", place, reason),
+    )?;
+    let finding = Finding {
+        code: options.code,
+        shortest: options.shortest,
+        cds,
+    };
+    let batches = Batches::start(sources, shard, interrupt)?;
+    let outcome = match &analysis.pool {
+        None => job.without_model(batches, &finding, threads(analysis)),
+        Some(pool) => job.with_model(analysis, pool, batches, &finding, known, interrupt),
+    };
+    // What was computed is kept, whatever ended the run.
+    let committed = job.journal.as_mut().map_or(Ok(()), Journal::commit);
+    outcome.and(committed)?;
+    if interrupt.signal().is_some() {
+        return Err(job.interrupted());
+    }
+    job.finish()
+}
+
+/// Refuses outputs that exist, takes the lock, and finds what an earlier run left.
+fn claim(
+    analysis: &Analysis,
+    sample: &Sample,
+    shard: Shard,
+    interrupt: &Interrupt,
+) -> Result<(OutputFiles, Option<Journal>), PipelineError> {
+    let options = &analysis.options;
+    let paths: Vec<_> = sample.outputs.iter().map(|(path, _)| path.clone()).collect();
+    let mut files = OutputFiles::plain(&paths, options.force)?;
+    if shard.of > 1 {
+        for path in &paths {
+            if OutputPlace::of(path) != OutputPlace::File {
+                let message = format!("a part can not be written to {}", path.display());
+                return Err(PipelineError::new(PipelineErrorKind::Usage, message)
+                    .with_hint("name a file: a table is written beside it"));
+            }
+            files.accompany(&table_path(path))?;
+        }
+    }
+    if let Some(path) = &sample.failures {
+        files.accompany(path)?;
+    }
+    files.claim(options.journal, interrupt)?;
+    let journal = match options.journal {
+        true => files.journal(&analysis.fingerprint_of_part(shard), options.resume)?,
+        false => None,
+    };
+    Ok((files, journal))
+}
+
+fn writers(
+    analysis: &Analysis,
+    sample: &Sample,
+    shard: Shard,
+    files: &OutputFiles,
+    journal: Option<&Journal>,
+) -> Result<Vec<RecordWriter>, PipelineError> {
+    let mut writers = Vec::new();
+    for (path, format) in &sample.outputs {
+        let out = files.open_one(path, journal)?;
+        let part = match shard.of {
+            1 => None,
+            _ => {
+                let table = table_path(path);
+                let out = files.open_one(&table, journal)?;
+                let begun = PartTable::new(out, shard, &analysis.job);
+                let name = table.display().to_string();
+                Some(begun.map_err(|error| PipelineError::output(&name, error))?)
+            }
+        };
+        writers.push(RecordWriter::new(path, *format, out, part)?);
+    }
+    Ok(writers)
+}
+
+fn threads(analysis: &Analysis) -> NonZeroUsize {
+    let asked = analysis.options.pool.threads.and_then(NonZeroUsize::new);
+    asked
+        .or_else(|| std::thread::available_parallelism().ok())
+        .unwrap_or(NonZeroUsize::MIN)
+}
+
+/// A record on its way to the files.
+struct Text {
+    number: u64,
+    id: String,
+    place: String,
+    outcome: Result<Written, Lost>,
+    issues: Vec<String>,
+}
+
+/// A record in every form that is written.
+struct Written {
+    forms: Vec<Vec<u8>>,
+    orfs: u64,
+    residues: u64,
+    in_genbank: u64,
+}
+
+impl Written {
+    fn of(genome: &Genome, forms: &[RecordForm], layout: &Layout) -> serde_json::Result<Self> {
+        let forms = forms.iter().map(|form| form.text(genome, layout));
+        Ok(Written {
+            forms: forms.collect::<Result<_, _>>()?,
+            orfs: genome.len() as u64,
+            residues: genome.orfs().map(|orf| orf.residues().len() as u64).sum(),
+            in_genbank: genome.orfs().filter(|orf| orf.in_genbank()).count() as u64,
+        })
+    }
+}
+
+impl Text {
+    fn of(prepared: Prepared, forms: &[RecordForm], layout: &Layout) -> Self {
+        let outcome = prepared.genome.and_then(|genome| {
+            Written::of(&genome, forms, layout).map_err(|error| Lost {
+                reason: error.to_string(),
+                is_file: false,
+            })
+        });
+        Text {
+            number: prepared.number,
+            id: prepared.id,
+            place: prepared.place,
+            outcome,
+            issues: prepared.issues,
+        }
+    }
+}
+
+/// How long lanes have computed.
+struct Busy<'a> {
+    pool: &'a Pool,
+    before: u64,
+}
+
+impl<'a> Busy<'a> {
+    fn since_now(pool: &'a Pool) -> Self {
+        let before = pool.metrics().busy_nanos.get();
+        Busy { pool, before }
+    }
+
+    /// The share of the time since then, between 0 and 1.
+    fn share(&self, elapsed: Duration) -> f64 {
+        let busy = (self.pool.metrics().busy_nanos.get() - self.before) as f64;
+        let all = elapsed.as_nanos() as f64 * self.pool.lanes().len().max(1) as f64;
+        (busy / all.max(1.0)).min(1.0)
+    }
+}
+
+struct Job<'a> {
+    layout: &'a Layout,
+    writers: Vec<RecordWriter>,
+    failures: Option<FailureList>,
+    journal: Option<Journal>,
+    observer: &'a mut dyn Observer,
+    summary: EntropySummary,
+    progress: Progress,
+    file_problem: Option<String>,
+    begun: Instant,
+    busy: Option<Busy<'a>>,
+}
+
+impl Job<'_> {
+    fn forms(&self) -> Vec<RecordForm> {
+        let forms = self.writers.iter().map(|writer| writer.format().form);
+        forms.collect()
+    }
+
+    /// Records on several threads, from their letters to their text.
+    fn without_model(
+        &mut self,
+        batches: Batches,
+        finding: &Finding,
+        threads: NonZeroUsize,
+    ) -> Result<(), PipelineError> {
+        let (forms, layout) = (self.forms(), self.layout);
+        let bytes = batches.bytes();
+        let work = || {
+            |batch: Vec<_>| -> Vec<Text> {
+                let prepared = batch.into_iter().map(|read| finding.prepare(read));
+                prepared
+                    .map(|prepared| Text::of(prepared, &forms, layout))
+                    .collect()
+            }
+        };
+        map_in_order(batches, threads, work, |texts| {
+            for text in texts {
+                self.write(text)?;
+                self.tell(bytes.get());
+            }
+            Ok(())
+        })
+    }
+
+    /// Records one after the other, their proteins through the pool.
+    fn with_model(
+        &mut self,
+        analysis: &Analysis,
+        pool: &Pool,
+        batches: Batches,
+        finding: &Finding,
+        known: u64,
+        interrupt: &Interrupt,
+    ) -> Result<(), PipelineError> {
+        let forms = self.forms();
+        let bytes = batches.bytes();
+        let steps = Steps::new(batches, finding, analysis.asking()?, known, interrupt);
+        let mut current: Option<Waiting> = None;
+        for (step, answer) in pool.in_order(steps) {
+            match step {
+                Step::Begin(prepared) => current = Some(Waiting::new(prepared)),
+                Step::Protein {
+                    index,
+                    tokens,
+                    problem,
+                } => {
+                    if let Some(waiting) = &mut current {
+                        self.protein(waiting, index, problem, answer)?;
+                    }
+                    self.progress.tokens += tokens as u64;
+                }
+                Step::End => {
+                    if let Some(waiting) = current.take() {
+                        let text = Text::of(waiting.finished(), &forms, self.layout);
+                        self.write(text)?;
+                    }
+                }
+            }
+            self.tell(bytes.get());
+            if interrupt.signal().is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The states of a protein, from the journal where that has them.
+    fn protein(
+        &mut self,
+        waiting: &mut Waiting,
+        index: usize,
+        problem: Option<Problem>,
+        answer: Option<Result<Output, RequestError>>,
+    ) -> Result<(), PipelineError> {
+        let Ok(genome) = &waiting.prepared.genome else {
+            return Ok(());
+        };
+        let Some(orf) = genome.orf(index) else {
+            return Ok(());
+        };
+        let name = kept::name(&orf);
+        let input = kept::input(&orf);
+        let earlier = match &mut self.journal {
+            Some(journal) => journal.take(&name, input)?,
+            None => None,
+        };
+        let outcome = match earlier {
+            Some(outcome) => {
+                self.summary.resumed += 1;
+                outcome
+            }
+            None => {
+                let outcome = match (problem, answer) {
+                    (Some(problem), _) => Outcome::Failed(problem),
+                    (None, Some(Ok(output))) => Outcome::Done(kept::to_bytes(&states(&output))),
+                    (None, Some(Err(error))) if error.kind() == RequestErrorKind::NoDevice => {
+                        return Err(self.without_device(&error));
+                    }
+                    (None, Some(Err(error))) => Outcome::Failed(error.to_string()),
+                    // Without an answer the pool has ended, which an interrupt explains.
+                    (None, None) => return Ok(()),
+                };
+                if let Some(journal) = &mut self.journal {
+                    journal.append(&Entry {
+                        id: name,
+                        input,
+                        outcome: outcome.clone(),
+                    })?;
+                }
+                outcome
+            }
+        };
+        match outcome {
+            Outcome::Done(bytes) => {
+                let states = kept::from_bytes(&bytes, orf.residues().len())?;
+                waiting.states.push((index, states));
+                Ok(())
+            }
+            Outcome::Failed(reason) => {
+                let reason = format!("{}: {reason}", orf.id());
+                let (id, place) = (waiting.prepared.id.clone(), waiting.prepared.place.clone());
+                self.fail(&id, &place, &reason)
+            }
+        }
+    }
+
+    fn without_device(&self, error: &RequestError) -> PipelineError {
+        let error = PipelineError::new(PipelineErrorKind::Device, error.to_string());
+        match self.journal {
+            Some(_) => error.with_hint("the same command goes on where this one stopped"),
+            None => error,
+        }
+    }
+
+    fn fail(&mut self, id: &str, place: &str, reason: &str) -> Result<(), PipelineError> {
+        self.summary.failed += 1;
+        self.observer.failure(place, reason);
+        match &mut self.failures {
+            Some(failures) => failures.push(id, place, reason),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, text: Text) -> Result<(), PipelineError> {
+        self.summary.records += 1;
+        for issue in &text.issues {
+            self.fail(&text.id, &text.place, issue)?;
+        }
+        match text.outcome {
+            Ok(written) => {
+                self.summary.written += 1;
+                self.summary.orfs += written.orfs;
+                self.summary.residues += written.residues;
+                self.summary.in_genbank += written.in_genbank;
+                for (writer, form) in self.writers.iter_mut().zip(&written.forms) {
+                    writer.write(text.number, form)?;
+                }
+                Ok(())
+            }
+            Err(lost) => {
+                self.fail(&text.id, &text.place, &lost.reason)?;
+                if lost.is_file {
+                    self.file_problem.get_or_insert(lost.reason);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn tell(&mut self, (read, total): (u64, u64)) {
+        self.progress.records = self.summary.records;
+        self.progress.failed = self.summary.failed;
+        self.progress.resumed = self.summary.resumed;
+        self.progress.bytes_read = read;
+        self.progress.bytes_total = total;
+        self.progress.elapsed = self.begun.elapsed();
+        let elapsed = self.progress.elapsed;
+        self.progress.busy = self.busy.as_ref().map_or(0.0, |busy| busy.share(elapsed));
+        self.observer.progress(&self.progress);
+    }
+
+    fn interrupted(&self) -> PipelineError {
+        let message = format!("stopped after {} records", self.summary.records);
+        let error = PipelineError::new(PipelineErrorKind::Interrupted, message);
+        match self.journal {
+            Some(_) => error.with_hint("run the same command again to go on"),
+            None => error,
+        }
+    }
+
+    fn finish(mut self) -> Result<EntropySummary, PipelineError> {
+        if let Some(journal) = &self.journal {
+            journal.check_taken()?;
+        }
+        if let Some(problem) = self.file_problem.take()
+            && self.summary.written == 0
+        {
+            if let Some(journal) = self.journal {
+                // Nothing in it is worth going on with once the file is right.
+                journal.remove()?;
+            }
+            return Err(PipelineError::new(PipelineErrorKind::Input, problem));
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.finishing()?;
+        }
+        for writer in self.writers {
+            writer.finish()?;
+        }
+        if let Some(failures) = self.failures {
+            failures.finish()?;
+        }
+        if let Some(journal) = self.journal {
+            journal.remove()?;
+        }
+        self.summary.run = self.begun.elapsed();
+        self.summary.tokens = self.progress.tokens;
+        self.summary.busy = self.progress.busy;
+        Ok(self.summary)
+    }
+}
+
+/// The best states by a model's answer.
+fn states(output: &Output) -> States {
+    let encoded = Encoded::from_output(output);
+    States {
+        three_di: encoded.three_di.states,
+        twelve_state: encoded.twelve_state.map(|found| found.states),
+    }
+}
+
+/// A record some of whose proteins have no answer yet.
+struct Waiting {
+    prepared: Rc<Prepared>,
+    states: Vec<(usize, States)>,
+}
+
+impl Waiting {
+    fn new(prepared: Rc<Prepared>) -> Self {
+        Waiting {
+            prepared,
+            states: Vec::new(),
+        }
+    }
+
+    /// The record with all states that were found.
+    fn finished(self) -> Prepared {
+        // Nobody else has it any more once its last step has come; a copy would do as well.
+        let mut prepared = Rc::try_unwrap(self.prepared).unwrap_or_else(|shared| Prepared {
+            number: shared.number,
+            id: shared.id.clone(),
+            place: shared.place.clone(),
+            genome: match &shared.genome {
+                Ok(genome) => Ok(genome.clone()),
+                Err(lost) => Err(lost.clone()),
+            },
+            issues: shared.issues.clone(),
+        });
+        if let Ok(genome) = &mut prepared.genome {
+            for (index, states) in self.states {
+                genome.set_states(index, states);
+            }
+        }
+        prepared
+    }
+}

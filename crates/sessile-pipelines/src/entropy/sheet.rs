@@ -1,0 +1,148 @@
+//! Many samples in one run: which of them an earlier run has finished stands in a journal of its own
+//! in their folder.
+
+use std::path::Path;
+
+use sessile_seq::inputs::Input;
+
+use super::sample::Sample;
+use super::{Analysis, EntropySummary};
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+use crate::journal::{Entry, InputHash, Journal, Lock, Outcome};
+use crate::output::OutputPlace;
+use crate::progress::Observer;
+use crate::shard::Shard;
+
+/// Computes the samples of a sheet that are of this part, one after the other.
+pub(super) fn run(
+    analysis: &Analysis,
+    samples: &[Sample],
+    folder: &Path,
+    observer: &mut dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<EntropySummary, PipelineError> {
+    let options = &analysis.options;
+    let shard = options.shard;
+    let samples: Vec<&Sample> = (0..)
+        .zip(samples)
+        .filter(|(number, _)| shard.has(*number))
+        .map(|(_, sample)| sample)
+        .collect();
+    std::fs::create_dir_all(folder)
+        .map_err(|error| PipelineError::output(&folder.display().to_string(), error))?;
+    let mut journal = match options.journal {
+        false => None,
+        true => {
+            let lock = Lock::acquire(&folder.join(journal_name(shard)), interrupt)?;
+            let fingerprint = analysis.fingerprint_of_part(shard);
+            Some(Journal::open(lock, &fingerprint, options.resume)?)
+        }
+    };
+    let finished = journal.as_ref().map_or(0, Journal::remaining);
+    if finished > 0 {
+        observer.note(&format!(
+            "going on after {finished} samples of an earlier run"
+        ));
+    }
+    if !options.force {
+        let behind = usize::try_from(finished).unwrap_or(usize::MAX);
+        for sample in samples.iter().skip(behind) {
+            check_new(sample)?;
+        }
+    }
+    let mut whole = EntropySummary::default();
+    for sample in samples {
+        let input = input(sample);
+        let earlier = match &mut journal {
+            Some(journal) => journal.take(&sample.name, input)?,
+            None => None,
+        };
+        let is_new = earlier.is_none();
+        let outcome = match earlier {
+            Some(outcome) => outcome,
+            None => match analysis.run_part(sample, Shard::WHOLE, observer, interrupt) {
+                Ok(summary) => {
+                    let counts = serde_json::to_vec(&summary);
+                    Outcome::Done(counts.unwrap_or_default())
+                }
+                // What is wrong with its inputs costs this sample and no other.
+                Err(error) if error.kind() == PipelineErrorKind::Input => {
+                    Outcome::Failed(error.to_string())
+                }
+                Err(error) => {
+                    if let Some(journal) = &mut journal {
+                        journal.commit()?;
+                    }
+                    return Err(error);
+                }
+            },
+        };
+        if let Some(journal) = journal.as_mut().filter(|_| is_new) {
+            journal.append(&Entry {
+                id: sample.name.clone(),
+                input,
+                outcome: outcome.clone(),
+            })?;
+            journal.commit()?;
+        }
+        whole.samples += 1;
+        match outcome {
+            Outcome::Done(counts) => {
+                let summary: EntropySummary = serde_json::from_slice(&counts).unwrap_or_default();
+                whole.add(&summary);
+            }
+            Outcome::Failed(reason) => {
+                whole.failed += 1;
+                whole.failed_samples += 1;
+                observer.failure(&sample.name, &reason);
+            }
+        }
+    }
+    if let Some(mut journal) = journal {
+        journal.check_taken()?;
+        journal.finishing()?;
+        journal.remove()?;
+    }
+    if whole.samples > 0 && whole.failed_samples == whole.samples {
+        return Err(PipelineError::new(
+            PipelineErrorKind::Input,
+            "no sample could be read",
+        ));
+    }
+    Ok(whole)
+}
+
+fn journal_name(shard: Shard) -> String {
+    match shard.of {
+        1 => "samples".to_owned(),
+        of => format!("samples-{}-of-{of}", shard.number),
+    }
+}
+
+/// Refuses before anything is computed what would be refused later.
+fn check_new(sample: &Sample) -> Result<(), PipelineError> {
+    let paths = sample.outputs.iter().map(|(path, _)| path);
+    for path in paths {
+        let mut journal = path.clone().into_os_string();
+        journal.push(".journal");
+        let is_own = Path::new(&journal).exists();
+        if OutputPlace::of(path) == OutputPlace::File && path.exists() && !is_own {
+            let message = format!("{} exists", path.display());
+            return Err(PipelineError::new(PipelineErrorKind::Output, message)
+                .with_hint("choose another --output, or --force to write over it"));
+        }
+    }
+    Ok(())
+}
+
+/// The files of a sample with their sizes: a sheet that was changed is noticed.
+fn input(sample: &Sample) -> InputHash {
+    let mut text = String::new();
+    for path in sample.fasta.iter().chain(&sample.genbank) {
+        let input = Input::File(path.clone());
+        let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        text.push_str(&format!("{}\t{bytes}\n", input.name()));
+    }
+    InputHash::of(text.as_bytes())
+}

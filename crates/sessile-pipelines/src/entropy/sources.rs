@@ -1,0 +1,307 @@
+//! Records on their way to their ORFs: read on a thread of their own, a bounded number of bases
+//! ahead.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use sessile_seq::inputs::{self, Format, Input};
+use sessile_seq::{fasta, genbank};
+
+use super::sample::Sample;
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+use crate::shard::Shard;
+
+/// Bases of a batch: work for about ten milliseconds, so that many small records cost little.
+const BATCH_BASES: usize = 1 << 20;
+
+/// Batches read ahead.
+const AHEAD: usize = 1;
+
+/// How often an interrupt is looked for while nothing comes.
+const INTERRUPT_POLL: Duration = Duration::from_millis(100);
+
+/// A file to read.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Fasta(Input),
+    GenBank(Input),
+}
+
+impl Source {
+    fn input(&self) -> &Input {
+        match self {
+            Source::Fasta(input) | Source::GenBank(input) => input,
+        }
+    }
+
+    /// What the sequences of a sample are read from: its FASTA files, else its GenBank files.
+    pub(super) fn of(sample: &Sample) -> Result<Vec<Source>, PipelineError> {
+        let fasta = inputs::expand(&sample.fasta, Format::Fasta)?;
+        if !fasta.is_empty() {
+            return Ok(fasta.into_iter().map(Source::Fasta).collect());
+        }
+        let genbank = inputs::expand(&sample.genbank, Format::GenBank)?;
+        if genbank.is_empty() {
+            return Err(PipelineError::new(
+                PipelineErrorKind::Usage,
+                "there is nothing to read",
+            )
+            .with_hint("name FASTA files with --input, or GenBank files with --genbank"));
+        }
+        Ok(genbank.into_iter().map(Source::GenBank).collect())
+    }
+}
+
+/// A record as it stands in a file, or why there is none.
+#[derive(Debug)]
+pub(super) struct ReadRecord {
+    /// Its number over all files of the sample, from 0; what can not be read has one, too.
+    pub(super) number: u64,
+    pub(super) id: String,
+    /// File, number and identifier, for messages.
+    pub(super) place: String,
+    pub(super) content: Content,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Fasta(Vec<u8>),
+    GenBank(Box<genbank::Record>),
+    Unreadable {
+        reason: String,
+        /// The rest of its file is lost as well.
+        is_file: bool,
+    },
+}
+
+/// Bytes of the inputs: read so far, and all of them, as stored.
+#[derive(Clone, Default)]
+pub(super) struct Bytes {
+    read: Arc<AtomicU64>,
+    total: Arc<AtomicU64>,
+}
+
+impl Bytes {
+    pub(super) fn get(&self) -> (u64, u64) {
+        let (read, total) = (&self.read, &self.total);
+        (read.load(Ordering::Relaxed), total.load(Ordering::Relaxed))
+    }
+}
+
+/// The records of a sample that are of a part, in batches, in their order.
+pub(super) struct Batches {
+    batches: Receiver<Vec<ReadRecord>>,
+    bytes: Bytes,
+    interrupt: Interrupt,
+}
+
+impl Batches {
+    /// Begins to read.
+    pub(super) fn start(
+        sources: Vec<Source>,
+        shard: Shard,
+        interrupt: &Interrupt,
+    ) -> Result<Self, PipelineError> {
+        let bytes = Bytes::default();
+        let total = sources.iter().map(stored_bytes).sum();
+        bytes.total.store(total, Ordering::Relaxed);
+        let (sender, batches) = sync_channel(AHEAD);
+        let mut reader = Reader {
+            sender,
+            shard,
+            interrupt: interrupt.clone(),
+            batch: Vec::new(),
+            bases: 0,
+            number: 0,
+        };
+        let reading = bytes.clone();
+        std::thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || {
+                for source in &sources {
+                    if !reader.read(source) {
+                        return;
+                    }
+                    let stored = stored_bytes(source);
+                    reading.read.fetch_add(stored, Ordering::Relaxed);
+                }
+                reader.hand_over();
+            })
+            .map_err(|error| {
+                let message = format!("can not start reading: {error}");
+                PipelineError::new(PipelineErrorKind::Input, message)
+            })?;
+        Ok(Batches {
+            batches,
+            bytes,
+            interrupt: interrupt.clone(),
+        })
+    }
+
+    pub(super) fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Vec<ReadRecord>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.interrupt.signal().is_some() {
+                return None;
+            }
+            match self.batches.recv_timeout(INTERRUPT_POLL) {
+                Ok(batch) => return Some(batch),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                // The reader may wait for a terminal or a pipe; an interrupt must not.
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+/// Bytes of a file; nothing is known of a stream.
+fn stored_bytes(source: &Source) -> u64 {
+    match source.input() {
+        Input::Stdin => 0,
+        Input::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+    }
+}
+
+struct Reader {
+    sender: SyncSender<Vec<ReadRecord>>,
+    shard: Shard,
+    interrupt: Interrupt,
+    batch: Vec<ReadRecord>,
+    bases: usize,
+    number: u64,
+}
+
+impl Reader {
+    /// Reads one file; false when nobody listens any more. A file that can not be read costs what
+    /// is left of it; the others go on.
+    fn read(&mut self, source: &Source) -> bool {
+        let name = source.input().name();
+        let met = match source {
+            Source::Fasta(input) => match fasta::Reader::from_input(input) {
+                Ok(reader) => self.read_fasta(reader, &name),
+                Err(error) => return self.unreadable(&error),
+            },
+            Source::GenBank(input) => match genbank::Reader::from_input(input) {
+                Ok(reader) => self.read_genbank(reader, &name),
+                Err(error) => return self.unreadable(&error),
+            },
+        };
+        match met {
+            None => false,
+            Some(0) => {
+                let reason = format!("{name}: there is no record in this file");
+                self.push(String::new(), String::new(), unreadable(reason, true))
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// The number of records met, failed ones included; `None` when nobody listens any more.
+    fn read_fasta<R: std::io::Read>(
+        &mut self,
+        mut reader: fasta::Reader<R>,
+        name: &str,
+    ) -> Option<u64> {
+        let mut met = 0;
+        let mut record = fasta::Record::default();
+        loop {
+            let listening = match reader.read(&mut record) {
+                Ok(true) => {
+                    let place = place(name, record.ordinal, &record.id, record.line);
+                    let sequence = std::mem::take(&mut record.sequence);
+                    let id = std::mem::take(&mut record.id);
+                    self.push(id, place, Content::Fasta(sequence))
+                }
+                Ok(false) => return Some(met),
+                Err(error) => self.unreadable(&error),
+            };
+            met += 1;
+            if !listening {
+                return None;
+            }
+        }
+    }
+
+    fn read_genbank<R: std::io::Read>(
+        &mut self,
+        reader: genbank::Reader<R>,
+        name: &str,
+    ) -> Option<u64> {
+        let mut met = 0;
+        for record in reader {
+            let listening = match record {
+                Ok(record) => {
+                    let place = place(name, record.ordinal, &record.id, record.line);
+                    let id = record.id.clone();
+                    self.push(id, place, Content::GenBank(Box::new(record)))
+                }
+                Err(error) => self.unreadable(&error),
+            };
+            met += 1;
+            if !listening {
+                return None;
+            }
+        }
+        Some(met)
+    }
+
+    fn unreadable(&mut self, error: &sessile_seq::Error) -> bool {
+        let id = error.record_id().unwrap_or_default().to_owned();
+        let is_file = !error.is_record_error();
+        self.push(id, String::new(), unreadable(reason(error), is_file))
+    }
+
+    fn push(&mut self, id: String, place: String, content: Content) -> bool {
+        let number = self.number;
+        self.number += 1;
+        if self.interrupt.signal().is_some() {
+            return false;
+        }
+        if !self.shard.has(number) {
+            return true;
+        }
+        self.bases += match &content {
+            Content::Fasta(sequence) => sequence.len(),
+            Content::GenBank(record) => record.sequence.len(),
+            Content::Unreadable { .. } => 0,
+        };
+        self.batch.push(ReadRecord {
+            number,
+            id,
+            place,
+            content,
+        });
+        self.bases < BATCH_BASES || self.hand_over()
+    }
+
+    fn hand_over(&mut self) -> bool {
+        self.bases = 0;
+        self.batch.is_empty() || self.sender.send(std::mem::take(&mut self.batch)).is_ok()
+    }
+}
+
+fn unreadable(reason: String, is_file: bool) -> Content {
+    Content::Unreadable { reason, is_file }
+}
+
+fn place(file: &str, ordinal: u64, id: &str, line: u64) -> String {
+    format!("{file}: record {ordinal} ({id}), line {line}")
+}
+
+/// An error with what to do about it.
+pub(super) fn reason(error: &sessile_seq::Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{error} ({hint})"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,72 @@
+//! Parts of a run on several machines: records or samples are dealt out in turn, so that parts are
+//! alike however long the files are.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Which records are computed here: every `of`-th, from the `number`-th on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// From 1.
+    pub number: u64,
+    /// Number of parts.
+    pub of: u64,
+}
+
+impl Shard {
+    /// All records.
+    pub const WHOLE: Shard = Shard { number: 1, of: 1 };
+
+    /// Whether a record, counted from 0 over all inputs, belongs to it.
+    pub fn has(self, record: u64) -> bool {
+        record % self.of == self.number - 1
+    }
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Shard::WHOLE
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+/// Not a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseShardError(String);
+
+impl fmt::Display for ParseShardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not a part such as 3/16", self.0)
+    }
+}
+
+impl std::error::Error for ParseShardError {}
+
+impl FromStr for Shard {
+    type Err = ParseShardError;
+
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_pipelines::shard::Shard;
+    ///
+    /// let shard: Shard = "3/16".parse()?;
+    /// assert!(shard.has(2) && shard.has(18) && !shard.has(3));
+    /// assert!("17/16".parse::<Shard>().is_err() && "0/2".parse::<Shard>().is_err());
+    /// # Ok::<(), sessile_pipelines::shard::ParseShardError>(())
+    /// ```
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text
+            .split_once('/')
+            .and_then(|(number, of)| Some((number.trim().parse().ok()?, of.trim().parse().ok()?)));
+        match parts {
+            Some((number, of)) if (1..=of).contains(&number) => Ok(Shard { number, of }),
+            _ => Err(ParseShardError(text.to_owned())),
+        }
+    }
+}
