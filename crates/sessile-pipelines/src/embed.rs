@@ -12,11 +12,11 @@ use sessile_models::ModelFiles;
 use sessile_runtime::{Pool, PoolOptions};
 
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Fingerprint, JournalOptions};
 use crate::output::{Format, OutputFiles, OutputName, output_set};
 use crate::progress::{Observer, Summary};
-use crate::failures::FailureList;
 use job::Job;
 use records::Records;
 use requests::{Requests, Wanted};

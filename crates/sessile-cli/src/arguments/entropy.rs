@@ -242,11 +242,21 @@ pub(crate) struct RunArguments {
     pub(crate) head: HeadArguments,
 
     /// Residues of a batch: another name of --token-budget
-    #[arg(long, conflicts_with = "token_budget", value_name = "N", help_heading = "Devices and batches")]
+    #[arg(
+        long,
+        conflicts_with = "token_budget",
+        value_name = "N",
+        help_heading = "Devices and batches"
+    )]
     pub(crate) encoding_size: Option<usize>,
 
     /// GPUs by their numbers, such as 0,1: the same as --devices cuda:0,cuda:1
-    #[arg(long, value_delimiter = ',', value_name = "LIST", help_heading = "Devices and batches")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "LIST",
+        help_heading = "Devices and batches"
+    )]
     pub(crate) gpu_ids: Vec<usize>,
 
     /// Compute every M-th record only (with a sample sheet: sample), from the N-th on; `sessile

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use sessile_device::{Output, RequestError, RequestErrorKind};
 use sessile_runtime::Pool;
 
-use crate::failures::FailureList;
 use super::long::Long;
 use super::records::{Reading, RecordInfo};
 use super::requests::{Item, Part, Requests};
 use super::rows;
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Journal, Outcome};
 use crate::output::{OutputName, Outputs, Row, Schema};

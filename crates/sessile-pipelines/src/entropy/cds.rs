@@ -165,9 +165,7 @@ impl Finding {
             Content::Fasta(sequence) => {
                 let known = self.known(&id);
                 let annotation = match &known {
-                    Some(known) if known.bases == sequence.len() => {
-                        Annotation::Place(&known.index)
-                    }
+                    Some(known) if known.bases == sequence.len() => Annotation::Place(&known.index),
                     Some(known) => {
                         issues.push(format!(
                             "its GenBank record has {} bases, the sequence has {}: no coding \

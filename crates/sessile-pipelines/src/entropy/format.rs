@@ -74,16 +74,18 @@ impl RecordFormat {
         let plain = name.strip_suffix(".gz").unwrap_or(&name);
         let form = match plain.rsplit_once('.') {
             None => RecordForm::Json,
-            Some((_, extension)) => extension
-                .parse::<RecordFormat>()
-                .map_err(|error| {
-                    PipelineError::new(
-                        PipelineErrorKind::Usage,
-                        format!("{}: {error}", path.display()),
-                    )
-                    .with_hint("name the format with --format")
-                })?
-                .form,
+            Some((_, extension)) => {
+                extension
+                    .parse::<RecordFormat>()
+                    .map_err(|error| {
+                        PipelineError::new(
+                            PipelineErrorKind::Usage,
+                            format!("{}: {error}", path.display()),
+                        )
+                        .with_hint("name the format with --format")
+                    })?
+                    .form
+            }
         };
         Ok(RecordFormat {
             form,

@@ -257,9 +257,7 @@ fn check(parts: &[Part]) -> Result<(), PipelineError> {
     }
     if first.shard.of != parts.len() as u64 {
         let (given, of) = (parts.len(), first.shard.of);
-        return Err(wrong(format!(
-            "{given} parts were given, the run has {of}"
-        )));
+        return Err(wrong(format!("{given} parts were given, the run has {of}")));
     }
     let mut numbers: Vec<u64> = parts.iter().map(|part| part.shard.number).collect();
     numbers.sort_unstable();

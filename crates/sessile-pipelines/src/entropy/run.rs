@@ -41,7 +41,9 @@ pub(super) fn run(
     let (files, journal) = claim(analysis, sample, shard, interrupt)?;
     let known = journal.as_ref().map_or(0, Journal::remaining);
     if known > 0 {
-        observer.note(&format!("going on after {known} proteins of an earlier run"));
+        observer.note(&format!(
+            "going on after {known} proteins of an earlier run"
+        ));
     }
     let failures = match &sample.failures {
         Some(path) => Some(FailureList::new(
@@ -62,12 +64,9 @@ pub(super) fn run(
         begun: Instant::now(),
         busy: analysis.pool.as_ref().map(Busy::since_now),
     };
-    let cds = SampleCds::collect(
-        sample,
-        options.schema,
-        options.code,
-        |place, reason| job.fail("", place, reason),
-    )?;
+    let cds = SampleCds::collect(sample, options.schema, options.code, |place, reason| {
+        job.fail("", place, reason)
+    })?;
     let finding = Finding {
         code: options.code,
         shortest: options.shortest,
@@ -95,7 +94,11 @@ fn claim(
     interrupt: &Interrupt,
 ) -> Result<(OutputFiles, Option<Journal>), PipelineError> {
     let options = &analysis.options;
-    let paths: Vec<_> = sample.outputs.iter().map(|(path, _)| path.clone()).collect();
+    let paths: Vec<_> = sample
+        .outputs
+        .iter()
+        .map(|(path, _)| path.clone())
+        .collect();
     let mut files = OutputFiles::plain(&paths, options.force)?;
     if shard.of > 1 {
         for path in &paths {

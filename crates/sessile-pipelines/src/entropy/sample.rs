@@ -127,7 +127,10 @@ mod tests {
         assert_eq!(samples[0].genbank, [folder.path().join("z.gbff")]);
         assert_eq!(samples[1].genbank, [Path::new("/y.gbk.gz")]);
         let outputs: Vec<_> = samples[1].outputs.iter().map(|(path, _)| path).collect();
-        assert_eq!(outputs, [Path::new("out/a.json"), Path::new("out/a.tsv.gz")]);
+        assert_eq!(
+            outputs,
+            [Path::new("out/a.json"), Path::new("out/a.tsv.gz")]
+        );
         for (text, words) in [
             ("a,x\nb\n", "line 2: there is no comma"),
             ("a,\n", "line 1: the name or the path"),

@@ -45,11 +45,10 @@ impl Source {
         }
         let genbank = inputs::expand(&sample.genbank, Format::GenBank)?;
         if genbank.is_empty() {
-            return Err(PipelineError::new(
-                PipelineErrorKind::Usage,
-                "there is nothing to read",
-            )
-            .with_hint("name FASTA files with --input, or GenBank files with --genbank"));
+            return Err(
+                PipelineError::new(PipelineErrorKind::Usage, "there is nothing to read")
+                    .with_hint("name FASTA files with --input, or GenBank files with --genbank"),
+            );
         }
         Ok(genbank.into_iter().map(Source::GenBank).collect())
     }

@@ -30,9 +30,9 @@ use crate::interrupt::Interrupt;
 use crate::journal::{Fingerprint, JournalOptions};
 use crate::progress::Observer;
 
+pub use crate::shard::{ParseShardError, Shard};
 pub use run::{Predicted, SampledFrame, SampledResult};
 pub use samples::{Sample, read_sample_sheet};
-pub use crate::shard::{ParseShardError, Shard};
 pub use shard::{Merged, merge};
 pub use watch::{Stage, Stages, Watch};
 

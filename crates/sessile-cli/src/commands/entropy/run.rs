@@ -168,9 +168,7 @@ fn describe(summary: &EntropySummary, arguments: &RunArguments) -> String {
             let load = duration(summary.load.as_secs_f64());
             let rate = count((summary.tokens as f64 / seconds) as u64);
             let busy = 100.0 * summary.busy;
-            format!(
-                " ({rate} tokens/s, devices {busy:.0} % busy, model loaded {loads} in {load})"
-            )
+            format!(" ({rate} tokens/s, devices {busy:.0} % busy, model loaded {loads} in {load})")
         }
     };
     let samples = match arguments.sample_sheet {
