@@ -20,6 +20,7 @@ mod run;
 mod sample;
 mod sheet;
 mod sources;
+pub mod stages;
 mod steps;
 mod writer;
 
@@ -360,3 +361,6 @@ pub fn output_formats(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,14 @@ pub(crate) enum EntropyCommand {
     Run(Box<RunArguments>),
     /// Put the files of all parts of a run together
     Merge(MergeRecordsArguments),
+    /// Find the ORFs of genomes, as JSON or as get_orfs prints them
+    Orf(OrfArguments),
+    /// Translate ORFs to proteins
+    Translate(TranslateArguments),
+    /// Make protein records of protein FASTA
+    FastaToProtein(StageArguments),
+    /// Measure the entropies of ORFs, proteins and states that were made before
+    Entropy(MeasureArguments),
     /// Predict structure states (3Di) of proteins
     #[command(name = "encode3di")]
     Encode3Di(Encode3DiArguments),
@@ -317,4 +325,90 @@ fn genetic_code(text: &str) -> Result<GeneticCode, String> {
         let list = error.hint().unwrap_or_default();
         format!("NCBI has no genetic code {number}; {list}")
     })
+}
+
+/// The files of a stage.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sessile entropy fasta-to-protein --input proteins.faa --output proteins.json")]
+pub(crate) struct StageArguments {
+    /// Files, folders, patterns, or - for standard input
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
+
+    /// File to write (.json, .jsonl, each with .gz if wanted), or - for standard output
+    #[arg(long, default_value = "-", value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// Write over an output that exists
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrfFormat {
+    /// Records, as JSON or JSON Lines
+    #[default]
+    Json,
+    /// The text of get_orfs 1.1
+    GetOrfs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile entropy orf --input genome.fasta --output orfs.json\n  \
+    sessile entropy orf --input genome.fasta --table 11 --min-length 30 --format get-orfs")]
+pub(crate) struct OrfArguments {
+    #[command(flatten)]
+    pub(crate) files: StageArguments,
+
+    /// Genetic code: the number of a table of NCBI
+    #[arg(long, default_value = "11", value_name = "TABLE", value_parser = genetic_code)]
+    pub(crate) table: GeneticCode,
+
+    /// Keep ORFs of more than N residues, the stop counted: -l of get_orfs [default with --format
+    /// get-orfs: 1]
+    #[arg(long, conflicts_with = "min_aa", value_name = "N")]
+    pub(crate) min_length: Option<usize>,
+
+    /// Keep ORFs of at least N residues, the stop not counted [default: 30]
+    #[arg(long, value_name = "N")]
+    pub(crate) min_aa: Option<usize>,
+
+    /// What to write
+    #[arg(long, value_enum, default_value = "json", value_name = "FORMAT")]
+    pub(crate) format: OrfFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sessile entropy translate --input orfs.json --output proteins.json")]
+pub(crate) struct TranslateArguments {
+    #[command(flatten)]
+    pub(crate) files: StageArguments,
+
+    /// Genetic code: the number of a table of NCBI [default: what each ORF says]
+    #[arg(long, value_name = "TABLE", value_parser = genetic_code)]
+    pub(crate) table: Option<GeneticCode>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile entropy entropy --input proteins.json --states states.jsonl --output entropies.json\n  \
+    sessile entropy entropy --input genome.json --normalize --output entropies.jsonl")]
+pub(crate) struct MeasureArguments {
+    #[command(flatten)]
+    pub(crate) files: StageArguments,
+
+    /// What encode3di wrote of this input, for records without states of their own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) states: Option<PathBuf>,
+
+    /// Divide entropies by the logarithm of the alphabet's size: 1 is the most
+    #[arg(long)]
+    pub(crate) normalize: bool,
 }

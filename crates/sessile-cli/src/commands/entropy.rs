@@ -4,6 +4,7 @@ mod encode3di;
 mod estimate_tokens;
 mod merge;
 mod run;
+mod stages;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,10 @@ pub(crate) fn run(arguments: EntropyArguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         EntropyCommand::Run(arguments) => run::run(*arguments),
         EntropyCommand::Merge(arguments) => merge::run(&arguments),
+        EntropyCommand::Orf(arguments) => stages::orf(arguments),
+        EntropyCommand::Translate(arguments) => stages::translate(arguments),
+        EntropyCommand::FastaToProtein(arguments) => stages::fasta_to_protein(arguments),
+        EntropyCommand::Entropy(arguments) => stages::measure(arguments),
         EntropyCommand::Encode3Di(arguments) => encode3di::run(arguments),
         EntropyCommand::EstimateTokens(arguments) => estimate_tokens::run(&arguments),
     }

@@ -161,7 +161,9 @@ impl Finding {
         } = read;
         let mut issues = Vec::new();
         let genome = match content {
-            Content::Unreadable { reason, is_file } => Err(Lost { reason, is_file }),
+            Content::Unreadable {
+                reason, is_file, ..
+            } => Err(Lost { reason, is_file }),
             Content::Fasta(sequence) => {
                 let known = self.known(&id);
                 let annotation = match &known {

@@ -403,7 +403,11 @@ impl Job<'_> {
             Err(lost) => {
                 self.fail(&text.id, &text.place, &lost.reason)?;
                 if lost.is_file {
-                    self.file_problem.get_or_insert(lost.reason);
+                    self.file_problem
+                        .get_or_insert_with(|| match text.place.as_str() {
+                            "" => lost.reason,
+                            place => format!("{place}: {}", lost.reason),
+                        });
                 }
                 Ok(())
             }

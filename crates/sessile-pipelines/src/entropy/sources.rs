@@ -73,6 +73,8 @@ pub(super) enum Content {
         reason: String,
         /// The rest of its file is lost as well.
         is_file: bool,
+        /// There is no record in its file.
+        is_empty: bool,
     },
 }
 
@@ -198,8 +200,12 @@ impl Reader {
         match met {
             None => false,
             Some(0) => {
-                let reason = format!("{name}: there is no record in this file");
-                self.push(String::new(), String::new(), unreadable(reason, true))
+                let content = Content::Unreadable {
+                    reason: "there is no record in this file".to_owned(),
+                    is_file: true,
+                    is_empty: true,
+                };
+                self.push(String::new(), name, content)
             }
             Some(_) => true,
         }
@@ -256,8 +262,12 @@ impl Reader {
 
     fn unreadable(&mut self, error: &sessile_seq::Error) -> bool {
         let id = error.record_id().unwrap_or_default().to_owned();
-        let is_file = !error.is_record_error();
-        self.push(id, String::new(), unreadable(reason(error), is_file))
+        let content = Content::Unreadable {
+            reason: reason(error),
+            is_file: !error.is_record_error(),
+            is_empty: false,
+        };
+        self.push(id, String::new(), content)
     }
 
     fn push(&mut self, id: String, place: String, content: Content) -> bool {
@@ -287,10 +297,6 @@ impl Reader {
         self.bases = 0;
         self.batch.is_empty() || self.sender.send(std::mem::take(&mut self.batch)).is_ok()
     }
-}
-
-fn unreadable(reason: String, is_file: bool) -> Content {
-    Content::Unreadable { reason, is_file }
 }
 
 fn place(file: &str, ordinal: u64, id: &str, line: u64) -> String {

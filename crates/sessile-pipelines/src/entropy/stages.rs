@@ -149,10 +149,8 @@ fn check_output(output: &Path, force: bool) -> Result<(), PipelineError> {
         return Ok(());
     }
     let message = format!("{} exists", output.display());
-    Err(
-        PipelineError::new(PipelineErrorKind::Output, message)
-            .with_hint("choose another --output, or --force to write over it"),
-    )
+    Err(PipelineError::new(PipelineErrorKind::Output, message)
+        .with_hint("choose another --output, or --force to write over it"))
 }
 
 fn interrupted(counts: &StageCounts) -> PipelineError {

@@ -1,5 +1,6 @@
 //! Proteins in the JSON of a genome: a list of records (or one), each with `features` by
-//! identifier that have `protein.aa_sequence`; or a list of `{"id": …, "sequence": …}`.
+//! identifier that have `protein.aa_sequence`; or a list of `{"id": …, "sequence": …}`, or of the
+//! proteins or ORFs that the stages of the genome pipeline write.
 //!
 //! A feature is read and handed over before the next one, so that memory does not grow with the
 //! file.
@@ -120,7 +121,8 @@ impl<'de> Visitor<'de> for RecordSeed<'_, '_> {
         while let Some(key) = record.next_key::<String>()? {
             match key.as_str() {
                 "features" => record.next_value_seed(Features(&mut *self.0))?,
-                "id" => id = record.next_value::<Text>()?.0,
+                "id" | "orf_id" => id = record.next_value::<Text>()?.0,
+                "orf" => id = record.next_value::<Orf>()?.orf_id,
                 "sequence" | "aa_sequence" => sequence = record.next_value::<Text>()?.0,
                 _ => {
                     record.next_value::<IgnoredAny>()?;
@@ -132,6 +134,12 @@ impl<'de> Visitor<'de> for RecordSeed<'_, '_> {
             _ => Ok(()),
         }
     }
+}
+
+/// The ORF of a protein.
+#[derive(Deserialize)]
+struct Orf {
+    orf_id: Option<String>,
 }
 
 /// A string, or anything else, which is passed over.

@@ -1,0 +1,101 @@
+//! `sessile entropy orf`, `translate`, `fasta-to-protein` and `entropy`: the stages one by one.
+
+use std::process::ExitCode;
+
+use sessile_pipelines::entropy::Shortest;
+use sessile_pipelines::entropy::stages::{
+    self, MeasureOptions, OrfForm, OrfOptions, StageCounts, StageFiles,
+};
+use sessile_pipelines::{Interrupt, PipelineError, PipelineErrorKind};
+
+use crate::arguments::entropy::{
+    MeasureArguments, OrfArguments, OrfFormat, StageArguments, TranslateArguments,
+};
+use crate::exit::{DONE, Failure, SOME_FAILED};
+use crate::signals;
+use crate::terminal::{Terminal, count};
+
+/// The shortest ORF that is kept when no length is named.
+const SHORTEST: Shortest = Shortest::Residues(30);
+
+pub(super) fn orf(arguments: OrfArguments) -> Result<ExitCode, Failure> {
+    let named = match (arguments.min_length, arguments.min_aa) {
+        (Some(length), _) => Some(Shortest::LongerThan(length)),
+        (None, residues) => residues.map(Shortest::Residues),
+    };
+    let (form, usual) = match arguments.format {
+        OrfFormat::Json => (OrfForm::Records, SHORTEST),
+        OrfFormat::GetOrfs => (OrfForm::GetOrfs, OrfOptions::GET_ORFS_SHORTEST),
+    };
+    let options = OrfOptions {
+        code: arguments.table,
+        shortest: named.unwrap_or(usual),
+        form,
+    };
+    run(
+        arguments.files,
+        "found the ORFs of",
+        |files, told, interrupt| stages::find_orfs(files, &options, told, interrupt),
+    )
+}
+
+pub(super) fn translate(arguments: TranslateArguments) -> Result<ExitCode, Failure> {
+    let table = arguments.table;
+    run(arguments.files, "translated", |files, told, interrupt| {
+        stages::translate(files, table, told, interrupt)
+    })
+}
+
+pub(super) fn fasta_to_protein(arguments: StageArguments) -> Result<ExitCode, Failure> {
+    run(arguments, "made proteins of", stages::fasta_to_protein)
+}
+
+pub(super) fn measure(arguments: MeasureArguments) -> Result<ExitCode, Failure> {
+    let options = MeasureOptions {
+        states: arguments.states,
+        normalize: arguments.normalize,
+    };
+    run(arguments.files, "measured", |files, told, interrupt| {
+        stages::measure(files, &options, told, interrupt)
+    })
+}
+
+fn run(
+    arguments: StageArguments,
+    done: &str,
+    stage: impl FnOnce(
+        &StageFiles,
+        &mut dyn sessile_pipelines::Observer,
+        &Interrupt,
+    ) -> Result<StageCounts, PipelineError>,
+) -> Result<ExitCode, Failure> {
+    let interrupt = signals::listen()?;
+    let mut terminal = Terminal::new(arguments.quiet);
+    let files = StageFiles {
+        inputs: arguments.input,
+        output: arguments.output,
+        force: arguments.force,
+    };
+    let result = stage(&files, &mut terminal, &interrupt);
+    terminal.clear();
+    let counts = match result {
+        Ok(counts) => counts,
+        Err(error) if error.kind() == PipelineErrorKind::Interrupted => {
+            let signal = interrupt.signal().unwrap_or(signal_hook::consts::SIGINT);
+            return Err(Failure::interrupted(signal, error.to_string()).with_hint(error.hint()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // On standard output the result speaks for itself, as the programs before this one did.
+    if files.output.as_os_str() != "-" || counts.failed > 0 {
+        let failed = match counts.failed {
+            0 => String::new(),
+            failed => format!(", {} failed", count(failed)),
+        };
+        terminal.summary(&format!("{done} {} records{failed}", count(counts.written)));
+    }
+    Ok(ExitCode::from(match counts.failed {
+        0 => DONE,
+        _ => SOME_FAILED,
+    }))
+}

@@ -1,0 +1,198 @@
+//! Lists of records as JSON or JSON Lines: read and written one by one.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+
+use serde::Serialize;
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use sessile_seq::inputs::Input;
+
+use super::super::format::{RecordForm, RecordFormat};
+use super::super::sources::reason;
+use super::super::writer::RecordWriter;
+use super::{StageFiles, Told, check_output};
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::output::{Destination, OutputPlace};
+
+/// Writes a list.
+pub(super) struct ListWriter {
+    writer: RecordWriter,
+    form: RecordForm,
+    number: u64,
+}
+
+impl ListWriter {
+    pub(super) fn create(files: &StageFiles) -> Result<Self, PipelineError> {
+        let output = &files.output;
+        check_output(output, files.force)?;
+        let format = match OutputPlace::of(output) {
+            OutputPlace::Stdout | OutputPlace::Stream => RecordFormat {
+                form: RecordForm::Json,
+                gzip: false,
+            },
+            _ => RecordFormat::of(output)?,
+        };
+        if format.form == RecordForm::Tsv {
+            let message = format!("{}: a list of records is no table", output.display());
+            return Err(PipelineError::new(PipelineErrorKind::Usage, message)
+                .with_hint("give --output the ending .json or .jsonl"));
+        }
+        let failed = |error| PipelineError::output(&output.display().to_string(), error);
+        let out = Destination::open(output).map_err(failed)?;
+        Ok(ListWriter {
+            writer: RecordWriter::new(output, format, out, None)?,
+            form: format.form,
+            number: 0,
+        })
+    }
+
+    pub(super) fn write(&mut self, record: &impl Serialize) -> Result<(), PipelineError> {
+        let text = match self.form {
+            RecordForm::JsonLines => serde_json::to_vec(record).map(|mut line| {
+                line.push(b'\n');
+                line
+            }),
+            _ => indented(record),
+        };
+        let text = text.map_err(|error| PipelineError::output("a record", error.into()))?;
+        self.number += 1;
+        self.writer.write(self.number - 1, &text)
+    }
+
+    pub(super) fn finish(self) -> Result<(), PipelineError> {
+        self.writer.finish()
+    }
+}
+
+/// As it stands in a list: the list of one record, without the list's brackets.
+fn indented(record: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(&[record])?;
+    text.truncate(text.len().saturating_sub("\n]".len()));
+    text.drain(..text.len().min("[\n".len()));
+    Ok(text)
+}
+
+/// Whether reading goes on.
+pub(super) type GoesOn = Result<bool, PipelineError>;
+
+/// Hands over the records of a file as text, with their place; `take` says whether to go on.
+///
+/// What can not be read costs the rest of the file and is told.
+pub(super) fn read(
+    input: &Input,
+    told: &mut Told<'_>,
+    take: &mut dyn FnMut(&mut Told<'_>, &str, &RawValue) -> GoesOn,
+) -> Result<(), PipelineError> {
+    let name = input.name();
+    let mut source = match input.open() {
+        Ok(source) => BufReader::new(source),
+        Err(error) => {
+            told.fail("", &reason(&error), true);
+            return Ok(());
+        }
+    };
+    let mut state = State {
+        name: &name,
+        told,
+        take,
+        records: 0,
+        ended: Ok(true),
+    };
+    let result = match first_symbol(&mut source) {
+        Ok(Some(b'[')) => {
+            let mut json = serde_json::Deserializer::from_reader(source);
+            List(&mut state)
+                .deserialize(&mut json)
+                .and_then(|()| json.end())
+                .map_err(|error| error.to_string())
+        }
+        Ok(Some(b'{')) => lines(source, &mut state),
+        Ok(Some(_)) => Err("it does not begin like a list of records".to_owned()),
+        Ok(None) => Err("there is no record in this file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    let records = state.records;
+    let goes_on = state.ended?;
+    match result {
+        _ if !goes_on => {}
+        Err(problem) => told.fail(&name, &format!("can not be read: {problem}"), true),
+        Ok(()) if records == 0 => told.fail(&name, "there is no record in this file", true),
+        Ok(()) => {}
+    }
+    Ok(())
+}
+
+struct State<'a, 't> {
+    name: &'a str,
+    told: &'a mut Told<'t>,
+    take: &'a mut dyn FnMut(&mut Told<'_>, &str, &RawValue) -> GoesOn,
+    records: u64,
+    ended: GoesOn,
+}
+
+impl State<'_, '_> {
+    /// Hands a record over; false when there is to be no other.
+    fn hand_over(&mut self, record: &RawValue) -> bool {
+        self.records += 1;
+        let place = format!("{}: record {}", self.name, self.records);
+        self.ended = (self.take)(self.told, &place, record);
+        matches!(self.ended, Ok(true))
+    }
+}
+
+fn lines(source: impl Read, state: &mut State<'_, '_>) -> Result<(), String> {
+    let records = serde_json::Deserializer::from_reader(source).into_iter::<Box<RawValue>>();
+    for record in records {
+        let record = record.map_err(|error| error.to_string())?;
+        if !state.hand_over(&record) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+struct List<'s, 'a, 't>(&'s mut State<'a, 't>);
+
+impl<'de> DeserializeSeed<'de> for List<'_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for List<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of records")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<(), A::Error> {
+        while let Some(record) = records.next_element::<Box<RawValue>>()? {
+            if !self.0.hand_over(&record) {
+                // Nobody reads this: the reason is kept elsewhere.
+                return Err(serde::de::Error::custom("stopped"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first byte that is no white space, left where it is.
+fn first_symbol(source: &mut impl BufRead) -> std::io::Result<Option<u8>> {
+    loop {
+        let buffer = source.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        match buffer.iter().position(|byte| !byte.is_ascii_whitespace()) {
+            Some(at) => return Ok(Some(buffer[at])),
+            None => {
+                let length = buffer.len();
+                source.consume(length);
+            }
+        }
+    }
+}
