@@ -51,13 +51,13 @@ fn open(arguments: &Encode3DiArguments) -> Result<StateFiles, Failure> {
     if writing.method == StateMethod::Head {
         return Ok(StateFiles::Scored(open_state_model(model)?));
     }
-    if model.head.is_some() || model.head_map.is_some() {
+    if model.head.head.is_some() || model.head.head_map.is_some() {
         return Err(Failure::usage("--method generate takes no head")
             .with_hint(Some("leave --head and --head-map out")));
     }
     let path = resolve(&model.model)?;
-    let files = GeneratorFiles::open_with(&path, model.preprocess)?.named(&model.model);
-    let defaults = Translation::defaults(model.preprocess, files.settings());
+    let files = GeneratorFiles::open_with(&path, model.head.preprocess)?.named(&model.model);
+    let defaults = Translation::defaults(model.head.preprocess, files.settings());
     let settings = writing.overrides().over(&defaults)?;
     Ok(StateFiles::Written { files, settings })
 }
