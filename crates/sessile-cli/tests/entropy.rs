@@ -584,7 +584,7 @@ fn bad_input_costs_what_is_bad() {
             ">p\nMKLEW\n>fine\nATGAAACCCTAA\n",
             "p.fa",
             3,
-            "'E' at position 4",
+            "'L' at position 3",
             1,
         ),
         (">p\nMKLEW\n", "only-p.fa", 3, "it looks like a protein", 0),

@@ -1,6 +1,6 @@
 //! Proteins in the JSON of a genome: a list of records (or one), each with `features` by
 //! identifier that have `protein.aa_sequence`; or a list of `{"id": …, "sequence": …}`, or of the
-//! proteins or ORFs that the stages of the genome pipeline write.
+//! proteins or ORFs that the stages of the genome pipeline write, as one document or as JSON Lines.
 //!
 //! A feature is read and handed over before the next one, so that memory does not grow with the
 //! file.
@@ -32,9 +32,13 @@ pub(super) fn read(source: impl Read, name: &str, listener: &Listener) -> End {
         unheard: false,
     };
     let mut deserializer = serde_json::Deserializer::from_reader(source);
-    let result = Document(&mut state)
-        .deserialize(&mut deserializer)
-        .and_then(|()| deserializer.end());
+    // A list, or JSON Lines: one document behind the other.
+    let result = loop {
+        let read = Document(&mut state).deserialize(&mut deserializer);
+        if read.is_err() || deserializer.end().is_ok() {
+            break read;
+        }
+    };
     match result {
         _ if state.unheard => End::Unheard,
         Err(error) => End::Broken(format!("this JSON can not be read: {error}")),
