@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
+use sessile_device::OutputKind;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
@@ -38,24 +39,20 @@ fn describe(service: &Service) -> Value {
         schemas[input]["oneOf"][1]["maxItems"] = json!(options.max_items);
     }
     if let Some(engine) = service.loaded() {
-        let names: Vec<Option<&str>> = engine
-            .models
-            .iter()
-            .map(|model| Some(&*model.name))
-            .chain([None])
-            .collect();
-        for request in ["Embeddings", "Score", "Logits", "Contacts"] {
-            let request = format!("{request}Request");
+        for (request, output) in [
+            ("EmbeddingsRequest", OutputKind::Mean),
+            ("ScoreRequest", OutputKind::Logits),
+            ("LogitsRequest", OutputKind::Logits),
+            ("ContactsRequest", OutputKind::Contacts),
+            ("ThreeDiRequest", OutputKind::ThreeDi),
+        ] {
+            let able = engine.models.iter().filter(|model| model.has(output));
+            let names: Vec<_> = able.map(|model| Some(&*model.name)).chain([None]).collect();
             schemas[request]["properties"]["model"]["enum"] = json!(names);
         }
-        let widths: Vec<Option<usize>> = engine
-            .models
-            .first()
-            .map(|model| model.info.hidden)
-            .into_iter()
-            .map(Some)
-            .chain([None])
-            .collect();
+        let vectors = engine.model_for(OutputKind::Mean, None).ok();
+        let width = vectors.map(|model| model.info.hidden);
+        let widths: Vec<_> = width.map(Some).into_iter().chain([None]).collect();
         schemas["EmbeddingsRequest"]["properties"]["dimensions"]["enum"] = json!(widths);
     }
     if !service.options.api_keys.is_empty() {

@@ -47,7 +47,7 @@ struct Sequence {
 
 impl Prediction {
     fn new(engine: &Engine, flags: fields::Flags, texts: Vec<String>) -> Result<Self, Failure> {
-        let model = engine.model(None)?;
+        let model = engine.model_for(OutputKind::MeanAll, None)?;
         // The vector is what a pass is asked for; without any it would not be a pass. The shape of
         // the attention follows from the length.
         let outputs = OutputSet::default().with(OutputKind::MeanAll);

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sessile_device::{DeviceId, ModelIndex, OutputKind, OutputSet};
-use sessile_models::tokenizer::EsmTokenizer;
+use sessile_models::tokenizer::{EsmTokenizer, Tokenizer};
 use sessile_models::{ModelFiles, ModelInfo};
 use sessile_runtime::{Pool, PoolOptions, RuntimeError, RuntimeErrorKind};
 use tokio::sync::Notify;
@@ -17,7 +17,7 @@ use crate::options::ServiceOptions;
 use crate::telemetry::Telemetry;
 
 /// Outputs that the service asks of its models, and for which workspace is planned.
-pub const OUTPUTS: [OutputKind; 7] = [
+pub const OUTPUTS: [OutputKind; 9] = [
     OutputKind::Mean,
     OutputKind::MeanAll,
     OutputKind::Cls,
@@ -25,6 +25,8 @@ pub const OUTPUTS: [OutputKind; 7] = [
     OutputKind::Contacts,
     OutputKind::MaskedLogprob,
     OutputKind::UnmaskedLogprob,
+    OutputKind::ThreeDi,
+    OutputKind::TwelveState,
 ];
 
 /// A resident model as requests know it.
@@ -37,7 +39,22 @@ pub struct ServedModel {
     /// What it is.
     pub info: ModelInfo,
     /// From text to tokens.
-    pub tokenizer: EsmTokenizer,
+    pub tokenizer: Tokenizer,
+}
+
+impl ServedModel {
+    /// Whether it can be asked for this.
+    pub(crate) fn has(&self, output: OutputKind) -> bool {
+        self.info.outputs.contains(output)
+    }
+
+    /// Its tokenizer where its tokens are single residues with names.
+    pub(crate) fn residues(&self) -> Result<&EsmTokenizer, Failure> {
+        self.tokenizer.as_esm().ok_or_else(|| {
+            let message = format!("the model `{}` does not name its tokens", self.name);
+            Failure::new(FailureKind::InvalidRequest, message).about("model")
+        })
+    }
 }
 
 /// Models on their devices, ready for requests.
@@ -59,47 +76,84 @@ impl Engine {
         if options.outputs.is_empty() {
             options.outputs = OUTPUTS.into_iter().collect::<OutputSet>();
         }
+        for (index, files) in models.iter().enumerate() {
+            if models[..index]
+                .iter()
+                .any(|other| other.name() == files.name())
+            {
+                let message = format!("two models have the name `{}`", files.name());
+                return Err(RuntimeError::new(RuntimeErrorKind::Option, message));
+            }
+            // Its letters are bases, and there is no path that says so.
+            if matches!(files.tokenizer(), Tokenizer::Bpe(_)) {
+                let message = format!("{} can not be served: it is no protein model", files.name());
+                return Err(RuntimeError::new(RuntimeErrorKind::Option, message));
+            }
+        }
         let pool = Pool::new(&models, &options)?;
         let models = models
             .iter()
             .zip(pool.models())
             .enumerate()
-            .map(|(index, (files, info))| {
-                let tokenizer = files.tokenizer().as_esm().ok_or_else(|| {
-                    RuntimeError::new(
-                        RuntimeErrorKind::Option,
-                        format!(
-                            "{} can not be served: the service is for ESM-2",
-                            files.name()
-                        ),
-                    )
-                })?;
-                Ok(ServedModel {
-                    name: files.name().to_owned(),
-                    index: ModelIndex(index),
-                    info: info.clone(),
-                    tokenizer: tokenizer.clone(),
-                })
+            .map(|(index, (files, info))| ServedModel {
+                name: files.name().to_owned(),
+                index: ModelIndex(index),
+                info: info.clone(),
+                tokenizer: files.tokenizer().clone(),
             })
-            .collect::<Result<_, RuntimeError>>()?;
+            .collect();
         Ok(Engine { pool, models })
     }
 
-    /// The model of this name, or the default one.
-    pub(crate) fn model(&self, name: Option<&str>) -> Result<&ServedModel, Failure> {
-        let found = match name {
-            None => self.models.first(),
-            Some(name) => self.models.iter().find(|model| model.name == name),
-        };
+    /// The model of this name.
+    pub(crate) fn named(&self, name: &str) -> Result<&ServedModel, Failure> {
+        let found = self.models.iter().find(|model| model.name == name);
         found.ok_or_else(|| {
-            let names: Vec<_> = self.models.iter().map(|model| &*model.name).collect();
             let message = format!(
                 "there is no model `{}`; there is {}",
-                shortened(name.unwrap_or_default()),
-                names.join(", ")
+                shortened(name),
+                self.names(|_| true)
             );
             Failure::new(FailureKind::ModelNotFound, message).about("model")
         })
+    }
+
+    /// The model of this name, or the first one, that can be asked for `output`.
+    pub(crate) fn model_for(
+        &self,
+        output: OutputKind,
+        name: Option<&str>,
+    ) -> Result<&ServedModel, Failure> {
+        let Some(name) = name else {
+            let found = self.models.iter().find(|model| model.has(output));
+            return found.ok_or_else(|| {
+                let message = format!(
+                    "no model here gives what was asked for; there is {}",
+                    self.names(|_| true)
+                );
+                Failure::new(FailureKind::ModelNotFound, message).about("model")
+            });
+        };
+        let model = self.named(name)?;
+        if model.has(output) {
+            return Ok(model);
+        }
+        let others = self.names(|model| model.has(output));
+        let message = match &*others {
+            "" => format!("the model `{name}` does not give what was asked for"),
+            others => format!("the model `{name}` does not give what was asked for; {others} does"),
+        };
+        Err(Failure::new(FailureKind::InvalidRequest, message).about("model"))
+    }
+
+    fn names(&self, which: impl Fn(&ServedModel) -> bool) -> String {
+        let names: Vec<_> = self
+            .models
+            .iter()
+            .filter(|model| which(model))
+            .map(|model| &*model.name)
+            .collect();
+        names.join(", ")
     }
 
     /// CUDA devices among the lanes.

@@ -10,6 +10,7 @@ mod models;
 mod numbers;
 mod passes;
 mod score;
+mod three_di;
 
 pub(crate) use contacts::{Contacts, ContactsItem, ContactsRequest, ContactsResponse};
 pub(crate) use embeddings::{
@@ -22,6 +23,7 @@ pub(crate) use models::{Model, ModelList, get_model, list_models};
 pub(crate) use numbers::{EncodingFormat, Numbers};
 pub(crate) use passes::Post;
 pub(crate) use score::{Method, Mutants, PostScore, ScoreItem, ScoreRequest, ScoreResponse};
+pub(crate) use three_di::{ThreeDi, ThreeDiItem, ThreeDiRequest, ThreeDiResponse};
 
 use axum::http::HeaderMap;
 use serde::de::DeserializeOwned;

@@ -11,7 +11,7 @@ use super::{PoolArguments, parse_bytes};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    sessile serve --model esm2_t33_650M --port 8000\n  \
+    sessile serve --model esm2_t33_650M Rostlab/ProstT5 --port 8000\n  \
     MODEL_NAME=facebook/esm2_t6_8M_UR50D PORT=8080 sessile serve\n  \
     curl localhost:8000/predict -H 'content-type: application/json' -d '{\"sequence\": \"MKTV\"}'\n\n\
     The names that ESM2_MultiGPU_Inference is configured by (MODEL_NAME, MAX_BATCH_SIZE, …) hold too,\n\

@@ -16,17 +16,18 @@ use crate::exchange::answer;
 use crate::failure::Style;
 use crate::predict::{Predict, PredictBatch};
 use crate::service::Service;
-use crate::v1::{Contacts, Embeddings, Logits, Post, PostScore, get_model, list_models};
+use crate::v1::{Contacts, Embeddings, Logits, Post, PostScore, ThreeDi, get_model, list_models};
 use crate::{health, openapi, root};
 
 /// Paths that compute, and so need a key where there are keys.
-const COMPUTING: [&str; 6] = [
+const COMPUTING: [&str; 7] = [
     "/predict",
     "/predict/batch",
     "/v1/embeddings",
     "/v1/score",
     "/v1/logits",
     "/v1/contacts",
+    "/v1/three-di",
 ];
 
 /// Every other path, but for those below `/v1/models/` and `/docs/`.
@@ -58,6 +59,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/score", post(answer::<PostScore>))
         .route("/v1/logits", post(answer::<Post<Logits>>))
         .route("/v1/contacts", post(answer::<Post<Contacts>>))
+        .route("/v1/three-di", post(answer::<Post<ThreeDi>>))
         .route("/v1/models", get(list_models))
         .route("/v1/models/{*name}", get(get_model))
         .route_layer(from_fn_with_state(Arc::clone(&service), keys));

@@ -19,7 +19,8 @@ use crate::v1::{
     ContactsItem, ContactsRequest, ContactsResponse, EmbeddingsItem, EmbeddingsRequest,
     EmbeddingsResponse, EncodingFormat, Input, ItemError, LogitsItem, LogitsRequest,
     LogitsResponse, Method, Model, ModelList, Mutants, Numbers, PlainInput, PlainSequence, Pooling,
-    ScoreItem, ScoreRequest, ScoreResponse, Sequence, Usage,
+    ScoreItem, ScoreRequest, ScoreResponse, Sequence, ThreeDiItem, ThreeDiRequest, ThreeDiResponse,
+    Usage,
 };
 
 /// An error of the paths of ESM2_MultiGPU_Inference: a sentence, or a list of complaints.
@@ -146,14 +147,14 @@ impl Modify for Key {
     ),
     paths(
         root, health, live, ready, startup, livez, readyz, metrics, openapi, predict, predict_batch, embeddings,
-        score, logits, contacts, models, model
+        score, logits, contacts, three_di, models, model
     ),
     components(schemas(
         RootResponse, HealthResponse, ProbeResponse, LaneHealth, PredictionRequest,
         PredictionResponse, BatchPredictionRequest, BatchPredictionResponse, SequenceResult,
         GpuDistributionInfo, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsItem, ScoreRequest,
         ScoreResponse, ScoreItem, Mutants, LogitsRequest, LogitsResponse, LogitsItem,
-        ContactsRequest, ContactsResponse, ContactsItem, Input, Sequence, PlainInput, PlainSequence, Numbers, EncodingFormat,
+        ContactsRequest, ContactsResponse, ContactsItem, ThreeDiRequest, ThreeDiResponse, ThreeDiItem, Input, Sequence, PlainInput, PlainSequence, Numbers, EncodingFormat,
         Pooling, Method, Usage, ItemError, Model, ModelList, DetailError, ErrorResponse, ErrorBody
     )),
     modifiers(&Key)
@@ -277,3 +278,10 @@ fn logits() {}
     Errors,
 ))]
 fn contacts() {}
+
+/// Structure states of proteins (3Di)
+#[utoipa::path(post, path = "/v1/three-di", tag = "Sequences", request_body = ThreeDiRequest, responses(
+    (status = 200, description = "The answer", body = ThreeDiResponse),
+    Errors,
+))]
+fn three_di() {}

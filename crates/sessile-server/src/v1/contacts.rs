@@ -10,7 +10,7 @@ use super::numbers::{Encoded, EncodingFormat, Numbers};
 use super::passes::{Pass, tensor};
 use crate::failure::Failure;
 use crate::json::whole;
-use crate::service::Engine;
+use crate::service::{Engine, ServedModel};
 
 /// A request for contact probabilities.
 #[derive(Deserialize, ToSchema)]
@@ -75,17 +75,20 @@ impl Pass for Contacts {
     type Request = ContactsRequest;
     type Kept = HostTensor;
 
-    fn new(_engine: &Engine, request: ContactsRequest) -> Result<(Self, Common), Failure> {
+    fn new(
+        engine: &Engine,
+        request: ContactsRequest,
+    ) -> Result<(Self, &ServedModel, Common), Failure> {
+        let model = engine.model_for(OutputKind::Contacts, request.model.as_deref())?;
         let pass = Contacts {
             format: request.encoding_format.unwrap_or_default(),
         };
         let common = Common {
-            model: request.model,
             input: request.input,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };
-        Ok((pass, common))
+        Ok((pass, model, common))
     }
 
     fn outputs(&self) -> OutputSet {

@@ -10,7 +10,7 @@ use super::numbers::{Encoded, EncodingFormat, Numbers};
 use super::passes::{Pass, tensor};
 use crate::failure::Failure;
 use crate::json::whole;
-use crate::service::Engine;
+use crate::service::{Engine, ServedModel};
 
 /// A request for vectors.
 #[derive(Deserialize, ToSchema)]
@@ -104,24 +104,28 @@ impl Pass for Embeddings {
     type Request = EmbeddingsRequest;
     type Kept = HostTensor;
 
-    fn new(engine: &Engine, request: EmbeddingsRequest) -> Result<(Self, Common), Failure> {
-        let hidden = engine.model(request.model.as_deref())?.info.hidden;
+    fn new(
+        engine: &Engine,
+        request: EmbeddingsRequest,
+    ) -> Result<(Self, &ServedModel, Common), Failure> {
+        let output = request.pooling.unwrap_or_default().output();
+        let model = engine.model_for(output, request.model.as_deref())?;
+        let hidden = model.info.hidden;
         if request.dimensions.is_some_and(|wanted| wanted != hidden) {
             let message = format!("the model's vectors have {hidden} numbers and are not cut");
             return Err(Failure::invalid("dimensions", message));
         }
         let pass = Embeddings {
-            output: request.pooling.unwrap_or_default().output(),
+            output,
             format: request.encoding_format.unwrap_or_default(),
             hidden,
         };
         let common = Common {
-            model: request.model,
             input: request.input,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };
-        Ok((pass, common))
+        Ok((pass, model, common))
     }
 
     fn outputs(&self) -> OutputSet {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use sessile_models::tokenizer::{EsmTokenizer, Tokenizer};
 use utoipa::ToSchema;
 
 use crate::failure::Failure;
@@ -85,21 +86,13 @@ pub(super) fn tokens(
     text: &str,
     max_residues: usize,
 ) -> Result<Vec<u32>, Failure> {
-    let text = capitals(text);
-    let encoding = model.tokenizer.encode(text.as_bytes());
-    if let Some((at, _)) = encoding.unknown {
-        // The tokenizer stops at the first byte of a character, for every other was taken whole.
-        let place = text[..at].chars().count() + 1;
-        let found = text[at..].chars().next().unwrap_or_default();
-        let message = format!(
-            "{} at position {place} is not a residue; there are {}",
-            crate::json::python::repr(found),
-            letters(model)
-        );
-        return Err(Failure::invalid("input", message));
-    }
-    let residues = encoding.tokens.len() - model.info.special_tokens;
-    let most = max_residues.min(model.info.max_tokens - model.info.special_tokens);
+    let tokens = match &model.tokenizer {
+        Tokenizer::Esm(tokenizer) => named_tokens(tokenizer, text)?,
+        tokenizer => letter_tokens(tokenizer, text)?,
+    };
+    let special = model.info.special_tokens;
+    let residues = tokens.len().saturating_sub(special);
+    let most = max_residues.min(model.info.max_tokens.saturating_sub(special));
     if residues == 0 {
         return Err(Failure::invalid("input", "the sequence is empty"));
     }
@@ -107,7 +100,38 @@ pub(super) fn tokens(
         let message = format!("the sequence has {residues} residues, more than {most}");
         return Err(Failure::invalid("input", message));
     }
-    Ok(encoding.tokens)
+    Ok(tokens)
+}
+
+/// Of a vocabulary that names its residues: anything else is an error.
+fn named_tokens(tokenizer: &EsmTokenizer, text: &str) -> Result<Vec<u32>, Failure> {
+    let text = capitals(text);
+    let encoding = tokenizer.encode(text.as_bytes());
+    match encoding.unknown {
+        // The tokenizer stops at the first byte of a character, for every other was taken whole.
+        Some((at, _)) => Err(no_residue(&text, at, &letters(tokenizer))),
+        None => Ok(encoding.tokens),
+    }
+}
+
+/// Of a vocabulary that has a token for what it does not know: any letter is a residue.
+fn letter_tokens(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, Failure> {
+    let text: String = text.split_ascii_whitespace().collect();
+    let is_residue = |letter: u8| letter.is_ascii_alphabetic() || letter == b'*';
+    match text.bytes().position(|letter| !is_residue(letter)) {
+        Some(at) => Err(no_residue(&text, at, "A to Z and *")),
+        None => Ok(tokenizer
+            .encode(text.to_ascii_uppercase().as_bytes())
+            .tokens),
+    }
+}
+
+fn no_residue(text: &str, at: usize, known: &str) -> Failure {
+    let place = text[..at].chars().count() + 1;
+    let found = text[at..].chars().next().unwrap_or_default();
+    let found = crate::json::python::repr(found);
+    let message = format!("{found} at position {place} is not a residue; there are {known}");
+    Failure::invalid("input", message)
 }
 
 /// Capitals everywhere but within `<…>`.
@@ -129,10 +153,9 @@ fn capitals(text: &str) -> String {
         .collect()
 }
 
-/// The one-letter tokens of a model.
-fn letters(model: &ServedModel) -> String {
-    model
-        .tokenizer
+/// The one-letter tokens.
+fn letters(tokenizer: &EsmTokenizer) -> String {
+    tokenizer
         .tokens()
         .iter()
         .filter(|token| token.len() == 1)

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Input;
 use super::input;
 use crate::failure::{Failure, FailureKind};
-use crate::service::{Engine, Service};
+use crate::service::{ServedModel, Service};
 use crate::work::{Job, Terms};
 
 /// In the place of an answer: why this item has none.
@@ -71,7 +71,6 @@ pub(super) struct Item<V> {
 
 /// Fields that all requests have.
 pub(crate) struct Common {
-    pub(super) model: Option<String>,
     pub(super) input: Input,
     pub(super) priority: Option<u8>,
     pub(super) timeout_ms: Option<u64>,
@@ -79,8 +78,11 @@ pub(crate) struct Common {
 
 impl<V> Items<V> {
     /// Reads the items. What is wrong with one of them stays with it.
-    pub(super) fn new(service: &Service, engine: &Engine, common: Common) -> Result<Self, Failure> {
-        let model = engine.model(common.model.as_deref())?;
+    pub(super) fn new(
+        service: &Service,
+        model: &ServedModel,
+        common: Common,
+    ) -> Result<Self, Failure> {
         let texts = common.input.into_vec();
         let options = &service.options;
         if texts.is_empty() {

@@ -10,7 +10,7 @@ use super::numbers::{Encoded, EncodingFormat, Numbers};
 use super::passes::{Pass, tensor};
 use crate::failure::Failure;
 use crate::json::whole;
-use crate::service::Engine;
+use crate::service::{Engine, ServedModel};
 
 /// A request for scores over the vocabulary.
 #[derive(Deserialize, ToSchema)]
@@ -78,23 +78,22 @@ impl Pass for Logits {
     type Request = LogitsRequest;
     type Kept = HostTensor;
 
-    fn new(engine: &Engine, request: LogitsRequest) -> Result<(Self, Common), Failure> {
-        let vocabulary = engine
-            .model(request.model.as_deref())?
-            .tokenizer
-            .tokens()
-            .to_vec();
+    fn new(
+        engine: &Engine,
+        request: LogitsRequest,
+    ) -> Result<(Self, &ServedModel, Common), Failure> {
+        let model = engine.model_for(OutputKind::Logits, request.model.as_deref())?;
+        let vocabulary = model.residues()?.tokens().to_vec();
         let pass = Logits {
             format: request.encoding_format.unwrap_or_default(),
             vocabulary,
         };
         let common = Common {
-            model: request.model,
             input: request.input,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };
-        Ok((pass, common))
+        Ok((pass, model, common))
     }
 
     fn outputs(&self) -> OutputSet {

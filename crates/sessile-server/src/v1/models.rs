@@ -87,7 +87,7 @@ pub(crate) async fn get_model(
 ) -> Response<Body> {
     let model = service
         .engine()
-        .and_then(|engine| engine.model(Some(&name)))
+        .and_then(|engine| engine.named(&name))
         .map(|model| Model::new(&service, model));
     match model {
         Ok(model) => json_response(&model),

@@ -16,7 +16,7 @@ use super::parse;
 use crate::exchange::Call;
 use crate::failure::{Failure, FailureKind, Style};
 use crate::predict::write;
-use crate::service::{Engine, Service};
+use crate::service::{Engine, ServedModel, Service};
 use crate::work::{Done, Job, Terms, Work};
 
 /// One forward pass for each item.
@@ -27,8 +27,11 @@ pub(crate) trait Pass: Sized + Send + 'static {
     /// What is kept of an item's answer until all are there.
     type Kept: Send + 'static;
 
-    /// Reads the path's own fields, and hands on those that all requests have.
-    fn new(engine: &Engine, request: Self::Request) -> Result<(Self, Common), Failure>;
+    /// Finds the model, reads the path's own fields and hands on those that all requests have.
+    fn new(
+        engine: &Engine,
+        request: Self::Request,
+    ) -> Result<(Self, &ServedModel, Common), Failure>;
 
     /// What a model is asked for.
     fn outputs(&self) -> OutputSet;
@@ -79,10 +82,10 @@ impl<P: Pass> Call for Post<P> {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Self, Failure> {
-        let (pass, common) = P::new(engine, parse(headers, body)?)?;
+        let (pass, model, common) = P::new(engine, parse(headers, body)?)?;
         Ok(Post {
             pass,
-            items: Items::new(service, engine, common)?,
+            items: Items::new(service, model, common)?,
         })
     }
 

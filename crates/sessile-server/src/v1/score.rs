@@ -215,11 +215,12 @@ impl Call for PostScore {
         body: &[u8],
     ) -> Result<Self, Failure> {
         let request: ScoreRequest = parse(headers, body)?;
-        let model = engine.model(request.model.as_deref())?;
-        let mask = model.tokenizer.special().mask;
+        let model = engine.model_for(OutputKind::Logits, request.model.as_deref())?;
+        let tokenizer = model.residues()?;
+        let mask = tokenizer.special().mask;
         let columns = RESIDUES
             .bytes()
-            .map(|residue| model.tokenizer.letter(residue).map(|id| id as usize))
+            .map(|residue| tokenizer.letter(residue).map(|id| id as usize))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| {
                 let message = "the model's vocabulary lacks some of the twenty residues";
@@ -227,12 +228,11 @@ impl Call for PostScore {
             })?;
         let vocabulary = model.info.vocabulary;
         let common = Common {
-            model: request.model,
             input: request.input,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };
-        let mut items: Items<Marginals> = Items::new(service, engine, common)?;
+        let mut items: Items<Marginals> = Items::new(service, model, common)?;
         for item in &mut items.items {
             if let Some(at) = item.tokens.iter().position(|&token| token == mask) {
                 let message = format!("<mask> at position {at} has no score; give a residue");

@@ -113,7 +113,7 @@ pub fn engine(switches: &[Arc<Switch>]) -> Result<Engine, RuntimeError> {
             name: files.name().to_owned(),
             index: ModelIndex(0),
             info: model.info().clone(),
-            tokenizer: files.tokenizer().as_esm().unwrap().clone(),
+            tokenizer: files.tokenizer().clone(),
         }],
     })
 }
