@@ -528,6 +528,46 @@ fn stages_come_to_what_a_run_comes_to() {
     assert!(!path("w.jsonl").exists());
 }
 
+/// ProstT5's decoder in place of the head, as genome_entropy asks it.
+#[test]
+fn a_decoder_says_states_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("g.fa"), genomes(9, &[300])).unwrap();
+    let model = golden("prostt5/tiny");
+    let decoder = [
+        "--model",
+        model.to_str().unwrap(),
+        "--method",
+        "generate",
+        "--dtype",
+        "f32",
+        "--threads",
+        "1",
+    ];
+    let run = [
+        "run", "--input", "g.fa", "--min-aa", "15", "--output", "run.json",
+    ];
+    assert_code(
+        &entropy(directory.path(), &[&run[..], &decoder].concat()),
+        0,
+    );
+    let encode = ["encode3di", "--input", "run.json", "--output", "s.jsonl"];
+    assert_code(
+        &entropy(directory.path(), &[&encode[..], &decoder].concat()),
+        0,
+    );
+    let records = read(&path("run.json"));
+    let features = records[0]["features"].as_object().unwrap();
+    let rows = running::rows(&path("s.jsonl"));
+    assert!(rows.len() == features.len() && rows.len() > 2);
+    for row in rows {
+        let three_di = &features[row["id"].as_str().unwrap()]["three_di"];
+        assert_eq!(three_di["encoding"], row["three_di"]);
+        assert_eq!(three_di["method"], "prostt5_aa2fold");
+    }
+}
+
 #[test]
 fn proteins_of_fasta() {
     let directory = tempfile::tempdir().unwrap();

@@ -27,7 +27,6 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sessile_models::{ModelFiles, ModelInfo};
 use sessile_runtime::{Pool, PoolOptions};
 
 use crate::error::{PipelineError, PipelineErrorKind};
@@ -35,7 +34,7 @@ use crate::interrupt::Interrupt;
 use crate::journal::{Fingerprint, JournalOptions};
 use crate::progress::Observer;
 use crate::shard::Shard;
-use crate::three_di;
+use crate::three_di::{Identity, StateFiles, StateModel};
 
 pub use document::{Entropies, Layout, ParseSchemaError, SchemaVersion, StateOrigin};
 pub use format::{ParseRecordFormatError, RecordForm, RecordFormat};
@@ -123,17 +122,10 @@ impl EntropySummary {
 pub struct Analysis {
     options: EntropyOptions,
     layout: Layout,
-    pool: Option<Pool>,
     model: Option<StateModel>,
     /// What all parts of one run have in common.
     job: String,
     fingerprint: Fingerprint,
-}
-
-/// The resident structure model.
-struct StateModel {
-    tokenizer: sessile_models::tokenizer::Tokenizer,
-    outputs: sessile_device::OutputSet,
 }
 
 impl Analysis {
@@ -144,7 +136,7 @@ impl Analysis {
     /// `Model` when the model has no head of 3Di, and whatever keeps it from being loaded.
     pub fn new(
         options: EntropyOptions,
-        model: Option<ModelFiles>,
+        model: Option<StateFiles>,
         observer: &mut dyn Observer,
     ) -> Result<Self, PipelineError> {
         let mut layout = Layout {
@@ -161,66 +153,35 @@ impl Analysis {
             let fingerprint = fingerprint.with_option("--model", "none");
             return Ok(Analysis::of(options, layout, fingerprint, None));
         };
-        let (info, report) = files.check()?;
-        let outputs = three_di::outputs(files.name(), &info)?;
-        for assumed in &report.assumed {
-            observer.note(&format!("{}: {assumed}", files.name()));
-        }
-        let tokenizer = files.tokenizer().clone();
-        let (name, hash) = (files.name().to_owned(), files.content_hash()?);
-        // With what the letters become that models differ in, because that can be chosen.
-        let letters = tokenizer.encode(b"MKUZOBJX*").tokens;
-        let configuration = format!("{:?} {letters:?}", files.architecture());
-        let configuration = blake3::hash(configuration.as_bytes()).to_hex();
-        let pool_options = PoolOptions {
-            outputs,
-            ..options.pool.clone()
-        };
-        let pool = Pool::new(&[files], &pool_options)?;
+        let identity = Identity::of(&files)?;
+        let model = StateModel::load(files, &options.pool, observer)?;
         layout.origin = Some(StateOrigin {
-            method: method(&info).to_owned(),
-            model: name.clone(),
-            device: device_kinds(&pool),
+            method: identity.method.to_owned(),
+            model: identity.name.clone(),
+            device: device_kinds(model.pool()),
         });
-        let dtypes: Vec<String> = (pool.plans().iter())
-            .map(|plan| plan.dtype.to_string())
-            .collect();
-        let fingerprint = fingerprint
-            .with_option("--model", name)
-            .with_numeric("model", hash)
-            .with_numeric("configuration", &configuration[..16])
-            .with_numeric("--dtype", dtypes.join("+"))
-            .with_numeric("kernels", pool.kernel_families().join("+"));
-        let model = StateModel { tokenizer, outputs };
-        Ok(Analysis::of(
-            options,
-            layout,
-            fingerprint,
-            Some((pool, model)),
-        ))
+        let fingerprint = identity.mark(fingerprint, model.pool());
+        Ok(Analysis::of(options, layout, fingerprint, Some(model)))
     }
 
     fn of(
         options: EntropyOptions,
         layout: Layout,
         fingerprint: Fingerprint,
-        model: Option<(Pool, StateModel)>,
+        model: Option<StateModel>,
     ) -> Self {
-        let job = fingerprint.digest();
-        let (pool, model) = model.unzip();
         Analysis {
             options,
             layout,
-            pool,
             model,
-            job,
+            job: fingerprint.digest(),
             fingerprint,
         }
     }
 
     /// The resident model, if there is one.
     pub fn pool(&self) -> Option<&Pool> {
-        self.pool.as_ref()
+        self.model.as_ref().map(StateModel::pool)
     }
 
     /// How its records are written.
@@ -279,7 +240,7 @@ impl Analysis {
     }
 
     fn add_loading(&self, summary: &mut EntropySummary) {
-        if let Some(pool) = &self.pool {
+        if let Some(pool) = self.pool() {
             summary.load = pool.load_time();
             summary.model_loads = pool.metrics().model_loads.get();
         }
@@ -288,28 +249,6 @@ impl Analysis {
     fn fingerprint_of_part(&self, shard: Shard) -> Fingerprint {
         let fingerprint = self.fingerprint.clone();
         fingerprint.with_option("--shard", shard.to_string())
-    }
-
-    fn asking(&self) -> Result<steps::Asking, PipelineError> {
-        match &self.model {
-            Some(model) => Ok(steps::Asking {
-                tokenizer: model.tokenizer.clone(),
-                outputs: model.outputs,
-            }),
-            None => Err(PipelineError::new(
-                PipelineErrorKind::Model,
-                "there is no structure model",
-            )),
-        }
-    }
-}
-
-/// How states were found, in the words of genome_entropy where it has some.
-fn method(info: &ModelInfo) -> &'static str {
-    match info.architecture {
-        "t5" => "prostt5_cnn",
-        "modern_bert" => "modernprost_aa2fold",
-        other => other,
     }
 }
 

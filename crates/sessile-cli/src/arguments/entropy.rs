@@ -34,7 +34,7 @@ pub(crate) enum EntropyCommand {
     Entropy(MeasureArguments),
     /// Predict structure states (3Di) of proteins
     #[command(name = "encode3di")]
-    Encode3Di(Encode3DiArguments),
+    Encode3Di(Box<Encode3DiArguments>),
     /// Say how many tokens a batch may have, from the memory plan or by trying
     EstimateTokens(EstimateTokensArguments),
 }
@@ -126,7 +126,8 @@ proteins.fasta --output states.jsonl\n  \
     sessile entropy encode3di --model ./modernprost-50M --input genome.json --output states.jsonl \
 --fasta states_ss.fasta --mask-below 0.25\n  \
     sessile entropy encode3di --model Rostlab/ProstT5 --method generate --input proteins.fasta \
---output states.jsonl"
+--output states.jsonl\n\n\
+    A run that was stopped or killed goes on when the same command is given again."
 )]
 pub(crate) struct Encode3DiArguments {
     #[command(flatten)]
@@ -156,12 +157,14 @@ pub(crate) struct Encode3DiArguments {
     #[arg(long)]
     pub(crate) force: bool,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
-
     #[command(flatten)]
     pub(crate) writing: StateWritingArguments,
+
+    #[command(flatten)]
+    pub(crate) resume: ResumeArguments,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArguments,
 
     #[command(flatten)]
     pub(crate) pool: PoolArguments,
@@ -248,6 +251,9 @@ pub(crate) struct RunArguments {
 
     #[command(flatten)]
     pub(crate) head: HeadArguments,
+
+    #[command(flatten)]
+    pub(crate) writing: StateWritingArguments,
 
     /// Residues of a batch: another name of --token-budget
     #[arg(

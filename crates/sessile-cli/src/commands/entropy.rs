@@ -8,11 +8,14 @@ mod stages;
 
 use std::process::ExitCode;
 
-use sessile_models::{ModelFiles, OpenOptions};
+use sessile_models::t5::Translation;
+use sessile_models::{GeneratorFiles, ModelFiles, OpenOptions};
+use sessile_pipelines::three_di::StateFiles;
 
-use super::{head_options, open_model_with};
+use super::{head_options, open_model_with, resolve};
 use crate::arguments::entropy::{
-    EntropyArguments, EntropyCommand, HeadArguments, StateModelArguments,
+    EntropyArguments, EntropyCommand, HeadArguments, StateMethod, StateModelArguments,
+    StateWritingArguments,
 };
 use crate::exit::Failure;
 
@@ -24,7 +27,7 @@ pub(crate) fn run(arguments: EntropyArguments) -> Result<ExitCode, Failure> {
         EntropyCommand::Translate(arguments) => stages::translate(arguments),
         EntropyCommand::FastaToProtein(arguments) => stages::fasta_to_protein(arguments),
         EntropyCommand::Entropy(arguments) => stages::measure(arguments),
-        EntropyCommand::Encode3Di(arguments) => encode3di::run(arguments),
+        EntropyCommand::Encode3Di(arguments) => encode3di::run(*arguments),
         EntropyCommand::EstimateTokens(arguments) => estimate_tokens::run(&arguments),
     }
 }
@@ -41,4 +44,24 @@ fn open_model_with_head(model: &str, head: &HeadArguments) -> Result<ModelFiles,
         ..heads
     };
     open_model_with(model, &options)
+}
+
+/// The model with its head, or with its decoder.
+fn open_states(
+    model: &str,
+    head: &HeadArguments,
+    writing: &StateWritingArguments,
+) -> Result<StateFiles, Failure> {
+    if writing.method == StateMethod::Head {
+        return Ok(StateFiles::Scored(open_model_with_head(model, head)?));
+    }
+    if head.head.is_some() || head.head_map.is_some() {
+        return Err(Failure::usage("--method generate takes no head")
+            .with_hint(Some("leave --head and --head-map out")));
+    }
+    let path = resolve(model)?;
+    let files = GeneratorFiles::open_with(&path, head.preprocess)?.named(model);
+    let defaults = Translation::defaults(head.preprocess, files.settings());
+    let settings = writing.overrides().over(&defaults)?;
+    Ok(StateFiles::Written { files, settings })
 }

@@ -26,7 +26,7 @@ use crate::journal::{Entry, Journal, Outcome};
 use crate::output::{OutputFiles, OutputPlace};
 use crate::progress::{Observer, Progress};
 use crate::shard::Shard;
-use crate::three_di::Encoded;
+use crate::three_di::{Encoded, StateModel};
 
 /// Computes a sample.
 pub(super) fn run(
@@ -62,7 +62,7 @@ pub(super) fn run(
         progress: Progress::default(),
         file_problem: None,
         begun: Instant::now(),
-        busy: analysis.pool.as_ref().map(Busy::since_now),
+        busy: analysis.pool().map(Busy::since_now),
     };
     let cds = SampleCds::collect(sample, options.schema, options.code, |place, reason| {
         job.fail("", place, reason)
@@ -73,9 +73,9 @@ pub(super) fn run(
         cds,
     };
     let batches = Batches::start(sources, shard, interrupt)?;
-    let outcome = match &analysis.pool {
+    let outcome = match &analysis.model {
         None => job.without_model(batches, &finding, threads(analysis)),
-        Some(pool) => job.with_model(analysis, pool, batches, &finding, known, interrupt),
+        Some(model) => job.with_model(model, batches, &finding, known, interrupt),
     };
     // What was computed is kept, whatever ended the run.
     let committed = job.journal.as_mut().map_or(Ok(()), Journal::commit);
@@ -268,8 +268,7 @@ impl Job<'_> {
     /// Records one after the other, their proteins through the pool.
     fn with_model(
         &mut self,
-        analysis: &Analysis,
-        pool: &Pool,
+        model: &StateModel,
         batches: Batches,
         finding: &Finding,
         known: u64,
@@ -277,9 +276,9 @@ impl Job<'_> {
     ) -> Result<(), PipelineError> {
         let forms = self.forms();
         let bytes = batches.bytes();
-        let steps = Steps::new(batches, finding, analysis.asking()?, known, interrupt);
+        let steps = Steps::new(batches, finding, model, known, interrupt);
         let mut current: Option<Waiting> = None;
-        for (step, answer) in pool.in_order(steps) {
+        for (step, answer) in model.pool().in_order(steps) {
             match step {
                 Step::Begin(prepared) => current = Some(Waiting::new(prepared)),
                 Step::Protein {
@@ -288,7 +287,7 @@ impl Job<'_> {
                     problem,
                 } => {
                     if let Some(waiting) = &mut current {
-                        self.protein(waiting, index, problem, answer)?;
+                        self.protein(model, waiting, index, problem, answer)?;
                     }
                     self.progress.tokens += tokens as u64;
                 }
@@ -310,6 +309,7 @@ impl Job<'_> {
     /// The states of a protein, from the journal where that has them.
     fn protein(
         &mut self,
+        model: &StateModel,
         waiting: &mut Waiting,
         index: usize,
         problem: Option<Problem>,
@@ -335,7 +335,10 @@ impl Job<'_> {
             None => {
                 let outcome = match (problem, answer) {
                     (Some(problem), _) => Outcome::Failed(problem),
-                    (None, Some(Ok(output))) => Outcome::Done(kept::to_bytes(&states(&output))),
+                    (None, Some(Ok(output))) => {
+                        let encoded = model.encoded(&output, orf.residues().len());
+                        Outcome::Done(kept::to_bytes(&states(encoded)))
+                    }
                     (None, Some(Err(error))) if error.kind() == RequestErrorKind::NoDevice => {
                         return Err(self.without_device(&error));
                     }
@@ -468,8 +471,7 @@ impl Job<'_> {
 }
 
 /// The best states by a model's answer.
-fn states(output: &Output) -> States {
-    let encoded = Encoded::from_output(output);
+fn states(encoded: Encoded) -> States {
     States {
         three_di: encoded.three_di.states,
         twelve_state: encoded.twelve_state.map(|found| found.states),

@@ -2,20 +2,12 @@
 
 use std::rc::Rc;
 
-use sessile_device::{ModelIndex, OutputSet};
-use sessile_models::tokenizer::Tokenizer;
 use sessile_runtime::PoolRequest;
 
 use super::cds::{Finding, Prepared};
 use super::sources::{Batches, ReadRecord};
 use crate::interrupt::Interrupt;
-use crate::three_di;
-
-/// How a protein is asked for.
-pub(super) struct Asking {
-    pub(super) tokenizer: Tokenizer,
-    pub(super) outputs: OutputSet,
-}
+use crate::three_di::StateModel;
 
 /// Why a protein can not be asked for.
 pub(super) type Problem = String;
@@ -39,7 +31,7 @@ pub(super) struct Steps<'a> {
     batches: Batches,
     batch: std::vec::IntoIter<ReadRecord>,
     finding: &'a Finding,
-    asking: Asking,
+    model: &'a StateModel,
     /// Proteins that the journal has: they are not asked for.
     known: u64,
     current: Option<(Rc<Prepared>, usize)>,
@@ -50,7 +42,7 @@ impl<'a> Steps<'a> {
     pub(super) fn new(
         batches: Batches,
         finding: &'a Finding,
-        asking: Asking,
+        model: &'a StateModel,
         known: u64,
         interrupt: &'a Interrupt,
     ) -> Self {
@@ -58,7 +50,7 @@ impl<'a> Steps<'a> {
             batches,
             batch: Vec::new().into_iter(),
             finding,
-            asking,
+            model,
             known,
             current: None,
             interrupt,
@@ -95,13 +87,10 @@ impl<'a> Steps<'a> {
                 self.known -= 1;
                 return Some((step(0, None), None));
             }
-            let Asking { tokenizer, outputs } = &self.asking;
-            return Some(
-                match three_di::request(tokenizer, ModelIndex(0), *outputs, residues) {
-                    Ok(request) => (step(request.tokens.len(), None), Some(request)),
-                    Err(problem) => (step(0, Some(problem)), None),
-                },
-            );
+            return Some(match self.model.request(residues) {
+                Ok(request) => (step(request.tokens.len(), None), Some(request)),
+                Err(problem) => (step(0, Some(problem)), None),
+            });
         }
     }
 }

@@ -15,6 +15,7 @@ use sessile_runtime::{
 
 use super::{Encoded, check_residues, outputs, request};
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::journal::Fingerprint;
 use crate::progress::Observer;
 
 /// Residues of a protein that memory is planned for, beside one of the longest; longer ones take
@@ -41,8 +42,67 @@ impl StateFiles {
     }
 }
 
+/// What the answers of a model depend on.
+pub(crate) struct Identity {
+    /// The model as the user named it.
+    pub(crate) name: String,
+    /// How it finds states, in the words of genome_entropy where it has some.
+    pub(crate) method: &'static str,
+    weights: String,
+    configuration: String,
+}
+
+impl Identity {
+    /// Reads all weights once.
+    pub(crate) fn of(files: &StateFiles) -> Result<Self, PipelineError> {
+        // What the letters become that models differ in, because that can be chosen.
+        const LETTERS: &[u8] = b"MKUZOBJX*";
+        let (name, weights, method, configuration) = match files {
+            StateFiles::Scored(files) => {
+                let (info, _) = files.check()?;
+                let method = match info.architecture {
+                    "t5" => "prostt5_cnn",
+                    "modern_bert" => "modernprost_aa2fold",
+                    other => other,
+                };
+                let letters = files.tokenizer().encode(LETTERS).tokens;
+                let configuration = format!("{:?} {letters:?}", files.architecture());
+                (files.name(), files.content_hash()?, method, configuration)
+            }
+            StateFiles::Written { files, settings } => {
+                let tokenizer = files.tokenizer().as_prost_t5();
+                let letters = tokenizer.map(|tokenizer| tokenizer.encode(LETTERS).tokens);
+                let configuration = format!("{settings:?} {letters:?}");
+                let weights = files.content_hash()?;
+                (files.name(), weights, "prostt5_aa2fold", configuration)
+            }
+        };
+        let configuration = blake3::hash(configuration.as_bytes()).to_hex();
+        Ok(Identity {
+            name: name.to_owned(),
+            method,
+            weights,
+            configuration: configuration[..16].to_owned(),
+        })
+    }
+
+    /// Adds itself and what it runs on to the fingerprint of a job.
+    pub(crate) fn mark(&self, fingerprint: Fingerprint, pool: &Pool) -> Fingerprint {
+        let dtypes: Vec<String> = (pool.plans().iter())
+            .map(|plan| plan.dtype.to_string())
+            .collect();
+        fingerprint
+            .with_option("--model", &self.name)
+            .with_option("method", self.method)
+            .with_numeric("model", &self.weights)
+            .with_numeric("configuration", &self.configuration)
+            .with_numeric("--dtype", dtypes.join("+"))
+            .with_numeric("kernels", pool.kernel_families().join("+"))
+    }
+}
+
 /// A model that says states, on its devices.
-pub(super) enum StateModel {
+pub(crate) enum StateModel {
     Scored {
         pool: Box<Pool>,
         tokenizer: Tokenizer,
@@ -56,7 +116,7 @@ pub(super) enum StateModel {
 
 impl StateModel {
     /// Plans and loads.
-    pub(super) fn load(
+    pub(crate) fn load(
         files: StateFiles,
         options: &PoolOptions,
         observer: &mut dyn Observer,
@@ -132,7 +192,7 @@ impl StateModel {
         }
     }
 
-    pub(super) fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &Pool {
         match self {
             StateModel::Scored { pool, .. } => pool,
             StateModel::Written { generator, .. } => &generator.pool,
@@ -140,7 +200,7 @@ impl StateModel {
     }
 
     /// The request for one protein, or what is wrong with it.
-    pub(super) fn request(&self, residues: &[u8]) -> Result<PoolRequest, String> {
+    pub(crate) fn request(&self, residues: &[u8]) -> Result<PoolRequest, String> {
         match self {
             StateModel::Scored {
                 tokenizer, outputs, ..
@@ -157,7 +217,7 @@ impl StateModel {
     }
 
     /// What an answer says of a protein of so many residues.
-    pub(super) fn encoded(&self, answer: &Output, residues: usize) -> Encoded {
+    pub(crate) fn encoded(&self, answer: &Output, residues: usize) -> Encoded {
         match (self, answer.generated()) {
             (StateModel::Written { translation, .. }, Some(written)) => Encoded {
                 three_di: StateSequence {

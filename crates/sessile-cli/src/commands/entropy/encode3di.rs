@@ -2,22 +2,53 @@
 
 use std::process::ExitCode;
 
-use sessile_models::GeneratorFiles;
-use sessile_models::t5::Translation;
-use sessile_pipelines::three_di::{self, StateFiles, ThreeDiOptions};
-use sessile_pipelines::{PipelineErrorKind, Summary};
+use sessile_pipelines::three_di::{self, ThreeDiOptions};
+use sessile_pipelines::{Interrupt, Observer, PipelineErrorKind, Summary};
 
-use super::open_state_model;
-use crate::arguments::entropy::{Encode3DiArguments, StateMethod};
-use crate::commands::resolve;
+use super::open_states;
+use crate::arguments::entropy::Encode3DiArguments;
 use crate::exit::{DONE, Failure, SOME_FAILED};
 use crate::signals;
-use crate::terminal::{Terminal, count, duration};
+use crate::terminal::{JsonLog, Terminal, count, duration};
 
 pub(super) fn run(arguments: Encode3DiArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
-    let model = open(&arguments)?;
+    let name = arguments.model.model.clone();
+    if arguments.report.json_progress {
+        let mut log = JsonLog::new();
+        return match encode(arguments, &mut log, &interrupt) {
+            Ok((summary, _)) => {
+                log.summary(&summary);
+                Ok(code(&summary))
+            }
+            Err(failure) => {
+                log.failed(&failure);
+                Err(failure.said())
+            }
+        };
+    }
+    let mut terminal = Terminal::new(arguments.report.quiet);
+    let done = encode(arguments, &mut terminal, &interrupt);
+    terminal.clear();
+    let (summary, options) = done?;
+    terminal.summary(&describe(&summary, &name, &options));
+    Ok(code(&summary))
+}
+
+fn code(summary: &Summary) -> ExitCode {
+    ExitCode::from(match summary.failed {
+        0 => DONE,
+        _ => SOME_FAILED,
+    })
+}
+
+fn encode(
+    arguments: Encode3DiArguments,
+    observer: &mut dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<(Summary, ThreeDiOptions), Failure> {
+    let model = &arguments.model;
+    let files = open_states(&model.model, &model.head, &arguments.writing)?;
     let options = ThreeDiOptions {
         inputs: arguments.input,
         output: arguments.output,
@@ -25,41 +56,19 @@ pub(super) fn run(arguments: Encode3DiArguments) -> Result<ExitCode, Failure> {
         mask_below: arguments.mask_below,
         probabilities: arguments.probabilities,
         force: arguments.force,
+        journal: !arguments.resume.no_journal,
+        resume: arguments.resume.options(),
+        failures: arguments.report.failures,
         pool: arguments.pool.options(),
     };
-    let result = three_di::run(model, &options, &mut terminal, &interrupt);
-    terminal.clear();
-    let summary = match result {
-        Ok(summary) => summary,
+    match three_di::run(files, &options, observer, interrupt) {
+        Ok(summary) => Ok((summary, options)),
         Err(error) if error.kind() == PipelineErrorKind::Interrupted => {
             let signal = interrupt.signal().unwrap_or(signal_hook::consts::SIGINT);
-            return Err(Failure::interrupted(signal, error.to_string()).with_hint(error.hint()));
+            Err(Failure::interrupted(signal, error.to_string()).with_hint(error.hint()))
         }
-        Err(error) => return Err(error.into()),
-    };
-    terminal.summary(&describe(&summary, &arguments.model.model, &options));
-    Ok(ExitCode::from(if summary.failed > 0 {
-        SOME_FAILED
-    } else {
-        DONE
-    }))
-}
-
-/// The model with its head, or with its decoder.
-fn open(arguments: &Encode3DiArguments) -> Result<StateFiles, Failure> {
-    let (model, writing) = (&arguments.model, &arguments.writing);
-    if writing.method == StateMethod::Head {
-        return Ok(StateFiles::Scored(open_state_model(model)?));
+        Err(error) => Err(error.into()),
     }
-    if model.head.head.is_some() || model.head.head_map.is_some() {
-        return Err(Failure::usage("--method generate takes no head")
-            .with_hint(Some("leave --head and --head-map out")));
-    }
-    let path = resolve(&model.model)?;
-    let files = GeneratorFiles::open_with(&path, model.head.preprocess)?.named(&model.model);
-    let defaults = Translation::defaults(model.head.preprocess, files.settings());
-    let settings = writing.overrides().over(&defaults)?;
-    Ok(StateFiles::Written { files, settings })
 }
 
 fn describe(summary: &Summary, model: &str, options: &ThreeDiOptions) -> String {
@@ -67,6 +76,10 @@ fn describe(summary: &Summary, model: &str, options: &ThreeDiOptions) -> String 
     let failed = match summary.failed {
         0 => String::new(),
         failed => format!(", {} failed", count(failed)),
+    };
+    let resumed = match summary.resumed {
+        0 => String::new(),
+        resumed => format!(", {} from the earlier run", count(resumed)),
     };
     let loads = match summary.model_loads {
         1 => "once".to_owned(),
@@ -78,7 +91,7 @@ fn describe(summary: &Summary, model: &str, options: &ThreeDiOptions) -> String 
         .map(|path| path.display().to_string())
         .collect();
     format!(
-        "encoded {} proteins ({} residues) with {model} in {}{failed} ({} residues/s, model loaded \
+        "encoded {} proteins ({} residues) with {model} in {}{failed}{resumed} ({} residues/s, model loaded \
          {loads} in {})\nresult: {}",
         count(summary.records - summary.failed),
         count(summary.residues),

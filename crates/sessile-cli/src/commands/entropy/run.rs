@@ -10,7 +10,7 @@ use sessile_pipelines::entropy::{
 use sessile_pipelines::{Interrupt, Observer, PipelineErrorKind, Summary};
 use sessile_runtime::{DeviceChoice, PoolOptions};
 
-use super::open_model_with_head;
+use super::open_states;
 use crate::arguments::entropy::{Compat, NO_MODEL, RunArguments};
 use crate::exit::{DONE, Failure, SOME_FAILED};
 use crate::signals;
@@ -76,7 +76,7 @@ fn compute(
     };
     let model = match arguments.model.as_str() {
         NO_MODEL => None,
-        name => Some(open_model_with_head(name, &arguments.head)?),
+        name => Some(open_states(name, &arguments.head, &arguments.writing)?),
     };
     let analysis = Analysis::new(options, model, observer)?;
     let result = match (&arguments.sample_sheet, samples.as_slice()) {

@@ -1,0 +1,92 @@
+//! What the journal keeps of a protein.
+
+use sessile_models::three_di::StateSequence;
+
+use super::Encoded;
+use crate::error::{PipelineError, PipelineErrorKind};
+
+impl Encoded {
+    /// States, a line for each alphabet, and behind a zero the probabilities of the first.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.three_di.states.clone().into_bytes();
+        if let Some(twelve) = &self.twelve_state {
+            bytes.push(b'\n');
+            bytes.extend_from_slice(twelve.states.as_bytes());
+        }
+        bytes.push(0);
+        let probabilities = self.three_di.probabilities.iter();
+        bytes.extend(probabilities.flat_map(|probability| probability.to_le_bytes()));
+        bytes
+    }
+
+    /// The same back again, of a protein of so many residues. Of the second alphabet the
+    /// probabilities are lost, which no row has.
+    pub(super) fn from_bytes(bytes: &[u8], residues: usize) -> Result<Self, PipelineError> {
+        parse(bytes, residues).ok_or_else(|| {
+            PipelineError::new(
+                PipelineErrorKind::Output,
+                "the journal has an entry that this version did not write",
+            )
+            .with_hint("--restart begins anew")
+        })
+    }
+}
+
+fn parse(bytes: &[u8], residues: usize) -> Option<Encoded> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    let states = str::from_utf8(&bytes[..end]).ok()?;
+    let (numbers, rest) = bytes[end + 1..].as_chunks::<4>();
+    let probabilities: Vec<f32> = numbers.iter().copied().map(f32::from_le_bytes).collect();
+    let (three_di, twelve) = match states.split_once('\n') {
+        Some((three_di, twelve)) => (three_di, Some(twelve)),
+        None => (states, None),
+    };
+    let fits = |length: usize| length == residues;
+    let all_fit = fits(three_di.len())
+        && twelve.is_none_or(|twelve| fits(twelve.len()))
+        && (probabilities.is_empty() || fits(probabilities.len()));
+    (all_fit && rest.is_empty()).then(|| Encoded {
+        three_di: StateSequence {
+            states: three_di.to_owned(),
+            probabilities,
+        },
+        twelve_state: twelve.map(|twelve| StateSequence {
+            states: twelve.to_owned(),
+            probabilities: Vec::new(),
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_comes_back() {
+        let three_di = StateSequence {
+            states: "DVP".to_owned(),
+            probabilities: vec![0.5, 0.25, 1.0],
+        };
+        let twelve = StateSequence {
+            states: "AAL".to_owned(),
+            probabilities: Vec::new(),
+        };
+        for encoded in [
+            Encoded {
+                three_di: three_di.clone(),
+                twelve_state: None,
+            },
+            Encoded {
+                three_di,
+                twelve_state: Some(twelve),
+            },
+            Encoded::default(),
+        ] {
+            let bytes = encoded.to_bytes();
+            let residues = encoded.three_di.states.len();
+            assert_eq!(Encoded::from_bytes(&bytes, residues).unwrap(), encoded);
+            assert!(Encoded::from_bytes(&bytes, residues + 1).is_err());
+            assert!(Encoded::from_bytes(&bytes[..bytes.len() - 1], residues).is_err());
+        }
+    }
+}
