@@ -23,8 +23,8 @@ pub(super) fn to_bytes(states: &States) -> Vec<u8> {
     bytes
 }
 
-/// The states of a protein of so many residues.
-pub(super) fn from_bytes(bytes: &[u8], residues: usize) -> Result<States, PipelineError> {
+/// The states back again.
+pub(super) fn from_bytes(bytes: &[u8]) -> Result<States, PipelineError> {
     let damaged = || {
         PipelineError::new(
             PipelineErrorKind::Output,
@@ -37,8 +37,7 @@ pub(super) fn from_bytes(bytes: &[u8], residues: usize) -> Result<States, Pipeli
         Some((three_di, twelve)) => (three_di, Some(twelve)),
         None => (text, None),
     };
-    let all = twelve_state.iter().chain([&three_di]);
-    if all.into_iter().any(|states| states.len() != residues) {
+    if twelve_state.is_some_and(|twelve| twelve.len() != three_di.len()) {
         return Err(damaged());
     }
     Ok(States {

@@ -358,7 +358,7 @@ impl Job<'_> {
         };
         match outcome {
             Outcome::Done(bytes) => {
-                let states = kept::from_bytes(&bytes, orf.residues().len())?;
+                let states = kept::from_bytes(&bytes)?;
                 waiting.states.push((index, states));
                 Ok(())
             }

@@ -215,9 +215,7 @@ impl Job<'_> {
             Some(outcome) => {
                 self.progress.resumed += 1;
                 match outcome {
-                    Outcome::Done(bytes) => {
-                        Ok(Encoded::from_bytes(&bytes, protein.residues.len())?)
-                    }
+                    Outcome::Done(bytes) => Ok(Encoded::from_bytes(&bytes)?),
                     Outcome::Failed(reason) => Err(reason),
                 }
             }

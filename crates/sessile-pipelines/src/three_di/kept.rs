@@ -19,10 +19,9 @@ impl Encoded {
         bytes
     }
 
-    /// The same back again, of a protein of so many residues. Of the second alphabet the
-    /// probabilities are lost, which no row has.
-    pub(super) fn from_bytes(bytes: &[u8], residues: usize) -> Result<Self, PipelineError> {
-        parse(bytes, residues).ok_or_else(|| {
+    /// The same back again. Of the second alphabet the probabilities are lost, which no row has.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, PipelineError> {
+        parse(bytes).ok_or_else(|| {
             PipelineError::new(
                 PipelineErrorKind::Output,
                 "the journal has an entry that this version did not write",
@@ -32,7 +31,7 @@ impl Encoded {
     }
 }
 
-fn parse(bytes: &[u8], residues: usize) -> Option<Encoded> {
+fn parse(bytes: &[u8]) -> Option<Encoded> {
     let end = bytes.iter().position(|byte| *byte == 0)?;
     let states = str::from_utf8(&bytes[..end]).ok()?;
     let (numbers, rest) = bytes[end + 1..].as_chunks::<4>();
@@ -41,9 +40,8 @@ fn parse(bytes: &[u8], residues: usize) -> Option<Encoded> {
         Some((three_di, twelve)) => (three_di, Some(twelve)),
         None => (states, None),
     };
-    let fits = |length: usize| length == residues;
-    let all_fit = fits(three_di.len())
-        && twelve.is_none_or(|twelve| fits(twelve.len()))
+    let fits = |length: usize| length == three_di.len();
+    let all_fit = twelve.is_none_or(|twelve| fits(twelve.len()))
         && (probabilities.is_empty() || fits(probabilities.len()));
     (all_fit && rest.is_empty()).then(|| Encoded {
         three_di: StateSequence {
@@ -83,10 +81,8 @@ mod tests {
             Encoded::default(),
         ] {
             let bytes = encoded.to_bytes();
-            let residues = encoded.three_di.states.len();
-            assert_eq!(Encoded::from_bytes(&bytes, residues).unwrap(), encoded);
-            assert!(Encoded::from_bytes(&bytes, residues + 1).is_err());
-            assert!(Encoded::from_bytes(&bytes[..bytes.len() - 1], residues).is_err());
+            assert_eq!(Encoded::from_bytes(&bytes).unwrap(), encoded);
+            assert!(Encoded::from_bytes(&bytes[..bytes.len() - 1]).is_err());
         }
     }
 }

@@ -323,8 +323,9 @@ impl StateRows {
     /// Gives an ORF its states, if the next row is its own.
     fn complete(&mut self, sequences: &mut Sequences) -> Result<(), PipelineError> {
         let residues = sequences.residues.as_ref().map_or(0, String::len);
+        // A decoder may write fewer states than there are residues.
         let is_own =
-            |row: &mut StateRow| row.id == sequences.orf_id && row.three_di.len() == residues;
+            |row: &mut StateRow| row.id == sequences.orf_id && row.three_di.len() <= residues;
         if let Some(row) = self.next.take_if(is_own) {
             sequences.three_di = Some(row.three_di);
             sequences.twelve_state = row.twelve_state;
