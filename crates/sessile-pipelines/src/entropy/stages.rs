@@ -17,7 +17,7 @@ use crate::output::OutputPlace;
 use crate::progress::Observer;
 
 pub use measure::{MeasureOptions, OrfEntropies, measure};
-pub use orfs::{OrfForm, OrfOptions, find_orfs};
+pub use orfs::{OrfForm, find_orfs};
 pub use proteins::{fasta_to_protein, translate};
 
 use super::genome::FoundOrf;

@@ -3,9 +3,7 @@
 use std::process::ExitCode;
 
 use sessile_pipelines::entropy::Shortest;
-use sessile_pipelines::entropy::stages::{
-    self, MeasureOptions, OrfForm, OrfOptions, StageCounts, StageFiles,
-};
+use sessile_pipelines::entropy::stages::{self, MeasureOptions, OrfForm, StageCounts, StageFiles};
 use sessile_pipelines::{Interrupt, PipelineError, PipelineErrorKind};
 
 use crate::arguments::entropy::{
@@ -19,23 +17,24 @@ use crate::terminal::{Terminal, count};
 const SHORTEST: Shortest = Shortest::Residues(30);
 
 pub(super) fn orf(arguments: OrfArguments) -> Result<ExitCode, Failure> {
-    let named = match (arguments.min_length, arguments.min_aa) {
-        (Some(length), _) => Some(Shortest::LongerThan(length)),
-        (None, residues) => residues.map(Shortest::Residues),
+    let form = match (arguments.format, arguments.min_length, arguments.min_aa) {
+        (OrfFormat::GetOrfs, _, Some(_)) => {
+            return Err(
+                Failure::usage("get_orfs counts the stop, --min-aa does not")
+                    .with_hint(Some("use --min-length with --format get-orfs")),
+            );
+        }
+        (OrfFormat::GetOrfs, Some(longer_than), None) => OrfForm::GetOrfs { longer_than },
+        (OrfFormat::GetOrfs, None, None) => OrfForm::GET_ORFS,
+        (OrfFormat::Json, Some(length), _) => OrfForm::Records(Shortest::LongerThan(length)),
+        (OrfFormat::Json, None, Some(residues)) => OrfForm::Records(Shortest::Residues(residues)),
+        (OrfFormat::Json, None, None) => OrfForm::Records(SHORTEST),
     };
-    let (form, usual) = match arguments.format {
-        OrfFormat::Json => (OrfForm::Records, SHORTEST),
-        OrfFormat::GetOrfs => (OrfForm::GetOrfs, OrfOptions::GET_ORFS_SHORTEST),
-    };
-    let options = OrfOptions {
-        code: arguments.table,
-        shortest: named.unwrap_or(usual),
-        form,
-    };
+    let table = arguments.table;
     run(
         arguments.files,
         "found the ORFs of",
-        |files, told, interrupt| stages::find_orfs(files, &options, told, interrupt),
+        |files, told, interrupt| stages::find_orfs(files, table, form, told, interrupt),
     )
 }
 

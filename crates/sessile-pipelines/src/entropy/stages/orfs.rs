@@ -16,30 +16,23 @@ use crate::output::Destination;
 use crate::progress::Observer;
 use crate::shard::Shard;
 
-/// How ORFs are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which ORFs are wanted and how they are written.
+#[derive(Clone, Copy, Debug)]
 pub enum OrfForm {
     /// [`OrfRecord`]s, of ORFs as a run finds them.
-    #[default]
-    Records,
+    Records(Shortest),
     /// What get_orfs 1.1 prints, with its reading of letters that are no base.
-    GetOrfs,
+    GetOrfs {
+        /// Its `-l`: ORFs of more than so many residues, the stop counted.
+        longer_than: usize,
+    },
 }
 
-/// Which ORFs are wanted.
-#[derive(Clone, Copy, Debug)]
-pub struct OrfOptions {
-    /// The genetic code.
-    pub code: GeneticCode,
-    /// The shortest.
-    pub shortest: Shortest,
-    /// How they are written.
-    pub form: OrfForm,
-}
-
-impl OrfOptions {
-    /// What get_orfs keeps when no length is named.
-    pub const GET_ORFS_SHORTEST: Shortest = Shortest::LongerThan(get_orfs::DEFAULT_LONGER_THAN);
+impl OrfForm {
+    /// What get_orfs prints when no length is named.
+    pub const GET_ORFS: OrfForm = OrfForm::GetOrfs {
+        longer_than: get_orfs::DEFAULT_LONGER_THAN,
+    };
 }
 
 /// Finds the ORFs of FASTA files.
@@ -49,17 +42,18 @@ impl OrfOptions {
 /// What ends the stage as a whole. Records that fail are told to the observer.
 pub fn find_orfs(
     files: &StageFiles,
-    options: &OrfOptions,
+    code: GeneticCode,
+    form: OrfForm,
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<StageCounts, PipelineError> {
     let inputs = inputs::expand(&files.inputs, Format::Fasta)?;
     let sources = inputs.into_iter().map(Source::Fasta).collect();
-    let mut writer = Writer::create(files, options)?;
+    let mut writer = Writer::create(files, code, form)?;
     let mut told = Told::new(observer);
     for read in Batches::start(sources, Shard::WHOLE, interrupt)?.flatten() {
         match read.content {
-            Content::Fasta(sequence) => match writer.write(&read.id, sequence, options)? {
+            Content::Fasta(sequence) => match writer.write(&read.id, sequence)? {
                 Ok(()) => {
                     told.counts.records += 1;
                     told.counts.written += 1;
@@ -67,7 +61,8 @@ pub fn find_orfs(
                 Err(reason) => told.fail(&read.place, &reason, false),
             },
             // get_orfs prints nothing for a file without a record, and that is no error there.
-            Content::Unreadable { is_empty: true, .. } if options.form == OrfForm::GetOrfs => {}
+            Content::Unreadable { is_empty: true, .. }
+                if matches!(form, OrfForm::GetOrfs { .. }) => {}
             Content::Unreadable {
                 reason, is_file, ..
             } => told.fail(&read.place, &reason, is_file),
@@ -83,34 +78,52 @@ pub fn find_orfs(
 }
 
 enum Writer {
-    Records(ListWriter),
-    GetOrfs { name: String, out: Destination },
+    Records {
+        list: ListWriter,
+        code: GeneticCode,
+        shortest: Shortest,
+    },
+    GetOrfs {
+        name: String,
+        out: Destination,
+        finder: OrfFinder,
+    },
 }
 
 impl Writer {
-    fn create(files: &StageFiles, options: &OrfOptions) -> Result<Self, PipelineError> {
-        if options.form == OrfForm::Records {
-            return Ok(Writer::Records(ListWriter::create(files)?));
-        }
+    fn create(files: &StageFiles, code: GeneticCode, form: OrfForm) -> Result<Self, PipelineError> {
+        let longer_than = match form {
+            OrfForm::GetOrfs { longer_than } => longer_than,
+            OrfForm::Records(shortest) => {
+                return Ok(Writer::Records {
+                    list: ListWriter::create(files)?,
+                    code,
+                    shortest,
+                });
+            }
+        };
         check_output(&files.output, files.force)?;
         let name = files.output.display().to_string();
+        let finder = OrfFinder::new(code).longer_than(longer_than);
         match Destination::open(&files.output) {
-            Ok(out) => Ok(Writer::GetOrfs { name, out }),
+            Ok(out) => Ok(Writer::GetOrfs {
+                name,
+                out,
+                finder: finder.like_get_orfs(),
+            }),
             Err(error) => Err(PipelineError::output(&name, error)),
         }
     }
 
     /// Writes the ORFs of a record; what is wrong with it is the inner error.
-    fn write(
-        &mut self,
-        id: &str,
-        sequence: Vec<u8>,
-        options: &OrfOptions,
-    ) -> Result<Result<(), String>, PipelineError> {
-        let OrfOptions { code, shortest, .. } = *options;
+    fn write(&mut self, id: &str, sequence: Vec<u8>) -> Result<Result<(), String>, PipelineError> {
         match self {
-            Writer::Records(list) => {
-                let genome = match Genome::find(id, sequence, code, shortest, Annotation::None) {
+            Writer::Records {
+                list,
+                code,
+                shortest,
+            } => {
+                let genome = match Genome::find(id, sequence, *code, *shortest, Annotation::None) {
                     Ok(genome) => genome,
                     Err(reason) => return Ok(Err(reason)),
                 };
@@ -118,15 +131,8 @@ impl Writer {
                     list.write(&OrfRecord::from(orf))?;
                 }
             }
-            Writer::GetOrfs { name, out } => {
-                let longer_than = match shortest {
-                    Shortest::LongerThan(letters) => letters,
-                    // Without its stop an ORF of so many residues has one letter less.
-                    Shortest::Residues(residues) => residues.saturating_sub(1),
-                };
-                let finder = OrfFinder::new(code).longer_than(longer_than);
-                let orfs = finder.like_get_orfs().find(&sequence);
-                get_orfs::write(out, id, &orfs)
+            Writer::GetOrfs { name, out, finder } => {
+                get_orfs::write(out, id, &finder.find(&sequence))
                     .map_err(|error| PipelineError::output(name, error))?;
             }
         }
@@ -135,8 +141,8 @@ impl Writer {
 
     fn finish(self) -> Result<(), PipelineError> {
         match self {
-            Writer::Records(list) => list.finish(),
-            Writer::GetOrfs { name, mut out } => out
+            Writer::Records { list, .. } => list.finish(),
+            Writer::GetOrfs { name, mut out, .. } => out
                 .flush()
                 .and_then(|()| out.finish())
                 .map_err(|error| PipelineError::output(&name, error)),
