@@ -235,7 +235,10 @@ pub(crate) struct DevicesArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sessile plan --model ./esm2_t33_650M --dtype bf16")]
+#[command(after_help = "Examples:\n  \
+    sessile plan --model ./esm2_t33_650M --dtype bf16\n  \
+    sessile plan --model facebook/bart-large-cnn --memory-reserve 2GiB --max-instances 8\n  \
+    sessile plan --model facebook/bart-large-cnn --memory 24GiB --memory-reserve 2GiB")]
 pub(crate) struct PlanArguments {
     /// Model: a directory, file or hub name, or `demo`
     #[arg(long, value_name = "MODEL")]
@@ -255,7 +258,34 @@ pub(crate) struct PlanArguments {
     pub(crate) json: bool,
 
     #[command(flatten)]
+    pub(crate) writing: PlanWritingArguments,
+
+    #[command(flatten)]
     pub(crate) pool: PoolArguments,
+}
+
+/// What a plan for a model that writes depends on.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Models that write (BART)")]
+pub(crate) struct PlanWritingArguments {
+    #[command(flatten)]
+    pub(crate) limits: summarize::InstanceArguments,
+
+    /// Hypotheses that are followed at once [default: as the model's generation_config.json says]
+    #[arg(long, value_name = "N")]
+    pub(crate) num_beams: Option<usize>,
+
+    /// Most tokens of a text [default: as the model's generation_config.json says]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_length: Option<usize>,
+
+    /// Plan for a device with so much memory, such as 24GiB [default: what is left here]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) memory: Option<u64>,
+
+    /// Size of a model for the formula that is printed beside the plan [default: 1.5GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) estimated_model_size: Option<u64>,
 }
 
 #[derive(Debug, Args)]

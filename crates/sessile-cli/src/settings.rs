@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Command};
+use sessile_pipelines::summarize::environment as worker;
 use sessile_server::environment;
 
 use crate::exit::Failure;
@@ -22,14 +23,23 @@ pub(crate) fn apply(
     command: Command,
     arguments: impl Iterator<Item = OsString>,
 ) -> Result<Command, Failure> {
+    let arguments: Vec<OsString> = arguments.collect();
+    let is_writing = |argument: &OsString| argument == "summarize" || argument == "plan";
+    let worker = if arguments.iter().any(is_writing) {
+        worker_names()?
+    } else {
+        Vec::new()
+    };
+    let arguments = arguments.into_iter();
+    let with_names = |command| Ok(with_worker_names(with_service_names(command)?, &worker));
     let command = with_environment(command);
     let Some((path, is_explicit)) = settings_path(arguments) else {
-        return with_service_names(command);
+        return with_names(command);
     };
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_explicit => {
-            return with_service_names(command);
+            return with_names(command);
         }
         Err(error) => {
             return Err(Failure::usage(format!(
@@ -41,7 +51,29 @@ pub(crate) fn apply(
     let settings = parse(&text, &path)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     check_names(&command, &settings, &path)?;
-    with_service_names(with_settings(command, &settings, &path)?)
+    with_names(with_settings(command, &settings, &path)?)
+}
+
+/// What the names say that the summarising worker is configured by.
+fn worker_names() -> Result<Vec<worker::Setting>, Failure> {
+    worker::settings(|name| std::env::var(name).ok()).map_err(Failure::usage)
+}
+
+/// These values, below `SESSILE_*` and above the settings file, for the commands that have them.
+fn with_worker_names(command: Command, values: &[worker::Setting]) -> Command {
+    ["summarize", "plan"]
+        .into_iter()
+        .fold(command, |command, name| {
+            command.mut_subcommand(name, |command| {
+                command.mut_args(|argument| {
+                    let is_this = |value: &&worker::Setting| argument.get_long() == Some(value.1);
+                    match values.iter().find(is_this) {
+                        Some((_, _, value)) => argument.default_values([value.clone()]),
+                        None => argument,
+                    }
+                })
+            })
+        })
 }
 
 /// The names that ESM2_MultiGPU_Inference is configured by, from the environment or `.env`: they

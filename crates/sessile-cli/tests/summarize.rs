@@ -128,19 +128,282 @@ fn text_files_and_flags() {
     assert_ne!(drawn("7"), drawn("8"));
 }
 
+/// Each bad article has its row with the reason, and costs nothing else.
+#[test]
+fn bad_articles_cost_themselves_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let good = "{\"id\": \"good\", \"text\": \"The committee measured the theatre.\"}";
+    let long = format!(
+        "{{\"id\": \"long\", \"text\": \"{}\"}}",
+        "theatre ".repeat(700)
+    );
+    let lines: [(&[u8], &str); 11] = [
+        (b"{\"text\": \"\"}", "is empty"),
+        (b"{\"text\": \" \\t\\n \\u00a0\"}", "is empty"),
+        (long.as_bytes(), "more than the model's 640"),
+        (b"{\"text\": \"caf\xe9\"}", "not UTF-8 from byte 14 on"),
+        (b"{\"body\": \"a\"}", "no field `text`"),
+        (b"{\"text\": 7}", "is not a text"),
+        (b"{\"text\": null}", "is not a text"),
+        (b"[\"text\"]", "a JSON object"),
+        (b"{\"text\": \"a\"", "EOF"),
+        (b"{\"text\": \"\\ud800\"}", "is not a text"),
+        (b"text", "expected"),
+    ];
+    let mut input = Vec::new();
+    for (line, _) in &lines {
+        input.extend_from_slice(line);
+        input.push(b'\n');
+        input.extend_from_slice(good.as_bytes());
+        input.push(b'\n');
+    }
+    std::fs::write(path("in.jsonl"), input).unwrap();
+    std::fs::write(path("bad.txt"), b"caf\xe9").unwrap();
+    std::fs::write(path("empty.txt"), b"\n\n").unwrap();
+    let inputs = [path("in.jsonl"), path("bad.txt"), path("empty.txt")];
+    let short = ["--num-beams", "1", "--min-length", "2", "--max-length", "8"];
+    let output = path("out.jsonl");
+    let mut arguments = vec!["--output", &output, "--input"];
+    arguments.extend(inputs.iter().map(String::as_str));
+    arguments.extend(short);
+    let run = sessile(&arguments);
+    assert_eq!(run.status.code(), Some(3), "{run:?}");
+    let rows = rows(output.as_ref());
+    assert_eq!(rows.len(), 2 * lines.len() + 2);
+    for ((line, reason), pair) in lines.iter().zip(rows.chunks(2)) {
+        let error = pair[0]["error"].as_str().unwrap();
+        let line = String::from_utf8_lossy(line);
+        assert!(error.contains(reason), "{line:.60}: {error}");
+        assert!(pair[0]["place"].as_str().unwrap().contains(", line "));
+        assert_eq!(pair[1]["id"], "good");
+        assert_eq!(pair[1]["summary"], rows[1]["summary"]);
+        assert!(pair[1].get("error").is_none());
+    }
+    let files = &rows[2 * lines.len()..];
+    assert_eq!(
+        (&files[0]["id"], &files[1]["id"]),
+        (&"bad".into(), &"empty".into())
+    );
+    assert!(files[0]["error"].as_str().unwrap().contains("not UTF-8"));
+    assert!(files[1]["error"].as_str().unwrap().contains("is empty"));
+}
+
+/// What the rows say of long articles.
+#[test]
+fn long_articles_are_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let sentence = "The committee measured the crowded theatre in spring. ";
+    let article = |id: &str, times: usize| {
+        let text = sentence.repeat(times);
+        serde_json::json!({ "id": id, "text": text }).to_string()
+    };
+    let lines = [
+        article("short", 3),
+        article("long", 150),
+        article("longer", 1400),
+    ];
+    std::fs::write(path("in.jsonl"), lines.join("\n")).unwrap();
+    let summarise = |long: &str, more: &[&str]| {
+        let (input, output) = (path("in.jsonl"), path(long));
+        let flags = ["--long", long, "--with-ids", "--force"];
+        let files = ["--input", &input, "--output", &output];
+        let run = sessile(&[&files[..], &flags[..], more].concat());
+        assert_eq!(run.status.code(), Some(0), "{run:?}");
+        rows(output.as_ref())
+    };
+    let cut = summarise("truncate", &[]);
+    let parts = summarise("map-reduce", &[]);
+    for (cut, parts) in cut.iter().zip(&parts) {
+        assert_eq!(cut["id"], parts["id"]);
+        let is_long = cut["id"] != "short";
+        assert_eq!(cut["truncated"], is_long);
+        assert_eq!(parts["truncated"], false);
+        assert_eq!(parts.get("parts").is_some(), is_long);
+        assert!(cut.get("parts").is_none());
+        assert!(parts["token_ids"].as_array().unwrap().len() > 50);
+    }
+    assert_eq!(cut[0], parts[0], "a short article is what it was");
+    let number = |row: &Value| row["parts"].as_u64().unwrap();
+    assert!(number(&parts[1]) >= 2 && number(&parts[2]) > 2 * number(&parts[1]));
+    // The summaries of so many parts are too long themselves, and are taken in parts again.
+    assert!(number(&parts[2]) * 56 > 640, "{}", parts[2]);
+    // One by one is as all together.
+    assert_eq!(summarise("map-reduce", &["--instances", "1"]), parts);
+}
+
+/// The names under which the worker is configured.
+#[test]
+fn the_worker_s_names_are_read() {
+    let plan = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let run = Command::new(env!("CARGO_BIN_EXE_sessile"))
+            .args(["plan", "--model", BART, "--json", "--memory", "16GiB"])
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        (
+            run.status.code(),
+            serde_json::from_slice::<Value>(&run.stdout).ok(),
+            said,
+        )
+    };
+    let cases: [(&[(&str, &str)], &[&str], u64, &str); 6] = [
+        (&[], &[], 32, "no more unless asked for"),
+        (&[("GPU_MAX_MODEL_INSTANCES", "8")], &[], 8, "limit"),
+        (
+            &[("GPU_MAX_MODEL_INSTANCES", "null")],
+            &[],
+            32,
+            "no more unless",
+        ),
+        (
+            &[("GPU_MAX_MODEL_INSTANCES", "8")],
+            &["--max-instances", "5"],
+            5,
+            "limit",
+        ),
+        (&[("MODEL_POOL_ENABLED", "false")], &[], 1, "asked for"),
+        (
+            &[
+                ("GPU_MODEL_MEMORY_BUFFER_GB", "15.97"),
+                ("GPU_USE_FP16", "false"),
+            ],
+            &[],
+            0,
+            "memory: one more takes",
+        ),
+    ];
+    for (variables, arguments, instances, reason) in cases {
+        let (code, plan, said) = plan(variables, arguments);
+        assert_eq!(code, Some(0), "{variables:?}: {said}");
+        let plan = &plan.unwrap()[0];
+        if instances > 0 {
+            assert_eq!(plan["instances"], instances, "{variables:?}");
+        } else {
+            let fitting = plan["instances"].as_u64().unwrap();
+            assert!((1..32).contains(&fitting), "{plan}");
+            assert_eq!(plan["dtype"], "f32");
+            // One more would not fit, this many do.
+            let number = |key: &str| plan[key].as_u64().unwrap();
+            let kept = number("total_bytes") + number("reserve_bytes");
+            assert!(kept <= number("available_bytes"), "{plan}");
+            let more = kept + number("bytes_of_one_more_instance");
+            assert!(more > number("available_bytes"), "{plan}");
+        }
+        assert!(plan["reason"].as_str().unwrap().contains(reason), "{plan}");
+        assert_eq!(plan["formula"]["total_gib"], 16.0);
+    }
+    let (_, formula, _) = plan(
+        &[
+            ("GPU_ESTIMATED_MODEL_SIZE_GB", "3"),
+            ("GPU_MODEL_MEMORY_BUFFER_GB", "2"),
+        ],
+        &[],
+    );
+    let formula = &formula.unwrap()[0]["formula"];
+    assert_eq!(
+        (&formula["fitting"], &formula["instances"]),
+        (&4.into(), &4.into())
+    );
+    let (code, _, said) = plan(&[("GPU_BATCH_SIZE", "none at all")], &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("GPU_BATCH_SIZE"), "{said}");
+}
+
+/// The numbers say why.
+#[test]
+fn a_plan_without_room_for_one_instance_is_refused() {
+    for command in ["plan", "summarize"] {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_sessile"));
+        run.args([command, "--model", BART, "--memory-reserve", "100000GiB"]);
+        if command == "summarize" {
+            run.args(["--input", "-", "--output", "-"]);
+        }
+        let run = run.output().unwrap();
+        assert_eq!(run.status.code(), Some(5), "{run:?}");
+        let said = String::from_utf8_lossy(&run.stderr);
+        for part in [
+            "MiB left",
+            "MiB are needed",
+            "weights",
+            "caches of one instance",
+            "hint:",
+        ] {
+            assert!(said.contains(part), "{command}: {said}");
+        }
+        assert!(run.stdout.is_empty());
+    }
+}
+
+/// Every setting of instances leads to the same summaries.
+#[test]
+fn instances_change_no_summary() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = folder.path().join("in.jsonl");
+    let lines: String = (0..30)
+        .map(|number| format!("{{\"id\": {number}, \"text\": \"spring theatre {number}\"}}\n"))
+        .collect();
+    std::fs::write(&input, lines).unwrap();
+    let input = input.to_str().unwrap();
+    let short = [
+        "--input",
+        input,
+        "--output",
+        "-",
+        "--min-length",
+        "3",
+        "--max-length",
+        "12",
+    ];
+    let first = sessile(&short).stdout;
+    assert_eq!(first.iter().filter(|&&byte| byte == b'\n').count(), 30);
+    let flags: [&[&str]; 4] = [
+        &["--multiple-instances", "false"],
+        &["--max-instances", "3", "--batch-size", "2"],
+        &[
+            "--queue-size",
+            "1",
+            "--max-delay-ms",
+            "0",
+            "--warmup",
+            "false",
+        ],
+        &["--instances", "40", "--threads", "1"],
+    ];
+    for flags in flags {
+        let run = sessile(&[&short[..], flags].concat());
+        assert_eq!(run.status.code(), Some(0), "{run:?}");
+        assert_eq!(run.stdout, first, "{flags:?}");
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("a.txt");
     std::fs::write(&input, "text").unwrap();
     let input = input.to_str().unwrap();
-    let cases: [(&[&str], i32, &str); 5] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (&["--max-length", "1"], 4, "leaves no room"),
         (
             &["--min-length", "50", "--max-length", "20"],
             4,
             "is more than",
         ),
+        (
+            &["--max-length", "100000"],
+            2,
+            "is more than the 640 tokens",
+        ),
+        (&["--max-length", "-3"], 2, "unexpected argument"),
+        (&["--instances", "0"], 2, "0 instances"),
+        (&["--max-instances", "some"], 2, "neither a number nor null"),
+        (&["--long", "skip"], 2, "map-reduce"),
+        (&["--no-such-flag"], 2, "--no-such-flag"),
+        (&["--temperature", "0", "--do-sample"], 4, "temperature"),
         (&["--num-beams", "0"], 4, "0 beams"),
         (&["--early-stopping", "maybe"], 2, "maybe"),
         (&["--memory-reserve", "100000GiB"], 5, "are needed"),

@@ -34,7 +34,8 @@ pub mod weights;
 pub use encoder::{Encoder, EncoderExecution, ModelInfo};
 pub use error::{ModelError, ModelErrorKind};
 pub use generation::{
-    DecoderExecution, DecoderLimits, GeneratorFiles, GeneratorInfo, SequenceToSequence,
+    DecoderExecution, DecoderLimits, GeneratorArchitecture, GeneratorFiles, GeneratorInfo,
+    SequenceToSequence,
 };
 pub use model::{Architecture, DEMO, ModelFiles, OpenOptions};
 pub use weights::LoadReport;

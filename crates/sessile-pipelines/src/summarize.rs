@@ -4,15 +4,18 @@
 //! summarised has its row too, with the reason in `error`, and costs nothing else.
 
 mod articles;
+pub mod environment;
+mod parts;
+mod requests;
 mod row;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sessile_device::{GenerationSettings, ModelIndex, Output, OutputSet, RequestError};
-use sessile_models::GeneratorFiles;
-use sessile_runtime::{GeneratorOptions, GeneratorPool, PoolRequest};
+use sessile_device::{GenerationSettings, Output, RequestErrorKind};
+use sessile_models::{GeneratorArchitecture, GeneratorFiles};
+use sessile_runtime::{GeneratorOptions, GeneratorPool};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
@@ -20,6 +23,7 @@ use crate::journal::{Entry, Fingerprint, InputHash, Journal, JournalOptions, Loc
 use crate::output::{Destination, OutputPlace};
 use crate::progress::{Observer, Progress, Stages, Summary};
 use articles::{Article, Articles};
+use requests::{Answer, InFlight, Way, prepare, request};
 use row::Written;
 
 /// What becomes of articles that are longer than the model reads.
@@ -30,6 +34,9 @@ pub enum LongArticle {
     Fail,
     /// Their beginning is read, and the row says so.
     Truncate,
+    /// They are cut into parts that are summarised, and the parts' summaries are summarised; the
+    /// row says of how many parts.
+    MapReduce,
 }
 
 impl std::str::FromStr for LongArticle {
@@ -39,7 +46,10 @@ impl std::str::FromStr for LongArticle {
         match text {
             "fail" => Ok(LongArticle::Fail),
             "truncate" => Ok(LongArticle::Truncate),
-            other => Err(format!("`{other}` is neither fail nor truncate")),
+            "map-reduce" => Ok(LongArticle::MapReduce),
+            other => Err(format!(
+                "`{other}` is none of fail, truncate and map-reduce"
+            )),
         }
     }
 }
@@ -49,6 +59,7 @@ impl std::fmt::Display for LongArticle {
         f.write_str(match self {
             LongArticle::Fail => "fail",
             LongArticle::Truncate => "truncate",
+            LongArticle::MapReduce => "map-reduce",
         })
     }
 }
@@ -91,6 +102,13 @@ pub fn run(
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Summary, PipelineError> {
+    if !matches!(files.architecture(), GeneratorArchitecture::Bart(_)) {
+        return Err(PipelineError::new(
+            PipelineErrorKind::Model,
+            format!("{} does not write summaries", files.name()),
+        )
+        .with_hint("use a BART model; ProstT5 is for `sessile entropy encode3di`"));
+    }
     let place = OutputPlace::of(&options.output);
     let name = options.output.display().to_string();
     if place == OutputPlace::Folder {
@@ -182,16 +200,6 @@ struct Job<'a> {
     interrupt: &'a Interrupt,
 }
 
-/// An article on its way.
-struct InFlight {
-    article: Article,
-    /// Why it is not asked for, if so.
-    problem: Option<String>,
-    is_truncated: bool,
-    /// Tokens that the model reads.
-    tokens: u64,
-}
-
 impl Job<'_> {
     fn run(mut self, finished: u64) -> Result<Summary, PipelineError> {
         let begun = Instant::now();
@@ -199,12 +207,26 @@ impl Job<'_> {
         let mut stages = Stages::default();
         let articles = Articles::new(&self.options.inputs, &self.options.text_field);
         let (files, options) = (self.files, self.options);
-        let requests = articles.zip(0_u64..).map(|(article, number)| {
+        let requests = articles.zip(0_u64..).flat_map(|(article, number)| {
             // What the journal has is not computed again.
             prepare(files, options, article, number < finished)
         });
         let mut answers = self.generator.pool.in_order(requests);
-        for (in_flight, answer) in answers.by_ref() {
+        let mut parts: Vec<Answer> = Vec::new();
+        for (way, answer) in answers.by_ref() {
+            let mut in_flight = match way {
+                Way::Part => {
+                    parts.push(answer);
+                    continue;
+                }
+                Way::Article(in_flight) => in_flight,
+            };
+            let answer = if in_flight.parts > 0 {
+                parts.push(answer);
+                self.reduce(std::mem::take(&mut parts), &mut in_flight)
+            } else {
+                answer
+            };
             let row = self.row(&in_flight, answer, &mut progress, &mut stages)?;
             let writing = Instant::now();
             self.out
@@ -264,7 +286,7 @@ impl Job<'_> {
     fn row(
         &mut self,
         in_flight: &InFlight,
-        answer: Option<Result<Output, RequestError>>,
+        answer: Answer,
         progress: &mut Progress,
         stages: &mut Stages,
     ) -> Result<Vec<u8>, PipelineError> {
@@ -281,6 +303,13 @@ impl Job<'_> {
         }
         let written = match (answer, &in_flight.problem) {
             (_, Some(problem)) => Err(problem.clone()),
+            (Some(Err(error)), _) if error.kind() == RequestErrorKind::NoDevice => {
+                // The article is not to blame: a later run may summarise it.
+                return Err(PipelineError::new(
+                    PipelineErrorKind::Device,
+                    error.to_string(),
+                ));
+            }
             (Some(Err(error)), _) => Err(error.to_string()),
             (None, None) => Err("it was not answered".to_owned()),
             (Some(Ok(output)), None) => {
@@ -298,6 +327,7 @@ impl Job<'_> {
                         summary: &summary,
                         tokens: self.options.with_ids.then_some(&tokens),
                         is_truncated: in_flight.is_truncated,
+                        parts: in_flight.parts,
                     },
                 );
                 (row.clone(), Outcome::Done(row))
@@ -317,6 +347,62 @@ impl Job<'_> {
             stages.journal += begun.elapsed();
         }
         Ok(row)
+    }
+
+    /// The summary of the parts' summaries.
+    fn reduce(&self, parts: Vec<Answer>, in_flight: &mut InFlight) -> Answer {
+        let (files, options) = (self.files, self.options);
+        let mut answers = parts;
+        let mut before = usize::MAX;
+        loop {
+            let of = answers.len();
+            let mut summaries = Vec::new();
+            for (answer, part) in answers.into_iter().zip(1..) {
+                match answer.map(|answer| answer.map(|output| self.text(&output))) {
+                    Some(Ok(summary)) => summaries.push(summary),
+                    Some(Err(error)) if error.kind() == RequestErrorKind::NoDevice => {
+                        return Some(Err(error));
+                    }
+                    Some(Err(error)) => {
+                        in_flight.problem = Some(format!("part {part} of {of}: {error}"));
+                        return None;
+                    }
+                    None => return None,
+                }
+            }
+            let text = summaries.join(" ");
+            let tokens = files.tokenizer().encode(&text);
+            let most = files.max_source_tokens();
+            if tokens.len() <= most {
+                let answer = self.generator.pool.submit_waiting(request(options, tokens));
+                return Some(answer.wait());
+            }
+            if tokens.len() >= before {
+                in_flight.problem = Some(format!(
+                    "the summaries of its {of} parts do not become shorter than {} tokens",
+                    tokens.len()
+                ));
+                return None;
+            }
+            before = tokens.len();
+            let pending: Vec<_> = parts::cut(files.tokenizer(), &text, most)
+                .into_iter()
+                .map(|part| {
+                    let tokens = files.tokenizer().encode(part);
+                    self.generator.pool.submit_waiting(request(options, tokens))
+                })
+                .collect();
+            answers = pending
+                .into_iter()
+                .map(|answer| Some(answer.wait()))
+                .collect();
+        }
+    }
+
+    /// What was written.
+    fn text(&self, output: &Output) -> String {
+        let tokens = output.generated().map(|text| &text.tokens[..]);
+        self.files.tokenizer().decode(tokens.unwrap_or_default())
     }
 
     fn failed(&mut self, article: &Article, reason: &str, progress: &mut Progress) -> Vec<u8> {
@@ -341,43 +427,4 @@ impl Job<'_> {
             Err(error) => error,
         }
     }
-}
-
-/// The request of an article, or what is wrong with it.
-fn prepare(
-    files: &GeneratorFiles,
-    options: &SummarizeOptions,
-    article: Article,
-    is_finished: bool,
-) -> (InFlight, Option<PoolRequest>) {
-    let mut in_flight = InFlight {
-        problem: article.problem.clone(),
-        article,
-        is_truncated: false,
-        tokens: 0,
-    };
-    if is_finished || in_flight.problem.is_some() {
-        return (in_flight, None);
-    }
-    let text = in_flight.article.text.trim();
-    if text.is_empty() {
-        in_flight.problem = Some("the article is empty".to_owned());
-        return (in_flight, None);
-    }
-    let mut tokens = files.tokenizer().encode(text);
-    let most = files.max_source_tokens();
-    if tokens.len() > most {
-        if options.long == LongArticle::Fail {
-            in_flight.problem = Some(format!(
-                "{} tokens are more than the model's {most}; --long truncate reads the beginning",
-                tokens.len()
-            ));
-            return (in_flight, None);
-        }
-        in_flight.is_truncated = files.tokenizer().truncate(&mut tokens, most);
-    }
-    in_flight.tokens = tokens.len() as u64;
-    let mut request = PoolRequest::new(ModelIndex(0), tokens, OutputSet::default());
-    request.generation = Some(std::sync::Arc::new(options.settings.clone()));
-    (in_flight, Some(request))
 }

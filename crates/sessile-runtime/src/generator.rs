@@ -5,37 +5,24 @@
 //! step. On a CPU one lane has all threads: decoding is bound by reading the weights, and lanes
 //! beside each other would read them once each.
 
+mod plan;
+
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sessile_cpu::{CpuDevice, CpuOptions};
 use sessile_device::{
-    CellTable, DType, Device, DeviceId, Execution, GenerationSettings, Lane, LaneSpec, PackedBatch,
-    PlanDevice, PlanLane, TimedDevice,
+    DecodingLane, Device, Execution, GenerationSettings, LaneSpec, ModelIndex, OutputSet,
+    TimedDevice,
 };
-use sessile_models::generation::{Caches, SequenceToSequence, Step};
-use sessile_models::{DecoderExecution, DecoderLimits, GeneratorFiles, GeneratorInfo};
+use sessile_models::{DecoderExecution, GeneratorFiles};
 
-use crate::discovery;
 use crate::error::{RuntimeError, RuntimeErrorKind};
 use crate::metrics::Metrics;
-use crate::options::{DTypeChoice, DeviceChoice, Dispatch};
-use crate::pool::{LaneInfo, Pool};
+use crate::options::{DEFAULT_FILL_WAIT, DTypeChoice, DeviceChoice, Dispatch};
+use crate::pool::{LaneInfo, Pool, PoolRequest};
 
-/// Requests that are answered at the same time unless chosen otherwise. More of them share the
-/// reading of the weights; from here on the arithmetic takes as long as the reading.
-pub const DEFAULT_REQUESTS: usize = 32;
-
-/// The sizes of most requests, where they differ much: memory is planned for one request of the
-/// greatest sizes and for so many of these. The cells of a lane are one store for all requests, so
-/// a long one takes the room of several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usual {
-    /// Tokens of a source, special ones included.
-    pub source_tokens: usize,
-    /// Tokens of an answer, the start token included.
-    pub written_tokens: usize,
-}
+pub use plan::{DEFAULT_REQUESTS, GeneratorPlan, InstanceReason, Instances, Usual, plan_generator};
 
 /// What a user can choose about such a pool.
 #[derive(Clone, Debug)]
@@ -46,199 +33,50 @@ pub struct GeneratorOptions {
     pub threads: Option<usize>,
     /// Number format.
     pub dtype: DTypeChoice,
-    /// Requests that are answered at the same time; `None`: as many as fit, up to
-    /// [`DEFAULT_REQUESTS`].
-    pub requests: Option<usize>,
+    /// Requests that are answered at the same time.
+    pub instances: Instances,
     /// The settings that need most: beams and greatest length.
     pub settings: GenerationSettings,
     /// The sizes of most requests; `None`: as great as can be.
     pub usual: Option<Usual>,
     /// Longest source to make room for, in tokens; `None`: what the model reads.
     pub source_tokens: Option<usize>,
+    /// Bytes of memory that the device has; `None`: what it has left.
+    pub memory: Option<u64>,
     /// Bytes of memory to leave alone.
     pub memory_reserve: u64,
+    /// Most requests that enter at once; `None`: as many as there are instances.
+    pub batch: Option<usize>,
+    /// Longest time to wait for more requests before an idle lane begins.
+    pub max_delay: Duration,
+    /// Requests that may wait; `None`: a few for each instance.
+    pub queue: Option<usize>,
+    /// Whether a first small request is answered before any other.
+    pub warm_up: bool,
     /// Keep time by operation.
     pub timed: bool,
 }
 
-/// What a device will hold.
-#[derive(Clone, Debug)]
-pub struct GeneratorPlan {
-    /// The device.
-    pub device: DeviceId,
-    /// The number format there.
-    pub dtype: DType,
-    /// What the model is.
-    pub info: GeneratorInfo,
-    /// Threads of the lane (CPU).
-    pub threads: usize,
-    /// Requests that are answered at the same time.
-    pub requests: usize,
-    /// What the lane has room for.
-    pub limits: DecoderLimits,
-    /// Bytes of the weights.
-    pub weight_bytes: u64,
-    /// Bytes of caches and workspace.
-    pub lane_bytes: u64,
-    /// Bytes the device has left, where that is known.
-    pub available_bytes: Option<u64>,
-    /// Bytes to leave alone.
-    pub reserve_bytes: u64,
-}
-
-impl GeneratorPlan {
-    /// Bytes in all.
-    pub fn total_bytes(&self) -> u64 {
-        self.weight_bytes + self.lane_bytes
-    }
-}
-
-/// Plans a pool without loading anything.
-///
-/// # Errors
-///
-/// `DoesNotFit` with the numbers when there is no room for one request, `Option` and `Device` for
-/// options that make no sense here.
-pub fn plan_generator(
-    files: &GeneratorFiles,
-    options: &GeneratorOptions,
-) -> Result<GeneratorPlan, RuntimeError> {
-    let devices = discovery::choose(discovery::discover()?, &options.devices)?;
-    let found = devices
-        .into_iter()
-        .find(|device| device.id == DeviceId::Cpu)
-        .ok_or_else(|| {
-            RuntimeError::new(
-                RuntimeErrorKind::Device,
-                "text is generated on the CPU only, so far",
-            )
-            .with_hint("use --devices cpu")
-        })?;
-    let dtype = found.dtype(options.dtype)?;
-    let threads = options.threads.unwrap_or(found.cores);
-    if threads == 0 || options.requests == Some(0) {
-        return Err(RuntimeError::new(
-            RuntimeErrorKind::Option,
-            "--threads and --instances must be at least 1",
-        ));
-    }
-    let device = PlanDevice::new(Arc::clone(&found.geometry));
-    let (model, _) = files.load(&device, dtype)?;
-    let reads = files.max_source_tokens();
-    let longest = options.source_tokens.unwrap_or(reads).min(reads);
-    let mut plan = GeneratorPlan {
-        device: found.id,
-        dtype,
-        info: model.info().clone(),
-        threads,
-        requests: options.requests.unwrap_or(DEFAULT_REQUESTS),
-        limits: DecoderLimits::for_requests(1, &options.settings, 1),
-        weight_bytes: device.weight_bytes(),
-        lane_bytes: 0,
-        available_bytes: found.available_bytes,
-        reserve_bytes: options.memory_reserve,
-    };
-    loop {
-        plan.limits = limits(plan.requests, options, longest);
-        plan.lane_bytes = lane_bytes(&*model, &device, dtype, &plan.limits, options, longest)?;
-        let needed = plan.total_bytes().saturating_add(plan.reserve_bytes);
-        match plan.available_bytes {
-            Some(available) if needed > available => {}
-            _ => return Ok(plan),
+impl GeneratorOptions {
+    /// Everything as it is unless chosen otherwise, for these settings.
+    pub fn new(settings: GenerationSettings) -> Self {
+        GeneratorOptions {
+            devices: DeviceChoice::default(),
+            threads: None,
+            dtype: DTypeChoice::default(),
+            instances: Instances::default(),
+            settings,
+            usual: None,
+            source_tokens: None,
+            memory: None,
+            memory_reserve: 0,
+            batch: None,
+            max_delay: DEFAULT_FILL_WAIT,
+            queue: None,
+            warm_up: true,
+            timed: false,
         }
-        if options.requests.is_some() || plan.requests == 1 {
-            let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-            return Err(RuntimeError::new(
-                RuntimeErrorKind::DoesNotFit,
-                format!(
-                    "{} has {} MiB left, {} MiB are needed: weights {} MiB ({}), caches and \
-                     workspace of {} requests {} MiB, reserve {} MiB",
-                    plan.device,
-                    mib(plan.available_bytes.unwrap_or(0)),
-                    mib(needed),
-                    mib(plan.weight_bytes),
-                    plan.dtype,
-                    plan.requests,
-                    mib(plan.lane_bytes),
-                    mib(plan.reserve_bytes),
-                ),
-            )
-            .with_hint("use fewer beams, a smaller --max-length or --dtype bf16"));
-        }
-        plan.requests = (plan.requests / 2).max(1);
     }
-}
-
-/// Room for one request of the greatest sizes, and for `requests` of the usual ones.
-fn limits(requests: usize, options: &GeneratorOptions, source_tokens: usize) -> DecoderLimits {
-    let settings = &options.settings;
-    let Some(usual) = options.usual else {
-        return DecoderLimits::for_requests(requests, settings, source_tokens);
-    };
-    let longest = DecoderLimits::for_requests(1, settings, source_tokens);
-    let usual_settings = GenerationSettings {
-        max_length: usual.written_tokens,
-        ..settings.clone()
-    };
-    let usual = DecoderLimits::for_requests(requests, &usual_settings, usual.source_tokens);
-    DecoderLimits {
-        rows: usual.rows,
-        own_cells: usual.own_cells.max(longest.own_cells),
-        source_cells: usual.source_cells.max(longest.source_cells),
-        encode_tokens: longest.encode_tokens,
-    }
-}
-
-/// The height of a lane's arena when everything is full.
-fn lane_bytes(
-    model: &dyn SequenceToSequence<PlanDevice>,
-    device: &PlanDevice,
-    dtype: DType,
-    limits: &DecoderLimits,
-    options: &GeneratorOptions,
-    longest: usize,
-) -> Result<u64, RuntimeError> {
-    let mut lane: PlanLane = device.lane(&LaneSpec {
-        arena_bytes: usize::MAX,
-        threads: 1,
-    })?;
-    let caches = Caches::new(
-        &mut lane,
-        model.info(),
-        dtype,
-        limits.own_cells,
-        limits.source_cells,
-    )?;
-    let mut batch = PackedBatch::default();
-    let mut left = limits.encode_tokens;
-    while left > 0 {
-        let tokens = vec![0; left.min(longest)];
-        left -= tokens.len();
-        batch.push(&tokens);
-    }
-    let mark = lane.mark();
-    model.encode(&mut lane, &batch, &vec![0; batch.tokens().len()], &caches)?;
-    lane.release(mark);
-
-    let rows = limits.rows;
-    let mut step = Step {
-        tokens: vec![0; rows],
-        positions: vec![0; rows],
-        own_cells: vec![0; rows],
-        own: CellTable::default(),
-        source: CellTable::default(),
-    };
-    // As many cells as there are, with lists as long as they can become.
-    let mut left = limits.own_cells;
-    for row in 0..rows {
-        let even = left.div_ceil(rows - row);
-        let list = even.max(options.settings.max_length).min(left);
-        step.own.push((0..list).map(|_| 0), 1);
-        left -= list;
-    }
-    step.source.push((0..limits.source_cells).map(|_| 0), rows);
-    model.decode(&mut lane, &step, &caches)?;
-    Ok(lane.report().arena_bytes as u64)
 }
 
 /// A pool that generates.
@@ -254,11 +92,11 @@ pub struct GeneratorPool {
 }
 
 impl GeneratorPool {
-    /// Plans, loads the weights once and starts the lane.
+    /// Plans, loads the weights once, starts the lane and warms it up.
     ///
     /// # Errors
     ///
-    /// As [`plan_generator`], and whatever keeps the model from being loaded.
+    /// As [`plan_generator`], and whatever keeps the model from being loaded or from answering.
     pub fn new(files: &GeneratorFiles, options: &GeneratorOptions) -> Result<Self, RuntimeError> {
         let plan = plan_generator(files, options)?;
         let begun = Instant::now();
@@ -267,39 +105,79 @@ impl GeneratorPool {
             threads: plan.threads,
         })?;
         let kernel_family = device.kernel_family(plan.dtype);
-        let spec = LaneSpec {
-            arena_bytes: plan.lane_bytes as usize,
-            threads: plan.threads,
-        };
+        let metrics = Arc::new(Metrics::default());
         let mut clock = None;
-        let execution: Box<dyn Execution> = if options.timed {
+        let execution = if options.timed {
             let device = TimedDevice::new(device);
-            let (model, _) = files.load(&device, plan.dtype)?;
-            let lane = device.lane(&spec)?;
+            let execution = execution(files, &device, &plan)?;
             clock = Some(device);
-            Box::new(DecoderExecution::new(lane, model, plan.dtype, plan.limits)?)
+            execution
         } else {
-            let (model, _) = files.load(&device, plan.dtype)?;
-            let lane = device.lane(&spec)?;
-            Box::new(DecoderExecution::new(lane, model, plan.dtype, plan.limits)?)
+            execution(files, &device, &plan)?
         };
+        metrics.model_loads.add(1);
         let lane = LaneInfo {
             device: plan.device,
             index: 0,
             token_budget: plan.limits.source_cells,
         };
-        let metrics = Arc::new(Metrics::default());
-        metrics.model_loads.add(1);
+        let longest = files.max_source_tokens();
         let dispatch = Dispatch {
-            max_batch_requests: plan.requests,
-            ..Dispatch::default()
+            max_batch_requests: options.batch.unwrap_or(plan.requests),
+            max_fill_wait: options.max_delay,
+            queue_tokens: options.queue.map(|queue| queue.saturating_mul(longest)),
         };
+        let trial = trial(files);
+        let pool = Pool::with_lanes(
+            vec![(lane, execution)],
+            metrics,
+            &dispatch,
+            Some(trial.clone()),
+        );
+        if options.warm_up {
+            pool.submit_waiting(trial).wait().map_err(|error| {
+                let message = format!("the model does not answer: {error}");
+                RuntimeError::new(RuntimeErrorKind::Device, message)
+            })?;
+        }
         Ok(GeneratorPool {
-            pool: Pool::with_lanes(vec![(lane, execution)], metrics, &dispatch, None)
-                .loaded_in(begun.elapsed()),
+            pool: pool.loaded_in(begun.elapsed()),
             plan,
             kernel_family,
             clock,
         })
     }
+}
+
+/// The model on a device, with a lane that has room for what is planned.
+fn execution<D: Device + 'static>(
+    files: &GeneratorFiles,
+    device: &D,
+    plan: &GeneratorPlan,
+) -> Result<Box<dyn Execution>, RuntimeError>
+where
+    D::Lane: DecodingLane,
+{
+    let (model, _) = files.load(device, plan.dtype)?;
+    let lane = device.lane(&LaneSpec {
+        arena_bytes: usize::try_from(plan.lane_bytes).unwrap_or(usize::MAX),
+        threads: plan.threads,
+    })?;
+    let execution = DecoderExecution::new(lane, model, plan.dtype, plan.limits)?;
+    Ok(Box::new(execution))
+}
+
+/// What every working lane answers: one token after a source without content.
+fn trial(files: &GeneratorFiles) -> PoolRequest {
+    let tokens = files.tokenizer().encode("");
+    let settings = GenerationSettings {
+        num_beams: 1,
+        min_length: 0,
+        max_length: 2,
+        do_sample: false,
+        ..files.settings().clone()
+    };
+    let mut request = PoolRequest::new(ModelIndex(0), tokens, OutputSet::default());
+    request.generation = Some(Arc::new(settings));
+    request
 }

@@ -14,6 +14,7 @@ pub mod classifier;
 pub mod discovery;
 pub mod error;
 pub mod generator;
+pub mod instances;
 mod lane;
 pub mod machine;
 pub mod metrics;
@@ -26,7 +27,10 @@ mod queue;
 pub use classifier::{Classifier, ClassifierLane};
 pub use discovery::FoundDevice;
 pub use error::{RuntimeError, RuntimeErrorKind};
-pub use generator::{GeneratorOptions, GeneratorPlan, GeneratorPool, Usual, plan_generator};
+pub use generator::{
+    GeneratorOptions, GeneratorPlan, GeneratorPool, InstanceReason, Instances, Usual,
+    plan_generator,
+};
 pub use metrics::{LaneMetrics, Metrics, TakenBatch};
 pub use options::{DTypeChoice, DeviceChoice, Dispatch, PoolOptions};
 pub use peak::peak_flops;

@@ -310,7 +310,7 @@ impl Pool {
             model: trial.model,
             tokens: trial.tokens.clone(),
             outputs: trial.outputs,
-            generation: None,
+            generation: trial.generation.clone(),
         });
         let lane_loop = LaneLoop {
             name: name.clone(),

@@ -6,7 +6,7 @@ use clap::Args;
 use sessile_device::EarlyStopping;
 use sessile_models::generation::SettingsOverrides;
 use sessile_pipelines::summarize::LongArticle;
-use sessile_runtime::{DTypeChoice, DeviceChoice};
+use sessile_runtime::{DTypeChoice, DeviceChoice, Instances};
 
 use super::{ReportArguments, ResumeArguments, parse_bytes};
 
@@ -37,7 +37,8 @@ pub(crate) struct SummarizeArguments {
     #[arg(long)]
     pub(crate) with_ids: bool,
 
-    /// Articles longer than the model reads: fail or truncate
+    /// Articles longer than the model reads: fail, truncate (its beginning is read) or map-reduce
+    /// (parts are summarised, then their summaries)
     #[arg(long, default_value = "fail", value_name = "CHOICE")]
     pub(crate) long: LongArticle,
 
@@ -159,9 +160,28 @@ pub(crate) struct GeneratorArguments {
     #[arg(long, default_value = "auto", value_name = "LIST")]
     pub(crate) devices: DeviceChoice,
 
-    /// Articles that are written at the same time [default: as many as fit, up to 32]
+    /// Articles that are written at the same time: so many, or it is refused
     #[arg(long, value_name = "N")]
     pub(crate) instances: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) limits: InstanceArguments,
+
+    /// Most articles that enter at once [default: as many as there are instances]
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<usize>,
+
+    /// Milliseconds to wait for more articles before idle instances begin
+    #[arg(long, default_value_t = 50, value_name = "MS")]
+    pub(crate) max_delay_ms: u64,
+
+    /// Articles that may wait for an instance [default: a few for each]
+    #[arg(long, value_name = "N")]
+    pub(crate) queue_size: Option<usize>,
+
+    /// Whether the model answers something small before the first article
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
+    pub(crate) warmup: bool,
 
     /// CPU threads in total [default: one per core]
     #[arg(long, value_name = "N")]
@@ -178,6 +198,44 @@ pub(crate) struct GeneratorArguments {
     /// Show where the time goes, by operation
     #[arg(long)]
     pub(crate) per_op: bool,
+}
+
+/// How many instances there may be.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct InstanceArguments {
+    /// As many instances as fit, up to this; null: up to 32 [default: null]
+    #[arg(long, value_name = "N", value_parser = parse_limit)]
+    pub(crate) max_instances: Option<Limit>,
+
+    /// false: a single instance, one article after the other
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
+    pub(crate) multiple_instances: bool,
+}
+
+/// A limit, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) Option<usize>);
+
+fn parse_limit(text: &str) -> Result<Limit, String> {
+    if text == "null" {
+        return Ok(Limit(None));
+    }
+    let limit = text.parse();
+    limit
+        .map(|limit| Limit(Some(limit)))
+        .map_err(|_| format!("`{text}` is neither a number nor null"))
+}
+
+impl InstanceArguments {
+    /// What these mean together; `exactly` is the number that was asked for, if one was.
+    pub(crate) fn instances(self, exactly: Option<usize>) -> Instances {
+        match (exactly, self.multiple_instances, self.max_instances) {
+            (Some(number), _, _) => Instances::Exactly(number),
+            (None, false, _) => Instances::Exactly(1),
+            (None, true, Some(Limit(Some(most)))) => Instances::UpTo(most),
+            (None, true, _) => Instances::default(),
+        }
+    }
 }
 
 fn parse_early_stopping(text: &str) -> Result<EarlyStopping, String> {

@@ -1,14 +1,16 @@
 //! `sessile summarize`
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use sessile_device::GenerationSettings;
 use sessile_models::GeneratorFiles;
 use sessile_pipelines::summarize::{self, SummarizeOptions};
 use sessile_pipelines::{Interrupt, Observer, PipelineErrorKind, Summary};
 use sessile_runtime::GeneratorOptions;
 
 use super::resolve;
-use crate::arguments::summarize::SummarizeArguments;
+use crate::arguments::summarize::{GeneratorArguments, SummarizeArguments};
 use crate::exit::{DONE, Failure, SOME_FAILED};
 use crate::signals;
 use crate::terminal::{JsonLog, Terminal, count, duration};
@@ -80,17 +82,7 @@ fn summarize(
         force: arguments.force,
         journal: !arguments.resume.no_journal,
         resume: arguments.resume.options(),
-        pool: GeneratorOptions {
-            devices: arguments.pool.devices,
-            threads: arguments.pool.threads,
-            dtype: arguments.pool.dtype,
-            requests: arguments.pool.instances,
-            settings: settings.clone(),
-            usual: None,
-            source_tokens: None,
-            memory_reserve: arguments.pool.memory_reserve,
-            timed: arguments.pool.per_op,
-        },
+        pool: pool(&arguments.pool, settings.clone()),
         settings,
     };
     summarize::run(&files, &options, observer, interrupt).map_err(|error| {
@@ -101,4 +93,21 @@ fn summarize(
             error.into()
         }
     })
+}
+
+/// Devices, memory and instances, for these settings.
+fn pool(arguments: &GeneratorArguments, settings: GenerationSettings) -> GeneratorOptions {
+    GeneratorOptions {
+        devices: arguments.devices.clone(),
+        threads: arguments.threads,
+        dtype: arguments.dtype,
+        instances: arguments.limits.instances(arguments.instances),
+        memory_reserve: arguments.memory_reserve,
+        batch: arguments.batch_size,
+        max_delay: Duration::from_millis(arguments.max_delay_ms),
+        queue: arguments.queue_size,
+        warm_up: arguments.warmup,
+        timed: arguments.per_op,
+        ..GeneratorOptions::new(settings)
+    }
 }

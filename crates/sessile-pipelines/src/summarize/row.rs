@@ -61,6 +61,8 @@ pub(super) enum Written<'a> {
         summary: &'a str,
         tokens: Option<&'a Vec<u32>>,
         is_truncated: bool,
+        /// Parts that were summarised each; 0 when the article was read whole.
+        parts: usize,
     },
     Error(&'a str),
 }
@@ -78,7 +80,14 @@ pub(super) fn write(article: &Article, written: &Written<'_>) -> Vec<u8> {
         row.push(b':');
         row.extend_from_slice(value.as_bytes());
     };
-    let own = ["summary", "token_ids", "truncated", "error", "place"];
+    let own = [
+        "summary",
+        "token_ids",
+        "truncated",
+        "parts",
+        "error",
+        "place",
+    ];
     for (name, value) in &article.fields.0 {
         if !own.contains(&name.as_str()) {
             add(name, value.get());
@@ -89,12 +98,16 @@ pub(super) fn write(article: &Article, written: &Written<'_>) -> Vec<u8> {
             summary,
             tokens,
             is_truncated,
+            parts,
         } => {
             add("summary", &json(summary));
             if let Some(tokens) = tokens {
                 add("token_ids", &json(tokens));
             }
             add("truncated", if *is_truncated { "true" } else { "false" });
+            if *parts > 0 {
+                add("parts", &parts.to_string());
+            }
         }
         Written::Error(reason) => {
             add("error", &json(reason));

@@ -9,8 +9,8 @@ use sessile_models::three_di::StateSequence;
 use sessile_models::tokenizer::Tokenizer;
 use sessile_models::{GeneratorFiles, ModelFiles};
 use sessile_runtime::{
-    GeneratorOptions, GeneratorPool, Pool, PoolOptions, PoolRequest, RuntimeErrorKind, Usual,
-    plan_generator,
+    GeneratorOptions, GeneratorPool, Instances, Pool, PoolOptions, PoolRequest, RuntimeErrorKind,
+    Usual, plan_generator,
 };
 
 use super::{Encoded, check_residues, outputs, request};
@@ -159,12 +159,13 @@ impl StateModel {
                     devices: options.devices.clone(),
                     threads: options.threads,
                     dtype: options.dtype,
-                    requests: options.instances,
-                    settings: translation.settings(most - special),
+                    instances: options
+                        .instances
+                        .map_or_else(Instances::default, Instances::Exactly),
                     usual: Some(usual),
-                    source_tokens: None,
                     memory_reserve: options.memory_reserve,
                     timed: options.timed,
+                    ..GeneratorOptions::new(translation.settings(most - special))
                 };
                 let mut longest = most;
                 while let Err(error) = plan_generator(&files, &pool) {
