@@ -289,6 +289,18 @@ pub trait Execution: Send {
         false
     }
 
+    /// Whether a step that failed leaves everything as it was before it, so that it may be tried
+    /// again. What a decoder has written so far is worth keeping.
+    fn can_repeat_step(&self) -> bool {
+        false
+    }
+
+    /// Gives up a request for which nobody waits any more. Returns whether it was in progress; an
+    /// execution that answers in one step has nothing to give up.
+    fn cancel(&mut self, _id: RequestId) -> bool {
+        false
+    }
+
     /// Gives back every unfinished request.
     fn take_back(&mut self) -> Vec<Request>;
 }

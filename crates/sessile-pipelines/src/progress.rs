@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sessile_runtime::GeneratorReport;
+
 /// How far a job is.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
@@ -48,6 +50,8 @@ pub struct Summary {
     pub busy: f64,
     /// Where the time went.
     pub stages: Stages,
+    /// How a model that writes has done.
+    pub generation: Option<GeneratorReport>,
 }
 
 /// Time by stage. Stages run side by side, so they may add up to more than the run.

@@ -278,6 +278,7 @@ impl Job<'_> {
             run: begun.elapsed(),
             model_loads: 1,
             stages,
+            generation: Some(self.generator.report()),
             ..Summary::default()
         })
     }

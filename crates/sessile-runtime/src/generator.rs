@@ -6,23 +6,30 @@
 //! beside each other would read them once each.
 
 mod plan;
+mod report;
+mod texts;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sessile_cpu::{CpuDevice, CpuOptions};
 use sessile_device::{
-    DecodingLane, Device, Execution, GenerationSettings, LaneSpec, ModelIndex, OutputSet,
-    TimedDevice,
+    DecodingLane, Device, DeviceError, Execution, GenerationSettings, LaneSpec, ModelIndex,
+    OutputSet, TimedDevice,
 };
-use sessile_models::{DecoderExecution, GeneratorFiles};
+use sessile_models::tokenizer::TextTokenizer;
+use sessile_models::{DecoderExecution, DecoderLimits, GeneratorFiles};
 
 use crate::error::{RuntimeError, RuntimeErrorKind};
 use crate::metrics::Metrics;
 use crate::options::{DEFAULT_FILL_WAIT, DTypeChoice, DeviceChoice, Dispatch};
-use crate::pool::{LaneInfo, Pool, PoolRequest};
+use crate::pool::{Fallback, LaneInfo, Pool, PoolRequest};
+
+use report::Counted;
 
 pub use plan::{DEFAULT_REQUESTS, GeneratorPlan, InstanceReason, Instances, Usual, plan_generator};
+pub use report::GeneratorReport;
+pub use texts::WrittenText;
 
 /// What a user can choose about such a pool.
 #[derive(Clone, Debug)]
@@ -89,6 +96,10 @@ pub struct GeneratorPool {
     pub kernel_family: String,
     /// Time by operation, when asked for.
     pub clock: Option<TimedDevice<CpuDevice>>,
+    /// From text to tokens and back.
+    pub tokenizer: TextTokenizer,
+    /// The counters when it was ready.
+    ready: Counted,
 }
 
 impl GeneratorPool {
@@ -107,13 +118,13 @@ impl GeneratorPool {
         let kernel_family = device.kernel_family(plan.dtype);
         let metrics = Arc::new(Metrics::default());
         let mut clock = None;
-        let execution = if options.timed {
+        let (execution, fallback) = if options.timed {
             let device = TimedDevice::new(device);
-            let execution = execution(files, &device, &plan)?;
+            let made = executions(files, &device, &plan)?;
             clock = Some(device);
-            execution
+            made
         } else {
-            execution(files, &device, &plan)?
+            executions(files, &device, &plan)?
         };
         metrics.model_loads.add(1);
         let lane = LaneInfo {
@@ -128,11 +139,12 @@ impl GeneratorPool {
             queue_tokens: options.queue.map(|queue| queue.saturating_mul(longest)),
         };
         let trial = trial(files);
-        let pool = Pool::with_lanes(
+        let pool = Pool::with_fallback(
             vec![(lane, execution)],
             metrics,
             &dispatch,
             Some(trial.clone()),
+            Some(fallback),
         );
         if options.warm_up {
             pool.submit_waiting(trial).wait().map_err(|error| {
@@ -140,31 +152,41 @@ impl GeneratorPool {
                 RuntimeError::new(RuntimeErrorKind::Device, message)
             })?;
         }
+        let ready = Counted::now(pool.metrics());
         Ok(GeneratorPool {
             pool: pool.loaded_in(begun.elapsed()),
             plan,
             kernel_family,
             clock,
+            tokenizer: files.tokenizer().clone(),
+            ready,
         })
     }
 }
 
-/// The model on a device, with a lane that has room for what is planned.
-fn execution<D: Device + 'static>(
+/// The model on a device, with a lane that has room for what is planned, and what to fall back on.
+fn executions<D: Device + Clone + 'static>(
     files: &GeneratorFiles,
     device: &D,
     plan: &GeneratorPlan,
-) -> Result<Box<dyn Execution>, RuntimeError>
+) -> Result<(Box<dyn Execution>, Fallback), RuntimeError>
 where
     D::Lane: DecodingLane,
 {
     let (model, _) = files.load(device, plan.dtype)?;
-    let lane = device.lane(&LaneSpec {
-        arena_bytes: usize::try_from(plan.lane_bytes).unwrap_or(usize::MAX),
-        threads: plan.threads,
-    })?;
-    let execution = DecoderExecution::new(lane, model, plan.dtype, plan.limits)?;
-    Ok(Box::new(execution))
+    let (dtype, threads) = (plan.dtype, plan.threads);
+    let device = device.clone();
+    let execution = move |limits: DecoderLimits, bytes: u64| {
+        let lane = device.lane(&LaneSpec {
+            arena_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            threads,
+        })?;
+        let execution = DecoderExecution::new(lane, Arc::clone(&model), dtype, limits)?;
+        Ok::<Box<dyn Execution>, DeviceError>(Box::new(execution))
+    };
+    let (single, single_bytes) = (plan.single, plan.single_bytes);
+    let first = execution(plan.limits, plan.lane_bytes)?;
+    Ok((first, Box::new(move || execution(single, single_bytes))))
 }
 
 /// What every working lane answers: one token after a source without content.

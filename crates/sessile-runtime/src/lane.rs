@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use sessile_device::{
@@ -11,6 +11,7 @@ use sessile_device::{
 };
 
 use crate::metrics::{LaneMetrics, Metrics, TakenBatch};
+use crate::pool::SharedFallback;
 use crate::queue::{Answer, Entry, LastBatch, Queue, Timing};
 
 /// How often a step may fail in which a request ran alone before it is taken for the cause.
@@ -36,6 +37,8 @@ pub(crate) struct LaneLoop {
     pub(crate) lane_metrics: Arc<LaneMetrics>,
     /// Something small that every working lane answers.
     pub(crate) trial: Option<Request>,
+    /// What the last lane goes on with.
+    pub(crate) fallback: SharedFallback,
     pub(crate) failures_in_a_row: u32,
 }
 
@@ -44,9 +47,23 @@ struct Running {
     entry: Entry,
     token_count: usize,
     taken: Instant,
+    /// Tokens that were written in this attempt.
+    written: usize,
 }
 
 impl Running {
+    /// Tells of a token, unless an earlier attempt has told it.
+    fn tell(&mut self, token: u32) {
+        self.written += 1;
+        if self.written > self.entry.told {
+            self.entry.told = self.written;
+            if let Some(listener) = &self.entry.on_token {
+                // Nobody may be listening any more.
+                let _ = listener.send(token);
+            }
+        }
+    }
+
     fn answer(self, answer: Answer, device: DeviceId) {
         let timing = Timing {
             queued: self.taken.duration_since(self.entry.arrived),
@@ -83,7 +100,8 @@ impl LaneLoop {
             }
             let mut is_full = false;
             while !is_out && !self.execution.is_idle() {
-                if self.execution.takes_more() && !is_full {
+                let is_alone = running.values().any(|one| one.entry.goes_alone);
+                if self.execution.takes_more() && !is_full && !is_alone {
                     self.queue.take_waiting(self.token_budget, &mut taken);
                     let now = Instant::now();
                     for entry in taken.drain(..) {
@@ -91,15 +109,17 @@ impl LaneLoop {
                         is_full |= !self.admit(RequestId(last_id), entry, now, &mut running);
                     }
                 }
-                let step = self.step(&mut events);
+                self.metrics.in_steps.add(running.len() as u64);
+                let step = self.repeated_step(&mut events);
                 is_full &= events
                     .iter()
                     .all(|(_, event)| matches!(event, Event::Token(_)));
                 self.answer(&mut events, &mut running);
                 if let Err(error) = step {
                     self.put_back(&error, &mut running);
-                    is_out = !self.recovers(&error);
+                    is_out = !self.recovers(&error) && self.leaves();
                 }
+                is_full &= !self.bury(&mut running);
             }
             last = LastBatch {
                 requests,
@@ -107,7 +127,9 @@ impl LaneLoop {
                 took: begun.elapsed(),
             };
         }
-        self.queue.leave(self.number);
+        if !is_out {
+            self.queue.leave(self.number);
+        }
     }
 
     /// Offers a request to the execution. Returns whether there was room for it.
@@ -133,6 +155,7 @@ impl LaneLoop {
                     entry,
                     token_count,
                     taken,
+                    written: 0,
                 };
                 running.insert(id, entry);
             }
@@ -174,6 +197,46 @@ impl LaneLoop {
         step
     }
 
+    /// One step, tried again where a step that failed leaves everything as it was: what many
+    /// requests have written so far is worth more than a moment.
+    fn repeated_step(&mut self, events: &mut Vec<(RequestId, Event)>) -> Result<(), DeviceError> {
+        let mut step = self.step(events);
+        for turn in 1..MAX_FAILURES {
+            match &step {
+                Err(error)
+                    if error.kind() != DeviceErrorKind::Lost
+                        && self.execution.can_repeat_step() =>
+                {
+                    tracing::warn!(lane = %self.name, %error, "a step failed and is repeated");
+                    std::thread::sleep(TRIAL_PAUSE * turn * turn);
+                    step = self.step(events);
+                }
+                _ => break,
+            }
+        }
+        step
+    }
+
+    /// Gives up what nobody waits for any more. Returns whether that made room.
+    fn bury(&mut self, running: &mut HashMap<RequestId, Running>) -> bool {
+        let now = Instant::now();
+        let dead: Vec<(RequestId, RequestError)> = running
+            .iter()
+            .filter_map(|(id, one)| one.entry.is_dead(now).map(|error| (*id, error)))
+            .collect();
+        let mut has_room = false;
+        for (id, error) in dead {
+            if self.execution.cancel(id)
+                && let Some(request) = running.remove(&id)
+            {
+                has_room = true;
+                self.metrics.dropped.add(1);
+                request.answer(Err(error), self.device);
+            }
+        }
+        has_room
+    }
+
     fn answer(
         &self,
         events: &mut Vec<(RequestId, Event)>,
@@ -183,12 +246,20 @@ impl LaneLoop {
             let answer = match event {
                 Event::Done(output) => Ok(output),
                 Event::Failed(error) => Err(error),
-                Event::Token(_) => continue,
+                Event::Token(token) => {
+                    if let Some(request) = running.get_mut(&id) {
+                        request.tell(token);
+                    }
+                    continue;
+                }
             };
             let Some(request) = running.remove(&id) else {
                 continue;
             };
-            if answer.is_ok() {
+            if let Ok(output) = &answer {
+                if let Some(text) = output.generated() {
+                    self.metrics.written.add(text.tokens.len() as u64);
+                }
                 let tokens = request.token_count as u64;
                 self.metrics.answered.add(1);
                 self.metrics.tokens.add(tokens);
@@ -241,11 +312,43 @@ impl LaneLoop {
     fn recovers(&mut self, error: &DeviceError) -> bool {
         let works = error.kind() != DeviceErrorKind::Lost && self.answers_in_time();
         tracing::warn!(lane = %self.name, %error, is_out = !works, "a step failed");
-        if !works {
-            self.metrics.lanes_lost.add(1);
-            self.lane_metrics.taken_out();
-        }
         works
+    }
+
+    /// The lane stops, unless it is the last one and there is something to fall back on. Returns
+    /// whether it has stopped.
+    fn leaves(&mut self) -> bool {
+        let is_last = !self.queue.leave_to_others(self.number);
+        if is_last && self.falls_back() {
+            return false;
+        }
+        self.metrics.lanes_lost.add(1);
+        self.lane_metrics.taken_out();
+        if is_last {
+            self.queue.leave(self.number);
+        }
+        true
+    }
+
+    /// Goes on with what the pool has to fall back on, if it has.
+    fn falls_back(&mut self) -> bool {
+        let mut fallback = self.fallback.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(make) = fallback.take() else {
+            return false;
+        };
+        match make() {
+            Ok(execution) => {
+                tracing::warn!(lane = %self.name, "going on with one request at a time");
+                self.execution = execution;
+                self.failures_in_a_row = 0;
+                self.metrics.fallbacks.add(1);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(lane = %self.name, %error, "there is nothing to fall back on");
+                false
+            }
+        }
     }
 
     /// Tries the lane until it answers or has failed too often.

@@ -41,6 +41,12 @@ pub struct Metrics {
     pub requeued: Counter,
     /// Lanes lost for the rest of the process.
     pub lanes_lost: Counter,
+    /// Last lanes that went on with one request at a time instead of being lost.
+    pub fallbacks: Counter,
+    /// Tokens that decoders wrote, of the requests answered.
+    pub written: Counter,
+    /// Requests in the steps of all lanes: divided by the steps, how many shared one.
+    pub in_steps: Counter,
     batch_observer: OnceLock<BatchObserver>,
 }
 

@@ -3,18 +3,19 @@
 mod bulk;
 mod pending;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sessile_cpu::{CpuDevice, CpuOptions};
 use sessile_device::{
-    Device, DeviceId, Execution, GenerationSettings, LaneSpec, ModelIndex, OperationClass,
-    OperationTime, Output, OutputKind, OutputSet, Request, RequestError, RequestErrorKind,
-    RequestId, TimedDevice,
+    Device, DeviceError, DeviceId, Execution, GenerationSettings, LaneSpec, ModelIndex,
+    OperationClass, OperationTime, Output, OutputKind, OutputSet, Request, RequestError,
+    RequestErrorKind, RequestId, TimedDevice,
 };
 use sessile_models::{EncoderExecution, LoadReport, ModelFiles, ModelInfo};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use crate::discovery::{self, FoundDevice};
@@ -51,6 +52,9 @@ pub struct PoolRequest {
     pub deadline: Option<Instant>,
     /// Set to give up.
     pub cancelled: Option<Arc<AtomicBool>>,
+    /// Told of each token that a model writes, as soon as it is sure: greedy search and sampling.
+    /// The answer has them all, the first (start) token and the last one too, which are not told.
+    pub on_token: Option<UnboundedSender<u32>>,
 }
 
 impl PoolRequest {
@@ -64,6 +68,7 @@ impl PoolRequest {
             priority: 1,
             deadline: None,
             cancelled: None,
+            on_token: None,
         }
     }
 
@@ -77,6 +82,8 @@ impl PoolRequest {
             priority: self.priority,
             deadline: self.deadline,
             cancelled: self.cancelled,
+            on_token: self.on_token,
+            told: 0,
             is_bulk,
             attempts: 0,
             goes_alone: false,
@@ -97,6 +104,13 @@ pub struct LaneInfo {
     /// Tokens of a batch.
     pub token_budget: usize,
 }
+
+/// What the last lane goes on with when it fails for good: something that answers one request at a
+/// time is better than nothing.
+pub type Fallback = Box<dyn FnOnce() -> Result<Box<dyn Execution>, DeviceError> + Send>;
+
+/// A fallback that the lanes share, for the last of them is the one that needs it.
+pub(crate) type SharedFallback = Arc<Mutex<Option<Fallback>>>;
 
 /// Models that stay loaded, with the lanes that serve them. Dropping the pool finishes what is
 /// queued and ends the lanes.
@@ -267,6 +281,17 @@ impl Pool {
         dispatch: &Dispatch,
         trial: Option<PoolRequest>,
     ) -> Self {
+        Pool::with_fallback(lanes, metrics, dispatch, trial, None)
+    }
+
+    /// The same; when the last lane fails for good it goes on with `fallback`.
+    pub fn with_fallback(
+        lanes: Vec<(LaneInfo, Box<dyn Execution>)>,
+        metrics: Arc<Metrics>,
+        dispatch: &Dispatch,
+        trial: Option<PoolRequest>,
+        fallback: Option<Fallback>,
+    ) -> Self {
         let batch_tokens: usize = lanes.iter().map(|(lane, _)| lane.token_budget).sum();
         let policy = QueuePolicy {
             capacity_tokens: dispatch
@@ -290,8 +315,9 @@ impl Pool {
             load_time: Duration::ZERO,
             clock: None,
         };
+        let fallback = Arc::new(Mutex::new(fallback));
         for (number, (lane, execution)) in lanes.into_iter().enumerate() {
-            pool.start_lane(number, lane, execution);
+            pool.start_lane(number, lane, execution, Arc::clone(&fallback));
         }
         pool
     }
@@ -302,7 +328,13 @@ impl Pool {
         self
     }
 
-    fn start_lane(&mut self, number: usize, lane: LaneInfo, execution: Box<dyn Execution>) {
+    fn start_lane(
+        &mut self,
+        number: usize,
+        lane: LaneInfo,
+        execution: Box<dyn Execution>,
+        fallback: SharedFallback,
+    ) {
         let name = format!("{} lane {}", lane.device, lane.index);
         let lane_metrics = Arc::new(LaneMetrics::default());
         let trial = self.trial.as_ref().map(|trial| Request {
@@ -322,6 +354,7 @@ impl Pool {
             metrics: Arc::clone(&self.metrics),
             lane_metrics: Arc::clone(&lane_metrics),
             trial,
+            fallback,
             failures_in_a_row: 0,
         };
         match std::thread::Builder::new()

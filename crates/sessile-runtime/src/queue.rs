@@ -273,7 +273,7 @@ impl Queue {
                 }
                 let most = self.policy.max_batch_requests;
                 // Another lane may have been quicker.
-                if let Some(model) = state.fill(token_budget, most, batch) {
+                if let Some(model) = state.fill(token_budget, most, batch, true) {
                     self.notify_room();
                     return Some(model);
                 }
@@ -288,13 +288,15 @@ impl Queue {
         }
     }
 
-    /// What waits now, up to `token_budget`, for a lane that is at work already.
+    /// What waits now, up to `token_budget`, for a lane that is at work already. What goes alone
+    /// is not for it; when that is the first in line there is nothing, so that the lane comes to
+    /// rest and takes it.
     pub(crate) fn take_waiting(&self, token_budget: usize, batch: &mut Vec<Entry>) {
         let mut state = self.lock();
         self.bury(&mut state, FILL_LOOKAHEAD);
         if state.queued_tokens > 0
             && state
-                .fill(token_budget, self.policy.max_batch_requests, batch)
+                .fill(token_budget, self.policy.max_batch_requests, batch, false)
                 .is_some()
         {
             self.notify_room();
@@ -396,7 +398,10 @@ impl Queue {
 
     /// A lane stops pulling. With the last one gone everything that waits is answered.
     pub(crate) fn leave(&self, lane: usize) {
-        let mut state = self.lock();
+        self.left(self.lock(), lane);
+    }
+
+    fn left(&self, mut state: MutexGuard<'_, State>, lane: usize) {
         state.lanes -= 1;
         if let Some(pinned) = state.pinned.get_mut(lane) {
             for entry in pinned.drain(..) {
@@ -407,6 +412,16 @@ impl Queue {
             state.fail_all();
             self.notify_room();
         }
+    }
+
+    /// A lane stops pulling, unless it is the last one. Returns whether it has stopped.
+    pub(crate) fn leave_to_others(&self, lane: usize) -> bool {
+        let state = self.lock();
+        if state.lanes <= 1 {
+            return false;
+        }
+        self.left(state, lane);
+        true
     }
 
     /// No more work will come; lanes finish what is queued.
@@ -451,6 +466,7 @@ impl State {
         token_budget: usize,
         most: usize,
         batch: &mut Vec<Entry>,
+        is_idle: bool,
     ) -> Option<ModelIndex> {
         let mut model = None;
         let mut tokens = 0_usize;
@@ -458,6 +474,7 @@ impl State {
         for (place, entry) in self.waiting.iter().take(FILL_LOOKAHEAD) {
             let cost = entry.cost();
             match model {
+                None if entry.goes_alone && !is_idle => break,
                 None => {
                     model = Some(entry.model);
                     tokens = cost;
@@ -499,6 +516,8 @@ mod tests {
             priority,
             deadline: None,
             cancelled: None,
+            on_token: None,
+            told: 0,
             is_bulk: false,
             attempts: 0,
             goes_alone: false,

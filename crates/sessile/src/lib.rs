@@ -14,16 +14,40 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! Models that write take texts:
+//!
+//! ```
+//! use sessile::{GeneratorFiles, GeneratorOptions, GeneratorPool, SettingsOverrides};
+//!
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/bart/tiny");
+//! let files = GeneratorFiles::open(path.as_ref())?;
+//! let greedy = SettingsOverrides { num_beams: Some(1), ..SettingsOverrides::default() };
+//! let settings = greedy.over(files.settings())?;
+//! // The weights are loaded once; as many articles as fit are written at the same time.
+//! let writer = GeneratorPool::new(&files, &GeneratorOptions::new(settings.clone()))?;
+//! let articles = [(1, "The committee met in spring."), (2, "The theatre was crowded.")];
+//! for (id, summary) in writer.infer_many(articles, settings) {
+//!     println!("{id}: {}", summary?.text);
+//! }
+//! assert_eq!(writer.report().inferences, 2);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Inside an asynchronous program the answer is a future: `pool.submit(request)?.await`. For many
 //! sequences at once there is [`Pool::infer_many`], and for whole files [`pipelines`].
 
 pub use sessile_device::{
-    DType, DeviceId, HostTensor, ModelIndex, Output, OutputKind, OutputSet, RequestError,
-    RequestErrorKind,
+    DType, DeviceId, EarlyStopping, GenerationSettings, HostTensor, ModelIndex, Output, OutputKind,
+    OutputSet, RequestError, RequestErrorKind,
 };
-pub use sessile_models::{ModelError, ModelErrorKind, ModelFiles, ModelInfo};
+pub use sessile_models::generation::SettingsOverrides;
+pub use sessile_models::{
+    GeneratorArchitecture, GeneratorFiles, GeneratorInfo, ModelError, ModelErrorKind, ModelFiles,
+    ModelInfo,
+};
 pub use sessile_pipelines as pipelines;
 pub use sessile_runtime::{
-    DTypeChoice, DeviceChoice, MemoryPlan, Pending, Pool, PoolOptions, PoolRequest, RuntimeError,
-    RuntimeErrorKind,
+    DTypeChoice, DeviceChoice, GeneratorOptions, GeneratorPlan, GeneratorPool, GeneratorReport,
+    Instances, MemoryPlan, Pending, Pool, PoolOptions, PoolRequest, RuntimeError, RuntimeErrorKind,
+    WrittenText,
 };

@@ -40,14 +40,17 @@ pub(crate) fn run(arguments: SummarizeArguments) -> Result<ExitCode, Failure> {
         0 => String::new(),
         number => format!(", {} {what}", count(number)),
     };
+    let generation = summary.generation.as_ref();
     terminal.summary(&format!(
-        "summarised {} articles in {}{}{} ({} tokens read and written, {:.1} a second)\nresult: {}",
+        "summarised {} articles in {}{}{} ({} tokens read and written, {:.1} written a second by \
+         {} instances)\nresult: {}",
         count(summary.records - summary.failed),
         duration(seconds),
         several(summary.failed, "failed"),
         several(summary.resumed, "from the earlier run"),
         count(summary.tokens),
-        summary.tokens as f64 / seconds,
+        generation.map_or(0.0, |report| report.tokens_per_second),
+        generation.map_or(0, |report| report.instances),
         if output == "-" {
             "standard output"
         } else {

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sessile_pipelines::{Observer, Progress, Summary};
+use sessile_runtime::GeneratorReport;
 
 use super::seconds_left;
 use crate::exit::Failure;
@@ -44,6 +45,7 @@ impl JsonLog {
                 "journal": stages.journal.as_secs_f64(),
                 "writing": stages.writing.as_secs_f64(),
             },
+            "generation": summary.generation.as_ref().map(generation),
         }));
     }
 
@@ -58,6 +60,26 @@ impl JsonLog {
             }));
         }
     }
+}
+
+/// What a model that writes has done.
+fn generation(report: &GeneratorReport) -> Value {
+    let memory = report
+        .memory
+        .iter()
+        .map(|(device, bytes)| (device.to_string(), json!(bytes)));
+    json!({
+        "inferences": report.inferences,
+        "inferences_per_second": report.inferences_per_second,
+        "tokens": report.tokens,
+        "tokens_per_second": report.tokens_per_second,
+        "instances": report.instances,
+        "memory_bytes": memory.collect::<Map<String, Value>>(),
+        "queued": report.queued,
+        "mean_batch": report.mean_batch,
+        "given_back": report.given_back,
+        "has_fallen_back": report.has_fallen_back,
+    })
 }
 
 /// Whoever reads may be gone; the job goes on.

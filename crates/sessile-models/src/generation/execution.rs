@@ -245,6 +245,17 @@ where
         }
     }
 
+    /// Undoes `lay_out`.
+    fn take_step_back(&mut self) {
+        for entry in &mut self.in_progress {
+            for cells in &mut entry.cells {
+                if let Some(cell) = cells.pop() {
+                    self.own.drop(&[cell]);
+                }
+            }
+        }
+    }
+
     /// Lets every search go on by the scores of its rows.
     fn advance(&mut self, events: &mut Vec<(RequestId, Event)>) {
         let vocabulary = self.model.info().vocabulary;
@@ -358,7 +369,10 @@ where
                 self.lane.wait(log_sums, &mut self.log_sums)
             });
         self.lane.release(mark);
-        decoded?;
+        if let Err(error) = decoded {
+            self.take_step_back();
+            return Err(error);
+        }
         self.advance(events);
         Ok(())
     }
@@ -371,14 +385,30 @@ where
         self.reserved_rows < self.limits.rows
     }
 
+    fn can_repeat_step(&self) -> bool {
+        true
+    }
+
+    fn cancel(&mut self, id: RequestId) -> bool {
+        let place = self
+            .in_progress
+            .iter()
+            .position(|entry| entry.request.id == id);
+        let Some(entry) = place.and_then(|place| self.in_progress.remove(place)) else {
+            return false;
+        };
+        self.let_go(&entry);
+        true
+    }
+
     fn take_back(&mut self) -> Vec<Request> {
-        let entries: Vec<InProgress> = self.in_progress.drain(..).collect();
-        entries
-            .into_iter()
-            .map(|entry| {
-                self.let_go(&entry);
-                entry.request
-            })
-            .collect()
+        // Nothing is in progress then, whatever a step that panicked has left half done.
+        self.own = Cells::new(self.limits.own_cells);
+        self.source = Cells::new(self.limits.source_cells);
+        self.reserved_rows = 0;
+        self.reserved_cells = 0;
+        self.reserved_source = 0;
+        let entries = self.in_progress.drain(..);
+        entries.map(|entry| entry.request).collect()
     }
 }

@@ -277,6 +277,7 @@ impl Job<'_> {
                 computing: Duration::from_nanos(computing),
                 ..tally.stages
             },
+            generation: None,
         })
     }
 }

@@ -132,9 +132,11 @@ fn is_less(value: &str, than: &str) -> bool {
 mod tests {
     use super::*;
 
+    type Pairs = &'static [(&'static str, &'static str)];
+
     #[test]
     fn values_are_read_or_refused() {
-        let cases: [(&[(&str, &str)], Result<&[(&str, &str)], &str>); 9] = [
+        let cases: [(Pairs, Result<Pairs, &str>); 9] = [
             (&[], Ok(&[])),
             (
                 &[

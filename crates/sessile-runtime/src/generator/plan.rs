@@ -75,6 +75,10 @@ pub struct GeneratorPlan {
     pub reason: InstanceReason,
     /// What the lane has room for.
     pub limits: DecoderLimits,
+    /// The same for one request at a time: what a lane that failed falls back on.
+    pub single: DecoderLimits,
+    /// Bytes of caches and workspace of that.
+    pub single_bytes: u64,
     /// Bytes of the weights.
     pub weight_bytes: u64,
     /// Bytes of caches and workspace.
@@ -179,6 +183,8 @@ pub fn plan_generator(
         requests,
         reason,
         limits: sizes.limits(requests),
+        single: sizes.limits(1),
+        single_bytes: sizes.of(1, room)?.lane,
         weight_bytes,
         lane_bytes: bytes.lane,
         cache_bytes: bytes.caches,

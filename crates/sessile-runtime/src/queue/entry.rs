@@ -8,6 +8,7 @@ use sessile_device::{
     DeviceId, GenerationSettings, ModelIndex, Output, OutputKind, OutputSet, RequestError,
     RequestErrorKind,
 };
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 /// What an answer is.
@@ -50,6 +51,10 @@ pub(crate) struct Entry {
     pub(crate) priority: u8,
     pub(crate) deadline: Option<Instant>,
     pub(crate) cancelled: Option<Arc<AtomicBool>>,
+    /// Told of each token that a decoder writes, as soon as it is sure.
+    pub(crate) on_token: Option<UnboundedSender<u32>>,
+    /// Tokens that were told.
+    pub(crate) told: usize,
     /// Part of a large job: worth waiting a little for a full batch.
     pub(crate) is_bulk: bool,
     /// How often a step failed in which it ran alone.
