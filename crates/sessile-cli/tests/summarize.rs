@@ -233,6 +233,8 @@ fn long_articles_are_marked() {
     assert_eq!(summarise("map-reduce", &["--instances", "1"]), parts);
 }
 
+type Variables = &'static [(&'static str, &'static str)];
+
 /// The names under which the worker is configured.
 #[test]
 fn the_worker_s_names_are_read() {
@@ -250,7 +252,7 @@ fn the_worker_s_names_are_read() {
             said,
         )
     };
-    let cases: [(&[(&str, &str)], &[&str], u64, &str); 6] = [
+    let cases: [(Variables, &[&str], u64, &str); 6] = [
         (&[], &[], 32, "no more unless asked for"),
         (&[("GPU_MAX_MODEL_INSTANCES", "8")], &[], 8, "limit"),
         (
