@@ -19,7 +19,7 @@ const ARTICLES: usize = 1000;
 
 const LIMITS: DecoderLimits = DecoderLimits {
     rows: 12,
-    own_cells: 12 * 56,
+    own_cells: 12 * 60,
     source_cells: 400,
     encode_tokens: 200,
 };
@@ -37,6 +37,8 @@ enum Fault {
     From(u64),
     /// This step panics.
     Panic(u64),
+    /// None fails, each takes its time.
+    Slow,
 }
 
 /// The model with faults. They strike behind the work of a step, when its caches have changed.
@@ -52,6 +54,10 @@ impl Faulty {
         let step = self.steps.fetch_add(1, Ordering::Relaxed);
         let strikes = match self.fault {
             Fault::Never => false,
+            Fault::Slow => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                false
+            }
             Fault::Now(every) => step % every == every - 1,
             Fault::From(first) => step >= first,
             Fault::Panic(at) => step == at,
@@ -296,14 +302,14 @@ fn what_nobody_waits_for_is_given_up() {
         token_budget: LIMITS.source_cells,
     };
     let pool = Pool::from_executions(
-        vec![(lane, bench.execution(Fault::Never, LIMITS, &struck))],
+        vec![(lane, bench.execution(Fault::Slow, LIMITS, &struck))],
         Arc::clone(&metrics),
     );
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
     let mut request = bench.request(0);
     let settings = GenerationSettings {
-        min_length: 56,
-        max_length: 56,
+        min_length: 640,
+        max_length: 640,
         ..(**request.generation.as_ref().unwrap()).clone()
     };
     request.generation = Some(Arc::new(settings));

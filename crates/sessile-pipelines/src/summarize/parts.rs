@@ -58,7 +58,7 @@ fn sentences(text: &str) -> impl Iterator<Item = &str> {
             if in_space && !is_space {
                 return Some(at);
             }
-            in_space = (ended && is_space) || character == '\n';
+            in_space = (is_space && (ended || in_space)) || character == '\n';
             ended = matches!(character, '.' | '!' | '?' | '。')
                 || (ended && matches!(character, '"' | '\'' | ')' | '”' | '’'));
             None
