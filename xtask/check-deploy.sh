@@ -15,6 +15,15 @@ if ! cmp -s xtask/check-deploy/requirements.txt "$venv/requirements.txt"; then
 fi
 "$venv/bin/hadolint" --ignore DL3008 deploy/docker/Dockerfile
 bash -n deploy/docker/healthcheck.sh
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+# What the image is built from is a whole workspace.
+mkdir "$folder/context"
+git ls-files | grep -vE "^($(grep -v '[*]' .dockerignore | sed 's/[.]/[.]/' | paste -sd '|'))(/|$)" |
+    while IFS= read -r file; do
+        if [ -e "$file" ]; then cp --parents "$file" "$folder/context"; fi
+    done
+cargo metadata --manifest-path "$folder/context/Cargo.toml" --format-version 1 --no-deps >/dev/null
 if ! command -v kubectl >/dev/null; then
     if [ -n "${CI:-}" ]; then
         echo "check-deploy: kubectl is missing; the manifests were not rendered" >&2
@@ -23,8 +32,6 @@ if ! command -v kubectl >/dev/null; then
     echo "check-deploy: no kubectl here: the manifests are left out" >&2
     exit 0
 fi
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
 rendered=()
 for place in base overlays/cpu overlays/gpu; do
     file=$folder/$(basename "$place").yaml

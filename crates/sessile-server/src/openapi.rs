@@ -16,6 +16,7 @@ use utoipa_swagger_ui::Config;
 use crate::failure::{Failure, FailureKind, Style};
 use crate::http::{bytes_response, json_response};
 use crate::service::Service;
+use crate::v1::patterns;
 
 /// `GET /openapi.json`.
 pub(crate) async fn document(State(service): State<Arc<Service>>) -> Response<Body> {
@@ -34,7 +35,10 @@ fn describe(service: &Service) -> Value {
     schemas["BatchSequence"]["pattern"] = json!(residues);
     schemas["BatchPredictionRequest"]["properties"]["sequences"]["maxItems"] =
         json!(options.max_batch_size);
-    for input in ["Input", "PlainInput"] {
+    for (name, pattern) in patterns(most) {
+        schemas[name]["pattern"] = json!(pattern);
+    }
+    for input in ["Input", "PlainInput", "ProteinInput"] {
         schemas[input]["oneOf"][1]["minItems"] = json!(1);
         schemas[input]["oneOf"][1]["maxItems"] = json!(options.max_items);
     }

@@ -16,7 +16,9 @@ pub(crate) use contacts::{Contacts, ContactsItem, ContactsRequest, ContactsRespo
 pub(crate) use embeddings::{
     Embeddings, EmbeddingsItem, EmbeddingsRequest, EmbeddingsResponse, Pooling,
 };
-pub(crate) use input::{Input, PlainInput, PlainSequence, Sequence};
+pub(crate) use input::{
+    Input, PlainInput, PlainSequence, Protein, ProteinInput, Sequence, patterns,
+};
 pub(crate) use items::{ItemError, Usage};
 pub(crate) use logits::{Logits, LogitsItem, LogitsRequest, LogitsResponse};
 pub(crate) use models::{Model, ModelList, get_model, list_models};

@@ -19,8 +19,8 @@ use crate::v1::{
     ContactsItem, ContactsRequest, ContactsResponse, EmbeddingsItem, EmbeddingsRequest,
     EmbeddingsResponse, EncodingFormat, Input, ItemError, LogitsItem, LogitsRequest,
     LogitsResponse, Method, Model, ModelList, Mutants, Numbers, PlainInput, PlainSequence, Pooling,
-    ScoreItem, ScoreRequest, ScoreResponse, Sequence, ThreeDiItem, ThreeDiRequest, ThreeDiResponse,
-    Usage,
+    Protein, ProteinInput, ScoreItem, ScoreRequest, ScoreResponse, Sequence, ThreeDiItem,
+    ThreeDiRequest, ThreeDiResponse, Usage,
 };
 
 /// An error of the paths of ESM2_MultiGPU_Inference: a sentence, or a list of complaints.
@@ -154,7 +154,7 @@ impl Modify for Key {
         PredictionResponse, BatchPredictionRequest, BatchPredictionResponse, SequenceResult,
         GpuDistributionInfo, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsItem, ScoreRequest,
         ScoreResponse, ScoreItem, Mutants, LogitsRequest, LogitsResponse, LogitsItem,
-        ContactsRequest, ContactsResponse, ContactsItem, ThreeDiRequest, ThreeDiResponse, ThreeDiItem, Input, Sequence, PlainInput, PlainSequence, Numbers, EncodingFormat,
+        ContactsRequest, ContactsResponse, ContactsItem, ThreeDiRequest, ThreeDiResponse, ThreeDiItem, Input, Sequence, PlainInput, PlainSequence, ProteinInput, Protein, Numbers, EncodingFormat,
         Pooling, Method, Usage, ItemError, Model, ModelList, DetailError, ErrorResponse, ErrorBody
     )),
     modifiers(&Key)

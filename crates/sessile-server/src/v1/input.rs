@@ -23,7 +23,6 @@ pub(crate) enum Input {
 
 /// A sequence in one-letter codes; `<mask>` hides a residue.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-#[schema(pattern = "^([ACDEFGHIKLMNPQRSTVWYXBUZO.-]|<mask>){1,256}$")]
 pub(crate) struct Sequence(pub(crate) String);
 
 /// One sequence, or a list of sequences, nothing hidden in them.
@@ -39,9 +38,36 @@ pub(crate) enum PlainInput {
 
 /// A sequence in one-letter codes.
 #[derive(ToSchema)]
-#[schema(pattern = "^[ACDEFGHIKLMNPQRSTVWYXBUZO.-]{1,256}$")]
 #[expect(dead_code, reason = "it describes the API")]
 pub(crate) struct PlainSequence(String);
+
+/// One protein, or a list of proteins.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes the API")]
+pub(crate) enum ProteinInput {
+    /// One protein.
+    One(Protein),
+    /// Several.
+    Many(Vec<Protein>),
+}
+
+/// A protein in one-letter codes; a model for 3Di has a state for any letter.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes the API")]
+pub(crate) struct Protein(String);
+
+/// The texts that [`tokens`] takes, as regular expressions: of each schema above.
+pub(crate) fn patterns(max_residues: usize) -> [(&'static str, String); 3] {
+    let space = r"[ \t\n\f\r]*";
+    let letters = "[ACDEFGHIKLMNPQRSTVWYXBUZOacdefghiklmnpqrstvwyxbuzo.-]";
+    let of = |residue: &str| format!("^{space}({residue}{space}){{1,{max_residues}}}$");
+    [
+        ("Sequence", of(&format!("({letters}|<mask>)"))),
+        ("PlainSequence", of(letters)),
+        ("Protein", of("[A-Za-z*]")),
+    ]
+}
 
 impl Input {
     pub(super) fn into_vec(self) -> Vec<Sequence> {

@@ -6,7 +6,7 @@ use sessile_models::three_di::StateSequence;
 use utoipa::ToSchema;
 
 use super::Input;
-use super::input::PlainInput;
+use super::input::ProteinInput;
 use super::items::{Common, ItemError, Usage};
 use super::passes::{Pass, tensor};
 use crate::failure::Failure;
@@ -19,11 +19,11 @@ pub(crate) struct ThreeDiRequest {
     /// The model; the first of `/v1/models` that has a head of 3Di without it.
     model: Option<String>,
     /// The proteins.
-    #[schema(value_type = PlainInput)]
+    #[schema(value_type = ProteinInput)]
     input: Input,
     /// States that are less probable are X.
     #[schema(minimum = 0, maximum = 1)]
-    mask_below: Option<f32>,
+    mask_below: Option<f64>,
     /// Whether to send the probability of every state.
     #[schema(default = false)]
     probabilities: Option<bool>,
@@ -111,7 +111,7 @@ impl Pass for ThreeDi {
             .collect();
         let pass = ThreeDi {
             outputs,
-            mask_below: request.mask_below,
+            mask_below: request.mask_below.map(|p| p as f32),
             probabilities: request.probabilities.unwrap_or_default(),
         };
         let common = Common {
