@@ -112,6 +112,11 @@ fn every_documented_metric_moves() {
     for switch in &switches {
         switch.hangs.store(true, Ordering::Relaxed);
     }
+    // Probes see to it that each lane soon does.
+    service.wait_until(|| {
+        let mut lanes = switches.iter();
+        lanes.all(|lane| lane.is_hanging.load(Ordering::Relaxed))
+    });
     let waiting: Vec<_> = (0..8)
         .map(|_| {
             let mut connection = service.connect();

@@ -21,6 +21,8 @@ pub struct Switch {
     pub fails: AtomicBool,
     pub is_lost: AtomicBool,
     pub hangs: AtomicBool,
+    /// It does, in the midst of a step.
+    pub is_hanging: AtomicBool,
     /// Milliseconds that every step takes longer.
     pub delay: AtomicU64,
     /// Requests that reached the device.
@@ -45,8 +47,10 @@ impl Execution for Faulty {
         // A test that fails must not leave its lane behind.
         let begun = Instant::now();
         while self.switch.hangs.load(Ordering::Relaxed) && begun.elapsed() < PATIENCE / 2 {
+            self.switch.is_hanging.store(true, Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(10));
         }
+        self.switch.is_hanging.store(false, Ordering::Relaxed);
         if self.switch.is_lost.load(Ordering::Relaxed) {
             let message = "the device fell off the bus";
             return Err(DeviceError::new(DeviceErrorKind::Lost, message));
