@@ -370,7 +370,7 @@ fn scores_are_drawn_along_contigs() {
     assert!(
         svg.starts_with("<svg")
             && svg.contains(">long_11_2</text>")
-            && svg.contains(">3600</text>")
+            && svg.contains(">3000</text>")
     );
     for (extra, code, words) in [
         (&["--output", "s.svg"][..], 4, "s.svg exists"),

@@ -147,6 +147,11 @@ impl BoostedTrees {
         (self.attributes).insert(NAMES_ATTRIBUTE.to_owned(), names.join(","));
     }
 
+    /// How often a positive row counted when the trees were grown.
+    pub fn positive_weight(&self) -> f32 {
+        self.positive_weight
+    }
+
     /// The trees, in the order in which they are summed.
     pub fn trees(&self) -> &[Tree] {
         &self.trees

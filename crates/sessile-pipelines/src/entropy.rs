@@ -11,17 +11,23 @@
 //! have the layout of genome_entropy ([`Layout`]); [`Sample`] says what belongs together.
 
 mod cds;
+pub mod classifier;
 mod document;
+mod figures;
 mod format;
 mod genome;
 mod kept;
 mod part;
+pub mod plot;
+pub mod report;
 mod run;
 mod sample;
 mod sheet;
 mod sources;
 pub mod stages;
 mod steps;
+pub mod stored;
+mod survey;
 mod writer;
 
 use std::path::{Path, PathBuf};

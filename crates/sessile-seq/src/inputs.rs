@@ -19,6 +19,8 @@ pub enum Format {
     Fasta,
     /// `.gb .gbk .gbff .genbank`
     GenBank,
+    /// `.json .jsonl .ndjson`: results that are read back.
+    Json,
 }
 
 impl Format {
@@ -28,6 +30,7 @@ impl Format {
                 "fa", "fasta", "fas", "fna", "ffn", "faa", "frn", "mpfa", "fsa",
             ],
             Self::GenBank => &["gb", "gbk", "gbff", "genbank"],
+            Self::Json => &["json", "jsonl", "ndjson"],
         }
     }
 
@@ -188,7 +191,7 @@ fn files_in_folder(folder: &Path, format: Format) -> Result<Vec<PathBuf>> {
     })?;
     if files.is_empty() {
         let hint = format!("looked for .{}", format.extensions().join(", ."));
-        return Err(not_found(folder, "no sequence file in this folder").hinting(hint));
+        return Err(not_found(folder, "no file of this kind in this folder").hinting(hint));
     }
     files.sort();
     Ok(files)

@@ -1,5 +1,8 @@
 //! The flags of `sessile entropy`.
 
+pub(crate) mod ml;
+pub(crate) mod plot;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -32,6 +35,10 @@ pub(crate) enum EntropyCommand {
     FastaToProtein(StageArguments),
     /// Measure the entropies of ORFs, proteins and states that were made before
     Entropy(MeasureArguments),
+    /// Train and use a classifier that tells annotated ORFs from others
+    Ml(ml::MlArguments),
+    /// Draw what a run found (SVG, PNG), or write a report with everything (HTML)
+    Plot(plot::PlotArguments),
     /// Predict structure states (3Di) of proteins
     #[command(name = "encode3di")]
     Encode3Di(Box<Encode3DiArguments>),
@@ -234,8 +241,12 @@ pub(crate) struct RunArguments {
     pub(crate) min_aa: usize,
 
     /// Leave the entropies out
-    #[arg(long)]
+    #[arg(long, conflicts_with = "html_report")]
     pub(crate) skip_entropy: bool,
+
+    /// Report to write too: an HTML page with pictures and tables that needs no network
+    #[arg(long = "report", value_name = "FILE")]
+    pub(crate) html_report: Option<PathBuf>,
 
     /// Layout of the records, with its rule for coding sequences: 2.2.0 or 2.0.0
     #[arg(long, value_name = "VERSION")]

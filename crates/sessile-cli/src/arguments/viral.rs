@@ -42,7 +42,7 @@ pub(crate) enum ViralCommand {
     Train(TrainArguments),
     /// Score feature vectors and write the result files
     Classify(ClassifyArguments),
-    /// Draw scores along contigs (SVG)
+    /// Draw scores along contigs (SVG, PNG)
     Plot(PlotArguments),
     /// Look an input over: what would fail, and what would be odd
     Validate(ValidateArguments),
@@ -191,7 +191,7 @@ pub(crate) struct PlotArguments {
     #[arg(value_name = "RESULTS")]
     pub(crate) results: PathBuf,
 
-    /// File to write (.svg), or - for standard output
+    /// File to write (.svg or .png), or - for SVG on standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 

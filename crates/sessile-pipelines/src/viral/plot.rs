@@ -1,17 +1,17 @@
-//! Scores along contigs, drawn as SVG: a line for each frame, where its chunk lies and as high as its
+//! Scores along contigs, drawn as SVG or PNG: a line for each frame, where its chunk lies and as high as its
 //! score for *virus*.
 //!
 //! Result files do not say how far chunks overlap, so a chunk is drawn at its number times the length
 //! of a chunk, as the original does; in the middle of a contig that is off by less than one chunk.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::identify::check_new;
 use super::label::FrameLabel;
 use super::results::FRAME_RESULTS;
+use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel as Frame, PictureFormat, shortened};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::output::Destination;
 
@@ -26,7 +26,7 @@ pub struct PlotOptions {
     pub most: usize,
     /// Bases of a chunk.
     pub chunk: usize,
-    /// The file to write, or `-`.
+    /// The file to write, `.svg` or `.png`, or `-`.
     pub output: PathBuf,
     /// Write over a file that exists.
     pub force: bool,
@@ -56,9 +56,15 @@ const MAX_MARKS: usize = 200_000;
 ///
 /// # Errors
 ///
+/// `Usage` when the output is called something else,
 /// `Input` when the results can not be read or hold none of the contigs, `Output` when the drawing
 /// can not be written.
 pub fn run(options: &PlotOptions) -> Result<usize, PipelineError> {
+    let Some(format) = PictureFormat::of_name(&options.output) else {
+        let message = format!("{} is not called .svg or .png", options.output.display());
+        return Err(PipelineError::new(PipelineErrorKind::Usage, message)
+            .with_hint("name the picture .svg or .png"));
+    };
     check_new(&options.output, options.force)?;
     let panels = read(options)?;
     if panels.iter().all(|panel| panel.marks.is_empty()) {
@@ -66,10 +72,14 @@ pub fn run(options: &PlotOptions) -> Result<usize, PipelineError> {
         return Err(PipelineError::new(PipelineErrorKind::Input, message)
             .with_hint("contigs are named as in the FASTA file"));
     }
-    let failed = |error| PipelineError::output(&options.output.display().to_string(), error);
+    let name = options.output.display().to_string();
+    let picture = draw(&panels, options.chunk).write(format).map_err(|error| {
+        let message = format!("can not draw {name}: {error}");
+        PipelineError::new(PipelineErrorKind::Output, message).with_hint("name it .svg")
+    })?;
+    let failed = |error| PipelineError::output(&name, error);
     let mut out = Destination::open(&options.output).map_err(failed)?;
-    out.write_all(draw(&panels, options.chunk).as_bytes())
-        .map_err(failed)?;
+    out.write_all(&picture).map_err(failed)?;
     out.finish().map_err(failed)?;
     Ok(panels.len())
 }
@@ -136,92 +146,48 @@ fn read(options: &PlotOptions) -> Result<Vec<Panel>, PipelineError> {
 }
 
 const WIDTH: f64 = 1000.0;
-const LEFT: f64 = 60.0;
-const RIGHT: f64 = 20.0;
-const PANEL: f64 = 150.0;
-const TOP: f64 = 40.0;
-const BOTTOM: f64 = 40.0;
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 25.0;
+const HEAD: f64 = 60.0;
+/// A panel with its name above and its numbers below.
+const PANEL: f64 = 190.0;
+const NAME: f64 = 24.0;
+const FOOT: f64 = 50.0;
 
-fn draw(panels: &[Panel], chunk: usize) -> String {
-    let height = panels.len() as f64 * PANEL + 30.0;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
-         width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"11\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"20\" fill=\"#444\">score for virus by position in bases: \
-         <tspan fill=\"#c1272d\">called virus</tspan>, <tspan fill=\"#1f4e8c\">called \
-         others</tspan></text>\n"
-    );
+fn draw(panels: &[Panel], chunk: usize) -> Drawing {
+    let mut drawing = Drawing::new(WIDTH, HEAD + panels.len() as f64 * PANEL);
+    let at = [LEFT, 24.0];
+    drawing.text(at, "Score for virus", 15.0, Colour::INK, Anchor::Start);
+    let legend = [("called virus", Colour::YES), ("called others", Colour::NO)];
+    drawing.legend([LEFT, 46.0], &legend);
     for (place, panel) in panels.iter().enumerate() {
-        panel_svg(&mut svg, panel, 20.0 + place as f64 * PANEL, chunk);
+        draw_panel(&mut drawing, panel, HEAD + place as f64 * PANEL, chunk);
     }
-    svg.push_str("</svg>\n");
-    svg
+    drawing
 }
 
-fn panel_svg(svg: &mut String, panel: &Panel, top: f64, chunk: usize) {
+fn draw_panel(drawing: &mut Drawing, panel: &Panel, top: f64, chunk: usize) {
     let chunks = panel.marks.iter().map(|mark| mark.chunk).max().unwrap_or(1);
-    let bases = (chunks * chunk) as f64;
-    let (low, high) = (top + PANEL - BOTTOM, top + TOP);
-    let x = |base: f64| LEFT + base / bases * (WIDTH - LEFT - RIGHT);
-    let y = |score: f64| low - score * (low - high);
-    let _ = writeln!(
-        svg,
-        "<text x=\"{LEFT}\" y=\"{:.1}\" font-weight=\"bold\">{}</text>",
-        high - 8.0,
-        escaped(&panel.contig)
-    );
-    for score in [0.0, 0.5, 1.0] {
-        let (line, right) = (y(score), WIDTH - RIGHT);
-        let _ = writeln!(
-            svg,
-            "<line x1=\"{LEFT}\" x2=\"{right}\" y1=\"{line:.1}\" y2=\"{line:.1}\" \
-             stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" \
-             fill=\"#666\">{score}</text>",
-            LEFT - 6.0,
-            line + 4.0
-        );
-    }
-    const TICKS: usize = 4;
-    for tick in 0..=TICKS {
-        let base = bases * tick as f64 / TICKS as f64;
-        let _ = writeln!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#666\">{base:.0}</text>",
-            x(base),
-            low + 15.0
-        );
-    }
-    for (is_virus, colour) in [(false, "#1f4e8c"), (true, "#c1272d")] {
-        let mut path = String::new();
-        for mark in panel.marks.iter().filter(|mark| mark.is_virus == is_virus) {
+    let width = WIDTH - LEFT - RIGHT;
+    let name = shortened(&panel.contig, 13.0, width);
+    drawing.text([LEFT, top + 16.0], name, 13.0, Colour::INK, Anchor::Start);
+    let frame = Frame {
+        at: [LEFT, top + NAME],
+        size: [width, PANEL - NAME - FOOT],
+        x: Axis::linear(0.0, (chunks * chunk) as f64, false),
+        y: Axis::linear(0.0, 1.0, false),
+    };
+    frame.frame(drawing, "position (bases)", "score");
+    for (is_virus, colour) in [(false, Colour::NO), (true, Colour::YES)] {
+        let of_class = panel.marks.iter().filter(|mark| mark.is_virus == is_virus);
+        let segments = of_class.map(|mark| {
             let start = (mark.chunk.saturating_sub(1) * chunk) as f64;
-            let height = y(f64::from(mark.virus).clamp(0.0, 1.0));
-            let _ = write!(
-                path,
-                "M{:.1} {height:.1}H{:.1}",
-                x(start),
-                x(start + chunk as f64)
-            );
-        }
-        if !path.is_empty() {
-            let _ = writeln!(
-                svg,
-                "<path d=\"{path}\" stroke=\"{colour}\" stroke-width=\"2\" fill=\"none\"/>"
-            );
-        }
+            let [from, y] = frame.point(start, f64::from(mark.virus).clamp(0.0, 1.0));
+            let [to, _] = frame.point(start + chunk as f64, 0.0);
+            [from, y, to, y]
+        });
+        drawing.segments(segments.collect(), colour, 2.0, 1.0);
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
-/// Whether a file name asks for a format that can be drawn.
-pub fn is_drawable(output: &Path) -> bool {
-    output == Path::new("-") || output.extension().is_some_and(|ending| ending == "svg")
 }
 
 #[cfg(test)]
@@ -247,9 +213,20 @@ mod tests {
         assert_eq!(run(&options).unwrap(), 2);
         let svg = std::fs::read_to_string(&output).unwrap();
         assert!(svg.contains(">a&lt;1&gt;</text>") && svg.contains(">b</text>"));
-        assert_eq!(svg.matches("<path").count(), 3);
+        let lines = |colour: Colour| {
+            let stroke = format!("stroke=\"{colour}\" stroke-width=\"2\"");
+            svg.lines().filter(|line| line.contains(&stroke)).count()
+        };
+        assert_eq!((lines(Colour::YES), lines(Colour::NO)), (2, 1));
         // The first chunk of two takes the left half, near the top.
-        assert!(svg.contains("M60.0 67.0H520.0"), "{svg}");
+        assert!(svg.contains("M70.0 95.6H522.5"), "{svg}");
+        options.output = folder.path().join("p.png");
+        assert_eq!(run(&options).unwrap(), 2);
+        let png = std::fs::read(&options.output).unwrap();
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 5000);
+        options.output = folder.path().join("p.pdf");
+        assert_eq!(run(&options).unwrap_err().kind(), PipelineErrorKind::Usage);
+        options.output = output;
         options.contigs = vec!["b".to_owned()];
         assert_eq!(run(&options).unwrap(), 1);
         options.contigs = vec!["c".to_owned()];

@@ -8,12 +8,6 @@ use crate::arguments::viral::PlotArguments;
 use crate::exit::{DONE, Failure};
 
 pub(crate) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
-    if !plot::is_drawable(&arguments.output) {
-        let message = format!("{} is not called .svg", arguments.output.display());
-        return Err(Failure::usage(message).with_hint(Some(
-            "SVG is the one format that is drawn; browsers and Inkscape convert it",
-        )));
-    }
     let options = PlotOptions {
         results: arguments.results,
         contigs: arguments.contig,

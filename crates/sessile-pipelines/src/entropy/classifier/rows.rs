@@ -1,0 +1,103 @@
+//! The ORFs of many files, those that can be read.
+
+use std::time::Instant;
+
+use sessile_seq::inputs::Input;
+
+use crate::entropy::stored::{self, Stored, StoredOrf};
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+use crate::progress::{Observer, Progress};
+use crate::viral::identify::stored_bytes;
+
+/// ORFs between looks at the clock and at signals.
+const STRIDE: u64 = 256;
+
+/// Reads files one after the other. What can not be read is told to the observer and counted.
+pub(super) struct Rows<'a> {
+    pub(super) observer: &'a mut dyn Observer,
+    pub(super) interrupt: &'a Interrupt,
+    pub(super) progress: Progress,
+    begun: Instant,
+    /// What made a file, or the rest of one, unreadable.
+    problem: Option<PipelineError>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(
+        files: &[Input],
+        observer: &'a mut dyn Observer,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        Rows {
+            observer,
+            interrupt,
+            progress: Progress {
+                bytes_total: files.iter().filter_map(stored_bytes).sum(),
+                ..Progress::default()
+            },
+            begun: Instant::now(),
+            problem: None,
+        }
+    }
+
+    /// Reads a file; `take` is given its ORFs and says what is wrong with one, if something is.
+    pub(super) fn read(
+        &mut self,
+        input: &Input,
+        take: &mut dyn FnMut(&StoredOrf) -> Result<Result<(), String>, PipelineError>,
+    ) -> Result<(), PipelineError> {
+        let file = input.name();
+        let result = stored::read(input, &mut |stored| {
+            let (id, wrong) = match stored {
+                Stored::Record(_) => return Ok(()),
+                Stored::Incomplete(id, what) => (id.to_owned(), Err(what.to_owned())),
+                Stored::Orf(orf) => (
+                    String::new(),
+                    take(orf)?.map_err(|what| format!("{} of {}: {what}", orf.id, orf.record)),
+                ),
+            };
+            self.progress.records += 1;
+            if let Err(what) = wrong {
+                self.progress.failed += 1;
+                let place = match id.as_str() {
+                    "" => file.clone(),
+                    id => format!("{file}: {id}"),
+                };
+                self.observer.failure(&place, &what);
+            }
+            if self.progress.records.is_multiple_of(STRIDE) {
+                self.look()?;
+            }
+            Ok(())
+        });
+        self.progress.bytes_read += stored_bytes(input).unwrap_or(0);
+        self.look()?;
+        match result {
+            Err(error) if error.kind() == PipelineErrorKind::Input => {
+                self.progress.failed += 1;
+                self.observer.failure("", &error.to_string());
+                self.problem.get_or_insert(error);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn look(&mut self) -> Result<(), PipelineError> {
+        if let Some(signal) = self.interrupt.signal() {
+            return Err(PipelineError::new(
+                PipelineErrorKind::Interrupted,
+                format!("stopped by signal {signal}; no file was written"),
+            ));
+        }
+        self.progress.elapsed = self.begun.elapsed();
+        self.observer.progress(&self.progress);
+        Ok(())
+    }
+
+    /// Takes what made a file unreadable, for when nothing else was found.
+    pub(super) fn problem(&mut self) -> Option<PipelineError> {
+        self.problem.take()
+    }
+}

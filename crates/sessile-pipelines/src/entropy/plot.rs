@@ -1,0 +1,129 @@
+//! Drawing what a run found.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use sessile_seq::inputs::{self, Format};
+
+use super::figures;
+use super::survey::{Survey, Wanted};
+use crate::drawing::PictureFormat;
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+use crate::output::Destination;
+use crate::progress::Observer;
+use crate::viral::identify::check_new;
+
+/// A picture of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// Entropy of proteins against that of their 3Di states.
+    Structure,
+    /// Entropy along records.
+    Genome,
+    /// How long ORFs are.
+    Length,
+}
+
+/// What to draw.
+#[derive(Clone, Debug)]
+pub struct PlotOptions {
+    /// JSON or JSON Lines of runs, folders, patterns, or `-`.
+    pub inputs: Vec<PathBuf>,
+    /// The picture.
+    pub figure: Figure,
+    /// Records to draw along, in this order; when empty, the first ones with ORFs.
+    pub records: Vec<String>,
+    /// Most records to draw along when none is named.
+    pub most: usize,
+    /// The file to write, `.svg` or `.png`, or `-`.
+    pub output: PathBuf,
+    /// Write over a file that exists.
+    pub force: bool,
+}
+
+/// What was drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plotted {
+    /// ORFs.
+    pub orfs: u64,
+    /// Records drawn along.
+    pub records: u64,
+    /// Records there are.
+    pub records_total: u64,
+    /// ORFs and files that could not be read.
+    pub failed: u64,
+}
+
+/// Draws a picture.
+///
+/// # Errors
+///
+/// `Usage` when the output is called something else, `Input` when nothing can be read or there is
+/// nothing to draw, `Output` when the picture can not be written.
+pub fn plot(
+    options: &PlotOptions,
+    observer: &mut dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<Plotted, PipelineError> {
+    let Some(format) = PictureFormat::of_name(&options.output) else {
+        let message = format!("{} is not called .svg or .png", options.output.display());
+        return Err(PipelineError::new(PipelineErrorKind::Usage, message)
+            .with_hint("name the picture .svg or .png"));
+    };
+    check_new(&options.output, options.force)?;
+    let files = inputs::expand(&options.inputs, Format::Json)?;
+    let wanted = Wanted {
+        records: options.records.clone(),
+        most: options.most,
+    };
+    let survey = Survey::of(&files, wanted, observer, interrupt)?;
+    let nothing = |message: String, hint: &str| {
+        Err(PipelineError::new(PipelineErrorKind::Input, message).with_hint(hint))
+    };
+    if survey.orfs() == 0 {
+        let message = "there is no ORF to draw".to_owned();
+        return nothing(
+            message,
+            "a lower --min-aa of `sessile entropy run` finds more",
+        );
+    }
+    let drawing = match options.figure {
+        Figure::Structure if survey.with_states() == 0 => {
+            let message = "none of the ORFs has structure states".to_owned();
+            return nothing(
+                message,
+                "give `sessile entropy run` a --model, or draw --figure genome",
+            );
+        }
+        Figure::Structure => figures::structure(&survey),
+        Figure::Genome => {
+            let names = || survey.drawn.iter().map(|drawn| &drawn.record.id);
+            let missing = options
+                .records
+                .iter()
+                .find(|name| !names().any(|id| id == *name));
+            if let Some(missing) = missing {
+                let message = format!("there is no record {missing}");
+                return nothing(message, "records are named by input_id");
+            }
+            figures::genome(&survey)
+        }
+        Figure::Length => figures::length(&survey),
+    };
+    let name = options.output.display().to_string();
+    let bytes = drawing.write(format).map_err(|error| {
+        let message = format!("can not draw {name}: {error}");
+        PipelineError::new(PipelineErrorKind::Output, message).with_hint("name it .svg")
+    })?;
+    let failed = |error| PipelineError::output(&name, error);
+    let mut out = Destination::open(&options.output).map_err(failed)?;
+    out.write_all(&bytes).map_err(failed)?;
+    out.finish().map_err(failed)?;
+    Ok(Plotted {
+        orfs: survey.orfs(),
+        records: survey.drawn.len() as u64,
+        records_total: survey.records,
+        failed: survey.failed,
+    })
+}
