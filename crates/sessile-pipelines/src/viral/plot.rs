@@ -73,10 +73,12 @@ pub fn run(options: &PlotOptions) -> Result<usize, PipelineError> {
             .with_hint("contigs are named as in the FASTA file"));
     }
     let name = options.output.display().to_string();
-    let picture = draw(&panels, options.chunk).write(format).map_err(|error| {
-        let message = format!("can not draw {name}: {error}");
-        PipelineError::new(PipelineErrorKind::Output, message).with_hint("name it .svg")
-    })?;
+    let picture = draw(&panels, options.chunk)
+        .write(format)
+        .map_err(|error| {
+            let message = format!("can not draw {name}: {error}");
+            PipelineError::new(PipelineErrorKind::Output, message).with_hint("name it .svg")
+        })?;
     let failed = |error| PipelineError::output(&name, error);
     let mut out = Destination::open(&options.output).map_err(failed)?;
     out.write_all(&picture).map_err(failed)?;

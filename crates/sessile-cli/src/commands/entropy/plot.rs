@@ -15,7 +15,11 @@ pub(super) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
     let mut terminal = Terminal::new(arguments.quiet);
     let output = place(&arguments.output);
-    if arguments.output.extension().is_some_and(|ending| ending == "html") {
+    if arguments
+        .output
+        .extension()
+        .is_some_and(|ending| ending == "html")
+    {
         let options = ReportOptions {
             inputs: arguments.input,
             output: arguments.output,

@@ -1,13 +1,15 @@
 //! `sessile entropy run`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use sessile_pipelines::entropy::report::{self, ReportOptions};
 use sessile_pipelines::entropy::{
     Analysis, EntropyOptions, EntropySummary, RecordForm, RecordFormat, Sample, SchemaVersion,
     Shortest, output_formats, read_sample_sheet,
 };
-use sessile_pipelines::{Interrupt, Observer, PipelineErrorKind, Summary};
+use sessile_pipelines::output::OutputPlace;
+use sessile_pipelines::{Interrupt, Observer, PipelineError, PipelineErrorKind, Summary};
 use sessile_runtime::{DeviceChoice, PoolOptions};
 
 use super::open_states;
@@ -53,6 +55,7 @@ fn compute(
 ) -> Result<EntropySummary, Failure> {
     // Everything that can be wrong with the command, before a model is loaded.
     let samples = samples(arguments)?;
+    let report = report_options(arguments, &samples)?;
     let (schema, shortest) = match arguments.compat {
         Some(Compat::GenomeEntropy01) => (
             SchemaVersion::V2_0,
@@ -83,13 +86,50 @@ fn compute(
         (None, [sample]) => analysis.run(sample, observer, interrupt),
         _ => analysis.run_sheet(&samples, &arguments.output[0], observer, interrupt),
     };
-    result.map_err(|error| match error.kind() {
+    let failed = |error: PipelineError| match error.kind() {
         PipelineErrorKind::Interrupted => {
             let signal = interrupt.signal().unwrap_or(signal_hook::consts::SIGINT);
             Failure::interrupted(signal, error.to_string()).with_hint(error.hint())
         }
         _ => error.into(),
-    })
+    };
+    let summary = result.map_err(failed)?;
+    if let Some(options) = report {
+        report::write(&options, observer, interrupt).map_err(failed)?;
+    }
+    Ok(summary)
+}
+
+/// A report is made of the JSON that the run writes.
+fn report_options(
+    arguments: &RunArguments,
+    samples: &[Sample],
+) -> Result<Option<ReportOptions>, Failure> {
+    let Some(output) = &arguments.html_report else {
+        return Ok(None);
+    };
+    report::check(output, arguments.force)?;
+    let json = |sample: &Sample| {
+        let mut outputs = sample.outputs.iter();
+        let is_json = |(path, format): &&(PathBuf, RecordFormat)| {
+            matches!(format.form, RecordForm::Json | RecordForm::JsonLines)
+                && OutputPlace::of(path) == OutputPlace::File
+        };
+        outputs.find(is_json).map(|(path, _)| path.clone())
+    };
+    let inputs: Option<Vec<PathBuf>> = samples.iter().map(json).collect();
+    let Some(inputs) = inputs else {
+        return Err(
+            Failure::usage("--report is made of a JSON file, and none is written").with_hint(Some(
+                "add an --output that ends in .json, or json to --format",
+            )),
+        );
+    };
+    Ok(Some(ReportOptions {
+        inputs,
+        output: output.clone(),
+        force: arguments.force,
+    }))
 }
 
 fn samples(arguments: &RunArguments) -> Result<Vec<Sample>, Failure> {

@@ -43,7 +43,7 @@ pub(crate) fn genome(survey: &Survey) -> Drawing {
 
 fn record(drawing: &mut Drawing, drawn: &DrawnRecord, top: f64, has_states: bool) {
     let length = drawn.record.length.unwrap_or(1);
-    let bases = format!("  {} bases", grouped(length as i64));
+    let bases = format!(" · {} bases", grouped(length as i64));
     let width = WIDTH - LEFT - RIGHT;
     let name = shortened(&drawn.record.id, 13.0, width - 420.0) + &bases;
     drawing.text([LEFT, top + 16.0], name, 13.0, Colour::INK, Anchor::Start);

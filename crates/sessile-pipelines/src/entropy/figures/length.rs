@@ -4,8 +4,8 @@ use super::legend;
 use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel};
 use crate::entropy::survey::{Class, Lengths, Survey};
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 400.0;
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 440.0;
 
 /// The share of each class by length, lengths by their logarithm.
 pub(crate) fn length(survey: &Survey) -> Drawing {

@@ -4,8 +4,8 @@ use super::{legend, thinned};
 use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel};
 use crate::entropy::survey::{Class, Sampled, Survey};
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 540.0;
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 440.0;
 const AT: [f64; 2] = [70.0, 60.0];
 const SIZE: [f64; 2] = [WIDTH - 95.0, HEIGHT - 115.0];
 
@@ -36,7 +36,7 @@ fn scatter(
     legend(&mut drawing, [AT[0], 46.0], survey);
     let (others, annotated) = (dots(&survey.others), dots(&survey.annotated));
     if let Some(note) = thinned(others.stride().max(annotated.stride())) {
-        drawing.text([WIDTH - 25.0, 46.0], note, 11.0, Colour::FAINT, Anchor::End);
+        drawing.text([WIDTH - 25.0, 24.0], note, 10.0, Colour::FAINT, Anchor::End);
     }
     let all = || others.items().iter().chain(annotated.items());
     let axis = |place: usize| {

@@ -150,7 +150,7 @@ pub(super) fn orfs(survey: &Survey) -> String {
         columns.push(("3Di", true));
     }
     if has_twelve {
-        columns.extend([("12-state", true), ("shared", true)]);
+        columns.extend([("12-state", true), ("mutual inf.", true)]);
     }
     columns.push(("in GenBank", false));
     let mut table = match listed < all {
