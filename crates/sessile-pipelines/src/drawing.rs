@@ -1,6 +1,6 @@
 //! Drawings: what is drawn once can be written as SVG and as PNG.
 //!
-//! A [`Drawing`] is a list of marks in the order in which they are laid over each other, in units of
+//! A drawing is a list of marks in the order in which they are laid over each other, in units of
 //! a CSS pixel. Text is set in the embedded Noto Sans (SIL Open Font License, `font/OFL.txt`), which
 //! also tells how wide it is; an SVG names that font first and leaves the rest to its reader.
 

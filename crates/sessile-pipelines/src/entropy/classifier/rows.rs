@@ -13,6 +13,9 @@ use crate::viral::identify::stored_bytes;
 /// ORFs between looks at the clock and at signals.
 const STRIDE: u64 = 256;
 
+/// Whether an ORF could be used, or what is wrong with it.
+pub(super) type Taken = Result<(), String>;
+
 /// Reads files one after the other. What can not be read is told to the observer and counted.
 pub(super) struct Rows<'a> {
     pub(super) observer: &'a mut dyn Observer,
@@ -45,7 +48,7 @@ impl<'a> Rows<'a> {
     pub(super) fn read(
         &mut self,
         input: &Input,
-        take: &mut dyn FnMut(&StoredOrf) -> Result<Result<(), String>, PipelineError>,
+        take: &mut dyn FnMut(&StoredOrf) -> Result<Taken, PipelineError>,
     ) -> Result<(), PipelineError> {
         let file = input.name();
         let result = stored::read(input, &mut |stored| {

@@ -53,7 +53,7 @@ pub(super) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     };
     let quiet = arguments.quiet;
     let mut on_round = |round: &Round| {
-        if !quiet && round.number % STRIDE == 0 {
+        if !quiet && round.number.is_multiple_of(STRIDE) {
             eprintln!("{}", describe_round(round));
         }
     };
