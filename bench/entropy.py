@@ -75,6 +75,7 @@ def main():
     parser.add_argument("--genomes", type=int, default=100)
     parser.add_argument("--times", type=int, default=7)
     parser.add_argument("--stages", nargs="+", default=["one", "many"], choices=["one", "many"])
+    parser.add_argument("--note", default="", help="how the program was built, and what else ran")
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
     program = arguments.program
@@ -128,6 +129,7 @@ def main():
         "cpu": cpu,
         "cores": os.cpu_count(),
         "version": subprocess.run([program, "--version"], capture_output=True, text=True).stdout.strip(),
+        "note": arguments.note,
         "bases": arguments.bases,
         "runs": rows,
     }

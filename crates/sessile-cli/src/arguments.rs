@@ -70,7 +70,7 @@ pub(crate) enum Command {
 #[command(next_help_heading = "Devices and batches")]
 pub(crate) struct PoolArguments {
     /// Devices: auto, or a list such as cpu,cuda:0,cuda:1
-    #[arg(long, default_value = "auto", value_name = "LIST")]
+    #[arg(long, alias = "device", default_value = "auto", value_name = "LIST")]
     pub(crate) devices: DeviceChoice,
 
     /// Lanes per device that share the weights [default: one per thread]

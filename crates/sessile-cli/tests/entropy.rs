@@ -485,6 +485,21 @@ fn stages_come_to_what_a_run_comes_to() {
         }
     }
     assert!(rows.next().is_none() && states > 20);
+    // genome_entropy's short names.
+    let short = [
+        "run",
+        "-i",
+        "g.fa",
+        "-o",
+        "short.json",
+        "-t",
+        "11",
+        "-m",
+        "none",
+        "--device",
+        "cpu",
+    ];
+    assert_code(&entropy(directory.path(), &short), 0);
     // A record of a run has everything by itself.
     let again = ["entropy", "--input", "run.json", "--output", "again.jsonl"];
     assert_code(&entropy(directory.path(), &again), 0);

@@ -210,12 +210,12 @@ pub(crate) const NO_MODEL: &str = "none";
     After a crash, a full disk or Ctrl-C the same command goes on where it stopped.")]
 pub(crate) struct RunArguments {
     /// FASTA files, folders, patterns, or - for standard input
-    #[arg(long, num_args = 1.., required_unless_present_any = ["genbank", "sample_sheet"],
+    #[arg(short, long, num_args = 1.., required_unless_present_any = ["genbank", "sample_sheet"],
           value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
     /// GenBank files: sequences and coding sequences; beside --input the coding sequences only
-    #[arg(long, num_args = 1.., value_name = "FILE")]
+    #[arg(short, long, num_args = 1.., value_name = "FILE")]
     pub(crate) genbank: Vec<PathBuf>,
 
     /// Samples apart from each other: a CSV file with lines of `sample,path`
@@ -224,7 +224,7 @@ pub(crate) struct RunArguments {
 
     /// File to write, or - for standard output; may be given several times. With a sample sheet the
     /// folder for a file of each sample
-    #[arg(long, required = true, action = clap::ArgAction::Append, value_name = "FILE")]
+    #[arg(short, long, required = true, action = clap::ArgAction::Append, value_name = "FILE")]
     pub(crate) output: Vec<PathBuf>,
 
     /// json, jsonl, tsv (a row per ORF), each with .gz if wanted [default: by the extension, else
@@ -233,7 +233,7 @@ pub(crate) struct RunArguments {
     pub(crate) format: Vec<RecordFormat>,
 
     /// Genetic code: the number of a table of NCBI
-    #[arg(long, default_value = "11", value_name = "TABLE", value_parser = genetic_code)]
+    #[arg(short, long, default_value = "11", value_name = "TABLE", value_parser = genetic_code)]
     pub(crate) table: GeneticCode,
 
     /// Shortest ORF, in residues, the stop not counted
@@ -257,7 +257,7 @@ pub(crate) struct RunArguments {
     pub(crate) compat: Option<Compat>,
 
     /// Structure model: ProstT5 or ModernProst (a directory, file or hub name), or `none`
-    #[arg(long, default_value = NO_MODEL, value_name = "MODEL", help_heading = "Structure model")]
+    #[arg(short, long, default_value = NO_MODEL, value_name = "MODEL", help_heading = "Structure model")]
     pub(crate) model: String,
 
     #[command(flatten)]
@@ -350,11 +350,11 @@ fn genetic_code(text: &str) -> Result<GeneticCode, String> {
     sessile entropy fasta-to-protein --input proteins.faa --output proteins.json")]
 pub(crate) struct StageArguments {
     /// Files, folders, patterns, or - for standard input
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(short, long, required = true, num_args = 1.., value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
     /// File to write (.json, .jsonl, each with .gz if wanted), or - for standard output
-    #[arg(long, default_value = "-", value_name = "FILE")]
+    #[arg(short, long, default_value = "-", value_name = "FILE")]
     pub(crate) output: PathBuf,
 
     /// Write over an output that exists
@@ -384,7 +384,7 @@ pub(crate) struct OrfArguments {
     pub(crate) files: StageArguments,
 
     /// Genetic code: the number of a table of NCBI
-    #[arg(long, default_value = "11", value_name = "TABLE", value_parser = genetic_code)]
+    #[arg(short, long, default_value = "11", value_name = "TABLE", value_parser = genetic_code)]
     pub(crate) table: GeneticCode,
 
     /// Keep ORFs of more than N residues, the stop counted: -l of get_orfs [default with --format
@@ -409,7 +409,7 @@ pub(crate) struct TranslateArguments {
     pub(crate) files: StageArguments,
 
     /// Genetic code: the number of a table of NCBI [default: what each ORF says]
-    #[arg(long, value_name = "TABLE", value_parser = genetic_code)]
+    #[arg(short, long, value_name = "TABLE", value_parser = genetic_code)]
     pub(crate) table: Option<GeneticCode>,
 }
 
