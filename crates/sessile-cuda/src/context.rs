@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sessile_device::{DeviceError, DeviceErrorKind};
 
+use crate::discovery::Gpu;
 use crate::driver::{Code, Driver, RawAddress, RawHandle};
 
 thread_local! {
@@ -109,6 +110,16 @@ impl Context {
         })?;
         Ok((free as u64, total as u64))
     }
+}
+
+/// Free and total bytes of the memory of a GPU. It is woken by that: its context stays for the life
+/// of the process.
+///
+/// # Errors
+///
+/// Whatever keeps the GPU from answering.
+pub fn memory(driver: &'static Driver, gpu: &Gpu) -> Result<(u64, u64), DeviceError> {
+    Context::new(driver, gpu.ordinal)?.memory()
 }
 
 /// A block of device memory.

@@ -1,6 +1,7 @@
 //! A GPU as a device: it holds the weights and makes lanes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sessile_device::{
     DType, Device, DeviceError, DeviceErrorKind, DeviceId, Geometry, LaneSpec, RowSource,
@@ -15,6 +16,7 @@ use crate::geometry::CudaGeometry;
 use crate::kernels::{Kernels, Target};
 use crate::lane::CudaLane;
 use crate::packing::Packing;
+use crate::peak;
 use crate::products::Products;
 use crate::weight::CudaWeight;
 
@@ -88,6 +90,16 @@ impl CudaDevice {
     /// `Lost` when the driver fails.
     pub fn memory(&self) -> Result<(u64, u64), DeviceError> {
         self.shared.context.memory()
+    }
+
+    /// Floating-point operations per second of one large product in `dtype`, with random data,
+    /// measured for about `duration`: what the rates of models are a fraction of.
+    ///
+    /// # Errors
+    ///
+    /// As loading a weight and running a lane.
+    pub fn peak_flops(&self, dtype: DType, duration: Duration) -> Result<f64, DeviceError> {
+        peak::measure(self, dtype, duration)
     }
 
     /// Whether the GPU was lost: nothing will work on it any more in this process.

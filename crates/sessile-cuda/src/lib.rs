@@ -38,10 +38,12 @@ mod kernels;
 mod lane;
 mod library;
 mod packing;
+mod peak;
 mod products;
 mod visibility;
 mod weight;
 
+pub use context::memory;
 pub use cublaslt::{CUBLASLT_VARIABLE, CublasLt};
 pub use device::CudaDevice;
 pub use discovery::{Gpu, Libraries, MIN_CAPABILITY, Refusal, Survey, survey};

@@ -112,7 +112,7 @@ pub fn run(
         .map(|sequence| files.tokenizer().encode(sequence).tokens)
         .collect();
     let model = files.name().to_owned();
-    let devices = discovery::choose(discovery::discover()?, &options.pool.devices)?;
+    let devices = discovery::choose(&options.pool.devices)?;
     let Some(device) = devices.first() else {
         return Err(PipelineError::new(
             PipelineErrorKind::Device,
@@ -146,7 +146,7 @@ pub fn run(
         .iter()
         .map(|plan| plan.lanes * plan.threads_per_lane)
         .sum();
-    let probe = || peak_flops(device.id, dtype, threads, PROBE);
+    let probe = || peak_flops(device, dtype, threads, PROBE);
     let whole_batches: usize = pool.lanes().iter().map(|lane| lane.token_budget).sum();
     let round = |tokens| {
         round(

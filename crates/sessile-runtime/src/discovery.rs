@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use sessile_cpu::{CpuGeometry, Isa};
-use sessile_device::{DType, DeviceId, Geometry};
+use sessile_cuda::{CublasLt, CudaDevice, CudaGeometry, Driver, Gpu, Libraries, Visibility};
+use sessile_device::{DType, DeviceError, DeviceId, Geometry};
 
 use crate::error::{RuntimeError, RuntimeErrorKind};
 use crate::machine;
@@ -26,6 +27,49 @@ pub struct FoundDevice {
     pub notes: Vec<String>,
     /// Its sizes.
     pub geometry: Arc<dyn Geometry>,
+    /// The GPU, if it is one.
+    pub cuda: Option<FoundGpu>,
+}
+
+/// What a GPU is opened with.
+#[derive(Clone, Debug)]
+pub struct FoundGpu {
+    driver: &'static Driver,
+    gpu: Gpu,
+    cublaslt: Option<&'static CublasLt>,
+}
+
+impl FoundGpu {
+    /// Opens the GPU and loads its kernels. `threads` pack weights.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from being opened.
+    pub fn open(&self, threads: usize) -> Result<CudaDevice, DeviceError> {
+        CudaDevice::new(self.driver, &self.gpu, self.cublaslt, threads)
+    }
+}
+
+/// A device that is not used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusedDevice {
+    /// `cuda:1`, or `cuda` for all of a kind.
+    pub name: String,
+    /// What it is, where that is known.
+    pub description: String,
+    /// Why it is not used.
+    pub reason: String,
+    /// What to do about it, if there is something.
+    pub hint: Option<String>,
+}
+
+/// Everything that was found.
+#[derive(Clone)]
+pub struct Survey {
+    /// Devices that can be used: the CPU first, then the GPUs.
+    pub devices: Vec<FoundDevice>,
+    /// Those that can not, and why.
+    pub unused: Vec<UnusedDevice>,
 }
 
 impl FoundDevice {
@@ -54,14 +98,125 @@ impl FoundDevice {
     }
 }
 
-/// Finds the devices of this machine.
+/// Memory of a GPU that the program does not plan: its own code, that of cuBLASLt, and what is
+/// left over where memory is handed out in whole blocks.
+const GPU_OVERHEAD_BYTES: u64 = 384 << 20;
+
+/// Names where products run: `own` leaves cuBLASLt aside.
+pub const PRODUCTS_VARIABLE: &str = "SESSILE_CUDA_PRODUCTS";
+
+/// Looks for devices and says of each that is not used why.
+///
+/// # Errors
+///
+/// `Option` when `SESSILE_ISA` or `SESSILE_CUDA_PRODUCTS` names something that there is not.
+pub fn survey() -> Result<Survey, RuntimeError> {
+    let mut devices = vec![cpu(Isa::detect()?)];
+    let own_products = own_products()?;
+    let found = sessile_cuda::survey(
+        &Libraries::from_environment(),
+        &Visibility::from_environment(),
+    );
+    let mut unused = Vec::new();
+    match &found.driver {
+        Err(absence) => unused.push(UnusedDevice {
+            name: "cuda".to_owned(),
+            description: "NVIDIA GPUs".to_owned(),
+            reason: absence.to_string(),
+            hint: absence.hint().map(str::to_owned),
+        }),
+        Ok(driver) => {
+            for gpu in &found.gpus {
+                let description = describe(gpu);
+                if let Some(refusal) = &gpu.refusal {
+                    unused.push(UnusedDevice {
+                        name: DeviceId::Cuda(gpu.ordinal).to_string(),
+                        description,
+                        reason: refusal.reason.clone(),
+                        hint: refusal.hint.clone(),
+                    });
+                    continue;
+                }
+                let mut notes = Vec::new();
+                let cublaslt = match &found.cublaslt {
+                    _ if own_products => {
+                        notes.push(format!("products on own kernels ({PRODUCTS_VARIABLE}=own)"));
+                        None
+                    }
+                    Ok(library) => {
+                        notes.push(format!(
+                            "products by cuBLASLt {} ({})",
+                            library.version(),
+                            library.path().display()
+                        ));
+                        Some(*library)
+                    }
+                    Err(absence) => {
+                        let hint = absence.hint().unwrap_or_default();
+                        notes.push(format!(
+                            "{absence}: products run on own kernels, which are slower; {hint}"
+                        ));
+                        None
+                    }
+                };
+                devices.push(FoundDevice {
+                    id: DeviceId::Cuda(gpu.ordinal),
+                    description,
+                    dtypes: vec![DType::Bf16, DType::F16, DType::F32],
+                    available_bytes: None,
+                    cores: 0,
+                    notes,
+                    geometry: Arc::new(CudaGeometry),
+                    cuda: Some(FoundGpu {
+                        driver,
+                        gpu: gpu.clone(),
+                        cublaslt,
+                    }),
+                });
+            }
+        }
+    }
+    Ok(Survey { devices, unused })
+}
+
+fn own_products() -> Result<bool, RuntimeError> {
+    match std::env::var(PRODUCTS_VARIABLE).as_deref() {
+        Ok("own") => Ok(true),
+        Ok("" | "cublaslt") | Err(_) => Ok(false),
+        Ok(other) => Err(RuntimeError::new(
+            RuntimeErrorKind::Option,
+            format!("{PRODUCTS_VARIABLE}={other} is neither `own` nor `cublaslt`"),
+        )),
+    }
+}
+
+fn describe(gpu: &Gpu) -> String {
+    format!(
+        "{}, compute capability {}.{}, {} GiB",
+        gpu.name,
+        gpu.capability.0,
+        gpu.capability.1,
+        (gpu.memory_bytes + (1 << 29)) >> 30
+    )
+}
+
+/// Finds the devices of this machine. What a GPU has left is not asked yet: that takes a part of
+/// its memory; see [`FoundDevice::measure`].
+///
+/// # Errors
+///
+/// As [`survey`].
+pub fn discover() -> Result<Vec<FoundDevice>, RuntimeError> {
+    Ok(survey()?.devices)
+}
+
+/// The processor, without a look at anything else.
 ///
 /// # Errors
 ///
 /// `Option` when `SESSILE_ISA` names something that this machine does not have.
-pub fn discover() -> Result<Vec<FoundDevice>, RuntimeError> {
-    let isa = Isa::detect()?;
-    Ok(vec![cpu(isa)])
+pub fn processor() -> Result<FoundDevice, RuntimeError> {
+    Ok(cpu(Isa::detect()?))
 }
 
 /// The processor at this level.
@@ -81,35 +236,95 @@ fn cpu(isa: Isa) -> FoundDevice {
         cores: machine::cores(),
         notes,
         geometry: Arc::new(CpuGeometry::new(isa)),
+        cuda: None,
     }
 }
 
-/// The devices that `choice` means, of those that were found.
+/// The devices that `choice` means, with what they have left. By itself the program uses the GPUs
+/// where there are any, else the processor: beside a GPU its lanes add little, and their bytes are
+/// not those of the GPU.
 ///
 /// # Errors
 ///
-/// `Device` when one that was asked for is not there.
-pub fn choose(
-    found: Vec<FoundDevice>,
-    choice: &DeviceChoice,
-) -> Result<Vec<FoundDevice>, RuntimeError> {
+/// `Device` when one that was asked for is not there or does not answer, or none does.
+pub fn choose(choice: &DeviceChoice) -> Result<Vec<FoundDevice>, RuntimeError> {
     let DeviceChoice::Only(wanted) = choice else {
-        return Ok(found);
+        let mut found = discover()?;
+        let has_gpu = found.iter().any(|device| device.cuda.is_some());
+        if has_gpu {
+            found.retain(|device| device.cuda.is_some());
+        }
+        let mut failure = None;
+        found.retain_mut(|device| match device.measure() {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(device = %device.id, %error, "a GPU is left aside");
+                failure = Some(error);
+                false
+            }
+        });
+        return match failure {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        };
     };
+    // No GPU is asked for: none is woken.
+    if wanted.iter().all(|id| *id == DeviceId::Cpu) {
+        return wanted.iter().map(|_| processor()).collect();
+    }
+    let found = survey()?;
     wanted
         .iter()
         .map(|id| {
-            found
+            let mut device = found
+                .devices
                 .iter()
                 .find(|device| device.id == *id)
                 .cloned()
-                .ok_or_else(|| {
-                    RuntimeError::new(
-                        RuntimeErrorKind::Device,
-                        format!("device {id} is not there or can not be used"),
-                    )
-                    .with_hint("`sessile devices` lists what was found")
-                })
+                .ok_or_else(|| missing(*id, &found))?;
+            device.measure()?;
+            Ok(device)
         })
         .collect()
+}
+
+/// Why a device that was asked for is not there.
+fn missing(id: DeviceId, found: &Survey) -> RuntimeError {
+    let name = id.to_string();
+    let is_it = |unused: &&UnusedDevice| {
+        unused.name == name || unused.name == "cuda" && matches!(id, DeviceId::Cuda(_))
+    };
+    match found.unused.iter().find(is_it) {
+        Some(unused) => {
+            let error = RuntimeError::new(
+                RuntimeErrorKind::Device,
+                format!("device {id} can not be used: {}", unused.reason),
+            );
+            match &unused.hint {
+                Some(hint) => error.with_hint(hint.clone()),
+                None => error.with_hint("`sessile devices` lists what was found"),
+            }
+        }
+        None => RuntimeError::new(
+            RuntimeErrorKind::Device,
+            format!("device {id} is not there or can not be used"),
+        )
+        .with_hint("`sessile devices` lists what was found"),
+    }
+}
+
+impl FoundDevice {
+    /// Asks a GPU what memory it has left, and leaves out what the program takes unplanned. It is
+    /// woken by that and stays awake for the life of the process.
+    ///
+    /// # Errors
+    ///
+    /// `Device` when it does not answer.
+    pub fn measure(&mut self) -> Result<(), RuntimeError> {
+        if let Some(cuda) = &self.cuda {
+            let (free, _) = sessile_cuda::memory(cuda.driver, &cuda.gpu)?;
+            self.available_bytes = Some(free.saturating_sub(GPU_OVERHEAD_BYTES));
+        }
+        Ok(())
+    }
 }

@@ -25,7 +25,7 @@ pub mod pool;
 mod queue;
 
 pub use classifier::{Classifier, ClassifierLane};
-pub use discovery::FoundDevice;
+pub use discovery::{FoundDevice, Survey, UnusedDevice};
 pub use error::{RuntimeError, RuntimeErrorKind};
 pub use generator::{
     GeneratorOptions, GeneratorPlan, GeneratorPool, GeneratorReport, InstanceReason, Instances,

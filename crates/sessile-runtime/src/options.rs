@@ -83,6 +83,13 @@ impl fmt::Display for DTypeChoice {
 /// again for each batch costs little, small enough that activations stay near the caches.
 pub const DEFAULT_TOKEN_BUDGET: usize = 2048;
 
+/// Tokens of a batch on a GPU lane unless chosen otherwise, the first that fits: large enough to
+/// fill every multiprocessor with whole tiles of any product.
+pub const GPU_TOKEN_BUDGETS: [usize; 5] = [16_384, 8192, 4096, 2048, 1024];
+
+/// Lanes of a GPU unless chosen otherwise.
+pub const GPU_LANES: usize = 2;
+
 /// Smallest token budget: below it nearly all time goes into reading weights.
 pub const MIN_TOKEN_BUDGET: usize = 16;
 

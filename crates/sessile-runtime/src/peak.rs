@@ -5,17 +5,24 @@ use std::time::Duration;
 use sessile_cpu::peak;
 use sessile_device::{DType, DeviceId};
 
+use crate::discovery::FoundDevice;
+
 /// Floating-point operations per second of products in `dtype` on `threads` threads, measured with
-/// random data for about `duration`. `None` where the device has no such instructions.
+/// random data for about `duration`. `None` where the device has no such instructions. For a GPU
+/// the products of one large shape are measured, by the library that the models use.
 pub fn peak_flops(
-    device: DeviceId,
+    device: &FoundDevice,
     dtype: DType,
     threads: usize,
     duration: Duration,
 ) -> Option<f64> {
-    match (device, dtype) {
+    match (device.id, dtype) {
         (DeviceId::Cpu, DType::F32) => Some(peak::f32_flops(threads, duration)),
         (DeviceId::Cpu, DType::Bf16) => peak::bf16_flops(threads, duration),
+        (DeviceId::Cuda(_), dtype) => {
+            let opened = device.cuda.as_ref()?.open(threads).ok()?;
+            opened.peak_flops(dtype, duration).ok()
+        }
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The resident pool: models loaded once per device, lanes that share them, one queue.
 
 mod bulk;
+mod loading;
 mod pending;
 
 use std::sync::atomic::AtomicBool;
@@ -8,13 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sessile_cpu::{CpuDevice, CpuOptions};
 use sessile_device::{
-    Device, DeviceError, DeviceId, Execution, GenerationSettings, LaneSpec, ModelIndex,
-    OperationClass, OperationTime, Output, OutputKind, OutputSet, Request, RequestError,
-    RequestErrorKind, RequestId, TimedDevice,
+    DeviceError, DeviceId, Execution, GenerationSettings, ModelIndex, OperationClass,
+    OperationTime, Output, OutputKind, OutputSet, Request, RequestError, RequestErrorKind,
+    RequestId,
 };
-use sessile_models::{EncoderExecution, LoadReport, ModelFiles, ModelInfo};
+use sessile_models::{LoadReport, ModelFiles, ModelInfo};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -23,10 +23,13 @@ use crate::error::{RuntimeError, RuntimeErrorKind};
 use crate::lane::LaneLoop;
 use crate::metrics::{LaneMetrics, Metrics};
 use crate::options::{
-    DEFAULT_TOKEN_BUDGET, Dispatch, MAX_TOKEN_BUDGET, MIN_TOKEN_BUDGET, PoolOptions,
+    DEFAULT_TOKEN_BUDGET, Dispatch, GPU_LANES, GPU_TOKEN_BUDGETS, MAX_TOKEN_BUDGET,
+    MIN_TOKEN_BUDGET, PoolOptions,
 };
 use crate::plan::{self, MemoryPlan};
 use crate::queue::{Entry, Queue, QueuePolicy};
+
+use loading::Clock;
 
 pub use bulk::InOrder;
 pub use pending::Pending;
@@ -126,7 +129,7 @@ pub struct Pool {
     fingerprints: Vec<String>,
     reports: Vec<LoadReport>,
     load_time: Duration,
-    clock: Option<TimedDevice<CpuDevice>>,
+    clocks: Vec<Box<dyn Clock>>,
 }
 
 /// Plans the memory of every chosen device, without loading anything.
@@ -136,35 +139,99 @@ pub struct Pool {
 /// When an option makes no sense, a device is not there or a checkpoint does not fit its
 /// configuration. Whether a plan fits is its own question: [`MemoryPlan::check`].
 pub fn plan(models: &[ModelFiles], options: &PoolOptions) -> Result<Vec<MemoryPlan>, RuntimeError> {
-    let devices = discovery::choose(discovery::discover()?, &options.devices)?;
+    let devices = discovery::choose(&options.devices)?;
+    plan_on(models, options, &devices)
+}
+
+fn plan_on(
+    models: &[ModelFiles],
+    options: &PoolOptions,
+    devices: &[FoundDevice],
+) -> Result<Vec<MemoryPlan>, RuntimeError> {
     devices
         .iter()
         .map(|device| plan_device(models, options, device))
         .collect()
 }
 
-fn plan_device(
+/// Plans the memory of one device, which need not be there.
+///
+/// # Errors
+///
+/// As [`plan`].
+pub fn plan_device(
     models: &[ModelFiles],
     options: &PoolOptions,
     device: &FoundDevice,
 ) -> Result<MemoryPlan, RuntimeError> {
-    let threads = options.threads.unwrap_or(device.cores);
-    if threads == 0 || options.instances == Some(0) {
+    if options.threads == Some(0) || options.instances == Some(0) {
         return Err(RuntimeError::new(
             RuntimeErrorKind::Option,
             "--threads and --instances must be at least 1",
         ));
     }
-    let token_budget = options.token_budget.unwrap_or(DEFAULT_TOKEN_BUDGET);
-    if !(MIN_TOKEN_BUDGET..=MAX_TOKEN_BUDGET).contains(&token_budget) {
+    if let Some(budget) = options.token_budget
+        && !(MIN_TOKEN_BUDGET..=MAX_TOKEN_BUDGET).contains(&budget)
+    {
         return Err(RuntimeError::new(
             RuntimeErrorKind::Option,
             format!("--token-budget must lie between {MIN_TOKEN_BUDGET} and {MAX_TOKEN_BUDGET}"),
         ));
     }
+    if matches!(device.id, DeviceId::Cuda(_)) {
+        // Two lanes: one copies and waits while the other computes. Where that is too much, less.
+        let budgets = match options.token_budget {
+            Some(budget) => vec![budget],
+            None => GPU_TOKEN_BUDGETS.to_vec(),
+        };
+        let lanes = options
+            .instances
+            .map_or(vec![GPU_LANES, 1], |lanes| vec![lanes]);
+        let mut plan = None;
+        for budget in budgets {
+            for &lanes in &lanes {
+                let shape = LaneShape {
+                    lanes,
+                    threads: 1,
+                    budget,
+                };
+                let next = plan_lanes(models, options, device, shape)?;
+                let fits = next.check().is_ok();
+                plan = Some(next);
+                if fits {
+                    break;
+                }
+            }
+            if plan.as_ref().is_some_and(|plan| plan.check().is_ok()) {
+                break;
+            }
+        }
+        return plan.ok_or_else(|| RuntimeError::new(RuntimeErrorKind::Option, "no lanes"));
+    }
+    let threads = options.threads.unwrap_or(device.cores);
     // Lanes of one thread have no barriers between them and give the throughput.
     let lanes = options.instances.unwrap_or(threads);
-    let threads_per_lane = (threads / lanes).max(1);
+    let shape = LaneShape {
+        lanes,
+        threads: (threads / lanes).max(1),
+        budget: options.token_budget.unwrap_or(DEFAULT_TOKEN_BUDGET),
+    };
+    plan_lanes(models, options, device, shape)
+}
+
+/// How many lanes of what size.
+struct LaneShape {
+    lanes: usize,
+    threads: usize,
+    budget: usize,
+}
+
+fn plan_lanes(
+    models: &[ModelFiles],
+    options: &PoolOptions,
+    device: &FoundDevice,
+    shape: LaneShape,
+) -> Result<MemoryPlan, RuntimeError> {
     let dtype = device.dtype(options.dtype)?;
     let models = models
         .iter()
@@ -176,7 +243,7 @@ fn plan_device(
                 geometry,
                 dtype,
                 max_tokens,
-                token_budget,
+                shape.budget,
                 options.outputs,
             )
         })
@@ -190,9 +257,9 @@ fn plan_device(
             .max()
             .unwrap_or(0),
         models,
-        lanes,
-        threads_per_lane,
-        token_budget,
+        lanes: shape.lanes,
+        threads_per_lane: shape.threads,
+        token_budget: shape.budget,
         available_bytes: device.available_bytes,
         reserve_bytes: options.memory_reserve,
     })
@@ -212,41 +279,27 @@ impl Pool {
     /// `DoesNotFit` with the numbers before anything is loaded, and whatever keeps a model from
     /// being loaded.
     pub fn new(models: &[ModelFiles], options: &PoolOptions) -> Result<Self, RuntimeError> {
-        let plans = plan(models, options)?;
-        for plan in &plans {
-            plan.check()?;
-        }
+        let devices = discovery::choose(&options.devices)?;
+        let plans = plan_on(models, options, &devices)?;
         let begun = Instant::now();
         let metrics = Arc::new(Metrics::default());
+        let planned = devices.into_iter().zip(plans).collect();
+        let loaded = loading::load(models, options, planned, &metrics)?;
         let mut lanes: Vec<(LaneInfo, Box<dyn Execution>)> = Vec::new();
-        let mut reports = Vec::new();
+        let mut plans = Vec::new();
         let mut fingerprints = Vec::new();
-        let mut clock = None;
-        for plan in &plans {
-            match plan.device {
-                DeviceId::Cpu => {
-                    let device = CpuDevice::new(CpuOptions {
-                        isa: None,
-                        threads: plan.lanes * plan.threads_per_lane,
-                    })?;
-                    fingerprints.push(device.kernel_family(plan.dtype));
-                    if options.timed {
-                        let device = TimedDevice::new(device);
-                        reports = start(&device, models, options, plan, &metrics, &mut lanes)?;
-                        clock = Some(device);
-                    } else {
-                        reports = start(&device, models, options, plan, &metrics, &mut lanes)?;
-                    }
-                }
-                other => {
-                    return Err(RuntimeError::new(
-                        RuntimeErrorKind::Device,
-                        format!("device {other} can not be used"),
-                    ));
-                }
+        let mut reports = Vec::new();
+        let mut clocks = Vec::new();
+        for device in loaded {
+            lanes.extend(device.lanes);
+            plans.push(device.plan);
+            if !fingerprints.contains(&device.kernel_family) {
+                fingerprints.push(device.kernel_family);
             }
+            reports = device.reports;
+            clocks.extend(device.clock);
         }
-        let infos = plans.first().map_or_else(Vec::new, |plan| {
+        let infos = plans.first().map_or_else(Vec::new, |plan: &MemoryPlan| {
             plan.models.iter().map(|model| model.info.clone()).collect()
         });
         let trial = models.first().map(|files| {
@@ -259,7 +312,7 @@ impl Pool {
         pool.fingerprints = fingerprints;
         pool.reports = reports;
         pool.load_time = begun.elapsed();
-        pool.clock = clock;
+        pool.clocks = clocks;
         Ok(pool)
     }
 
@@ -313,7 +366,7 @@ impl Pool {
             fingerprints: Vec::new(),
             reports: Vec::new(),
             load_time: Duration::ZERO,
-            clock: None,
+            clocks: Vec::new(),
         };
         let fallback = Arc::new(Mutex::new(fallback));
         for (number, (lane, execution)) in lanes.into_iter().enumerate() {
@@ -514,15 +567,12 @@ impl Pool {
     /// Where the lanes' time went, by operation, the most time first. Empty unless the pool was
     /// made with [`PoolOptions::timed`].
     pub fn operation_times(&self) -> Vec<(OperationClass, OperationTime)> {
-        self.clock
-            .as_ref()
-            .map(TimedDevice::times)
-            .unwrap_or_default()
+        loading::times(&self.clocks)
     }
 
     /// Forgets the times measured so far, for example those of a warm-up.
     pub fn reset_operation_times(&self) {
-        if let Some(clock) = &self.clock {
+        for clock in &self.clocks {
             clock.reset();
         }
     }
@@ -567,38 +617,4 @@ impl Drop for Pool {
             let _ = thread.join();
         }
     }
-}
-
-/// Loads the models onto one device and makes its lanes.
-fn start<D: Device>(
-    device: &D,
-    models: &[ModelFiles],
-    options: &PoolOptions,
-    plan: &MemoryPlan,
-    metrics: &Metrics,
-    lanes: &mut Vec<(LaneInfo, Box<dyn Execution>)>,
-) -> Result<Vec<LoadReport>, RuntimeError> {
-    let mut loaded = Vec::new();
-    let mut reports = Vec::new();
-    for files in models {
-        let (model, report) = files.load(device, plan.dtype, max_tokens(files, options))?;
-        metrics.model_loads.add(1);
-        loaded.push(model);
-        reports.push(report);
-    }
-    for index in 0..plan.lanes {
-        let spec = LaneSpec {
-            arena_bytes: usize::try_from(plan.workspace_bytes).unwrap_or(usize::MAX),
-            threads: plan.threads_per_lane,
-        };
-        let lane = device.lane(&spec)?;
-        let execution = EncoderExecution::<D>::new(lane, loaded.clone(), plan.token_budget);
-        let info = LaneInfo {
-            device: plan.device,
-            index,
-            token_budget: plan.token_budget,
-        };
-        lanes.push((info, Box::new(execution)));
-    }
-    Ok(reports)
 }

@@ -2,7 +2,7 @@
 
 mod golden;
 
-use golden::run::{answers, levels, values};
+use golden::run::{Place, answers, places, values};
 use golden::{Expected, sequences};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
@@ -11,7 +11,7 @@ use sessile_models::tokenizer::BpeTokenizer;
 
 const MODELS: [&str; 2] = ["dnabert_s/tiny_a", "dnabert_s/tiny_b"];
 
-fn check_f32(model: &str, path: &str, isa: Isa) {
+fn check_f32(model: &str, path: &str, place: &Place) {
     let files = ModelFiles::open(&golden::path(path)).unwrap();
     let expected = Expected::open(&format!("{model}/expected.safetensors"));
     let numbers = golden::json(&format!("{model}/expected.json"));
@@ -36,7 +36,7 @@ fn check_f32(model: &str, path: &str, isa: Isa) {
             (tokens, outputs)
         })
         .collect();
-    let answers = answers(isa, &files, DType::F32, 4096, 1, &requests);
+    let answers = answers(place.clone(), &files, DType::F32, 4096, 1, &requests);
     let mut heads = 0;
     for ((sequence, output), (tokens, _)) in sequences.iter().zip(&answers).zip(&requests) {
         let name = |what: &str| format!("{}.{what}", sequence.name);
@@ -70,7 +70,7 @@ fn check_f32(model: &str, path: &str, isa: Isa) {
 #[test]
 fn hidden_states_and_heads_in_f32() {
     for model in MODELS {
-        levels().for_each(|isa| check_f32(model, model, isa));
+        places().for_each(|place| check_f32(model, model, &place));
     }
 }
 
@@ -97,8 +97,8 @@ fn means_in_bf16() {
                 (encoding.tokens, mean)
             })
             .collect();
-        for isa in levels() {
-            let answers = answers(isa, &files, DType::Bf16, 4096, 1, &requests);
+        for place in places() {
+            let answers = answers(place.clone(), &files, DType::Bf16, 4096, 1, &requests);
             for (sequence, output) in sequences.iter().zip(&answers) {
                 let name = format!("{}.mean_all_tokens", sequence.name);
                 expected.assert_aligned(&name, values(output, OutputKind::MeanAll), 0.999);

@@ -2,13 +2,13 @@
 
 mod golden;
 
-use golden::run::{answers, levels, values};
+use golden::run::{Place, answers, places, values};
 use golden::{Expected, sequences};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
 use sessile_models::ModelFiles;
 
-fn check_f32(model: &str, isa: Isa) {
+fn check_f32(model: &str, place: &Place) {
     let files = ModelFiles::open(&golden::path(model)).unwrap();
     let expected = Expected::open(&format!("{model}/expected.safetensors"));
     let numbers = golden::json(&format!("{model}/expected.json"));
@@ -33,7 +33,7 @@ fn check_f32(model: &str, isa: Isa) {
             let name = |what: &str| format!("{}.{what}", sequence.name);
             // The masked scans of the longest sequences take hundreds of passes: nothing for the
             // fast kernels, minutes for the others.
-            let scan = sequence.text.len() < 120 || isa >= Isa::Avx512;
+            let scan = sequence.text.len() < 120 || place.is_fast();
             if expected.has(&name("masked_marginal_logprob")) && scan {
                 outputs = outputs.with(OutputKind::MaskedLogprob);
             }
@@ -46,7 +46,7 @@ fn check_f32(model: &str, isa: Isa) {
             (tokens, outputs)
         })
         .collect();
-    let answers = answers(isa, &files, DType::F32, 4096, 1, &requests);
+    let answers = answers(place.clone(), &files, DType::F32, 4096, 1, &requests);
     for ((sequence, output), (tokens, _)) in sequences.iter().zip(&answers).zip(&requests) {
         let name = |what: &str| format!("{}.{what}", sequence.name);
         expected.assert_close(&name("mean_residues"), values(output, OutputKind::Mean));
@@ -99,12 +99,12 @@ fn check_f32(model: &str, isa: Isa) {
 
 #[test]
 fn tiny_a_in_f32() {
-    levels().for_each(|isa| check_f32("esm2/tiny_a", isa));
+    places().for_each(|place| check_f32("esm2/tiny_a", &place));
 }
 
 #[test]
 fn tiny_b_in_f32() {
-    levels().for_each(|isa| check_f32("esm2/tiny_b", isa));
+    places().for_each(|place| check_f32("esm2/tiny_b", &place));
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn both_in_bf16() {
                 )
             })
             .collect();
-        for isa in levels() {
-            let answers = answers(isa, &files, DType::Bf16, 4096, 1, &requests);
+        for place in places() {
+            let answers = answers(place.clone(), &files, DType::Bf16, 4096, 1, &requests);
             for (sequence, output) in sequences.iter().zip(&answers) {
                 let name = |what: &str| format!("{}.{what}", sequence.name);
                 let pairs = [
@@ -175,7 +175,7 @@ fn every_file_format_of_tiny_a() {
             })
             .collect();
         let isa = Isa::detect().unwrap();
-        let answers = answers(isa, &files, DType::F32, 4096, 1, &requests);
+        let answers = answers(place.clone(), &files, DType::F32, 4096, 1, &requests);
         for (sequence, output) in sequences.iter().zip(&answers) {
             let name = |what: &str| format!("{}.{what}", sequence.name);
             expected.assert_close(&name("mean_residues"), values(output, OutputKind::Mean));

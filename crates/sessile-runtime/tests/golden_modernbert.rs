@@ -3,7 +3,7 @@
 
 mod golden;
 
-use golden::run::{answers, levels, values};
+use golden::run::{answers, places, values};
 use golden::{Expected, sequences};
 use sessile_device::{DType, OutputKind, OutputSet};
 use sessile_models::modern_bert::{HeadMap, HeadNames};
@@ -47,8 +47,8 @@ fn encoder_and_heads_in_f32() {
             (tokens, heads().with(OutputKind::HiddenStates))
         })
         .collect();
-    for isa in levels() {
-        let answers = answers(isa, &files, DType::F32, 4096, 1, &requests);
+    for place in places() {
+        let answers = answers(place.clone(), &files, DType::F32, 4096, 1, &requests);
         for ((sequence, output), (tokens, _)) in sequences.iter().zip(&answers).zip(&requests) {
             let name = |what: &str| format!("{}.{what}", sequence.name);
             let states = output.get(OutputKind::HiddenStates).unwrap();
@@ -88,8 +88,8 @@ fn bf16_is_near_and_decides_alike_where_the_margin_is_wide() {
             (tokens, heads())
         })
         .collect();
-    for isa in levels() {
-        let answers = answers(isa, &files, DType::Bf16, 4096, 1, &requests);
+    for place in places() {
+        let answers = answers(place.clone(), &files, DType::Bf16, 4096, 1, &requests);
         for (sequence, output) in sequences.iter().zip(&answers) {
             let name = |what: &str| format!("{}.{what}", sequence.name);
             expected.assert_aligned(&name("mean"), values(output, OutputKind::Mean), 0.999);

@@ -3,7 +3,7 @@
 
 mod golden;
 
-use golden::run::{answers, levels, values};
+use golden::run::{Place, answers, places, values};
 use golden::{Expected, sequences};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
@@ -33,7 +33,7 @@ fn tokens() -> Vec<(String, Vec<u32>)> {
         .collect()
 }
 
-fn check_f32(isa: Isa, head: &str) {
+fn check_f32(place: &Place, head: &str) {
     let files = open(MODEL, head);
     let expected = Expected::open(&format!("{MODEL}/expected.safetensors"));
     let numbers = golden::json(&format!("{MODEL}/expected.json"));
@@ -48,7 +48,7 @@ fn check_f32(isa: Isa, head: &str) {
         .into_iter()
         .map(|(name, ids)| (name, (ids, outputs)))
         .unzip();
-    let answers = answers(isa, &files, DType::F32, 4096, 1, &requests);
+    let answers = answers(place.clone(), &files, DType::F32, 4096, 1, &requests);
     let mut strings = 0;
     for ((name, output), (tokens, _)) in names.iter().zip(&answers).zip(&requests) {
         let part = |what: &str| format!("{name}.{what}");
@@ -97,14 +97,14 @@ fn check_f32(isa: Isa, head: &str) {
 
 #[test]
 fn encoder_and_head_in_f32() {
-    levels().for_each(|isa| check_f32(isa, HEADS[2]));
+    places().for_each(|place| check_f32(&place, HEADS[2]));
 }
 
 #[test]
 fn every_form_of_the_head() {
     HEADS[..2]
         .iter()
-        .for_each(|head| check_f32(Isa::detect().unwrap(), head));
+        .for_each(|head| check_f32(&Isa::detect().unwrap().into(), head));
 }
 
 #[test]
@@ -157,8 +157,8 @@ fn bf16_is_near_and_decides_alike_where_the_margin_is_wide() {
         .into_iter()
         .map(|(name, ids)| (name, (ids, outputs)))
         .unzip();
-    for isa in levels() {
-        let answers = answers(isa, &files, DType::Bf16, 4096, 1, &requests);
+    for place in places() {
+        let answers = answers(place.clone(), &files, DType::Bf16, 4096, 1, &requests);
         for (name, output) in names.iter().zip(&answers) {
             let part = |what: &str| format!("{name}.{what}");
             expected.assert_aligned(

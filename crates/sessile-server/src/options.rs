@@ -98,7 +98,8 @@ pub fn parse_origins(text: &str) -> Result<Vec<String>, String> {
         .collect())
 }
 
-/// What `CUDA_VISIBLE_DEVICES` means as a choice of devices; `None` when it leaves the choice open.
+/// What a list such as that of `CUDA_VISIBLE_DEVICES` means as a choice of devices, by the numbers
+/// that the driver gives them before the variable hides any; `None` when it leaves the choice open.
 ///
 /// # Examples
 ///

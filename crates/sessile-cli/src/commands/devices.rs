@@ -10,10 +10,16 @@ use crate::exit::{DONE, Failure};
 use crate::terminal::bytes;
 
 pub(crate) fn run(arguments: &DevicesArguments) -> Result<ExitCode, Failure> {
-    let devices = discovery::discover()?;
+    let mut found = discovery::survey()?;
+    for device in &mut found.devices {
+        if let Err(error) = device.measure() {
+            device.notes.push(format!("it does not answer: {error}"));
+        }
+    }
     let mut out = stdout().lock();
     if arguments.json {
-        let list: Vec<_> = devices
+        let mut list: Vec<_> = found
+            .devices
             .iter()
             .map(|device| {
                 serde_json::json!({
@@ -23,13 +29,23 @@ pub(crate) fn run(arguments: &DevicesArguments) -> Result<ExitCode, Failure> {
                     "available_bytes": device.available_bytes,
                     "cores": device.cores,
                     "notes": device.notes,
+                    "used": true,
                 })
             })
             .collect();
+        list.extend(found.unused.iter().map(|unused| {
+            serde_json::json!({
+                "device": unused.name,
+                "description": unused.description,
+                "used": false,
+                "reason": unused.reason,
+                "hint": unused.hint,
+            })
+        }));
         writeln!(out, "{:#}", serde_json::Value::from(list))?;
         return Ok(ExitCode::from(DONE));
     }
-    for device in devices {
+    for device in found.devices {
         let dtypes: Vec<&str> = device.dtypes.iter().map(|dtype| dtype.name()).collect();
         writeln!(out, "{}: {}", device.id, device.description)?;
         writeln!(
@@ -43,6 +59,13 @@ pub(crate) fn run(arguments: &DevicesArguments) -> Result<ExitCode, Failure> {
         }
         for note in &device.notes {
             writeln!(out, "  note: {note}")?;
+        }
+    }
+    for unused in found.unused {
+        writeln!(out, "{}: {}", unused.name, unused.description)?;
+        writeln!(out, "  not used: {}", unused.reason)?;
+        if let Some(hint) = unused.hint {
+            writeln!(out, "  hint: {hint}")?;
         }
     }
     Ok(ExitCode::from(DONE))

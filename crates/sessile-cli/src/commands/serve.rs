@@ -4,8 +4,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use sessile_device::DeviceId;
 use sessile_pipelines::Interrupt;
-use sessile_runtime::{Dispatch, PoolOptions};
+use sessile_runtime::{DeviceChoice, Dispatch, PoolOptions, discovery};
 use sessile_server::options::{parse_origins, visible_devices};
 use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, logging};
 
@@ -101,14 +102,31 @@ fn address(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     }
 }
 
+/// What a list of GPUs means for the choice of devices; `None` where it leaves the choice open.
+fn listed_gpus(arguments: &ServeArguments) -> Option<DeviceChoice> {
+    let list = arguments.cuda_visible_devices.as_deref()?.trim();
+    let choice = visible_devices(list)?;
+    if matches!(list, "" | "-1") {
+        return Some(choice);
+    }
+    // As a variable of this process the driver has read it too: it shows these GPUs alone, and
+    // counts them from 0.
+    if std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|seen| seen.trim() == list) {
+        return None;
+    }
+    // Otherwise the numbers are the driver's; they ask for no GPU that is not there.
+    let DeviceChoice::Only(wanted) = choice else {
+        return None;
+    };
+    let found = discovery::discover().ok()?;
+    let is_there = |id: &DeviceId| found.iter().any(|device| device.id == *id);
+    let there: Vec<DeviceId> = wanted.into_iter().filter(is_there).collect();
+    (!there.is_empty()).then_some(DeviceChoice::Only(there))
+}
+
 fn pool(arguments: &ServeArguments, options: &ServiceOptions) -> PoolOptions {
     let mut pool = arguments.pool.options();
-    // The variable hides GPUs; numbers in it ask for none that is not there.
-    let hidden = arguments.cuda_visible_devices.as_deref().map(str::trim);
-    if let Some(devices) = hidden
-        .filter(|list| matches!(*list, "" | "-1"))
-        .and_then(visible_devices)
-    {
+    if let Some(devices) = listed_gpus(arguments) {
         pool.devices = devices;
     }
     // Both ends of a sequence.

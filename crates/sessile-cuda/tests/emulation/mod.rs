@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libloading::Library;
 use sessile_cuda::{CublasLt, CudaDevice, Driver, Libraries, Visibility, survey};
@@ -20,6 +21,16 @@ pub struct Change<'a> {
 
 fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A name that no other process and no other call has.
+fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!(
+        "{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// Every kernel's source and the driver.
@@ -92,6 +103,7 @@ pub fn build(change: Option<&Change<'_>>) -> PathBuf {
     assert!(changed, "there is no such source");
     for (mut child, output, object) in running {
         assert!(child.wait().unwrap().success(), "{}", object.display());
+        let _ = fs::remove_file(output.with_extension("cpp"));
         fs::rename(output, object).unwrap();
     }
     let mut hasher = blake3::Hasher::new();
@@ -125,6 +137,7 @@ pub fn build(change: Option<&Change<'_>>) -> PathBuf {
 /// An emulated machine.
 pub struct Machine {
     path: PathBuf,
+    is_copy: bool,
     library: Library,
     pub driver: &'static Driver,
     pub cublaslt: &'static CublasLt,
@@ -141,9 +154,12 @@ impl Machine {
     pub fn alone(name: &str) -> Self {
         let path = build(None);
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let copy = folder.join(format!("libemulated-{name}-{}.so", std::process::id()));
+        let copy = folder.join(format!("libemulated-{name}-{}.so", unique()));
         fs::copy(path, &copy).unwrap();
-        Machine::open(copy)
+        Machine {
+            is_copy: true,
+            ..Machine::open(copy)
+        }
     }
 
     pub fn open(path: PathBuf) -> Self {
@@ -156,6 +172,7 @@ impl Machine {
         let library = unsafe { Library::new(&path) }.unwrap();
         Machine {
             path,
+            is_copy: false,
             library,
             driver: found.driver.unwrap(),
             cublaslt: found.cublaslt.unwrap(),
@@ -232,7 +249,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if self.path.to_string_lossy().contains("libemulated-") && self.path.ends_with("own.so") {
+        if self.is_copy {
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -13,6 +13,7 @@ use sessile_models::{DecoderLimits, GeneratorFiles, GeneratorInfo};
 use super::GeneratorOptions;
 use crate::discovery;
 use crate::error::{RuntimeError, RuntimeErrorKind};
+use crate::options::DeviceChoice;
 
 /// Requests that are answered at the same time unless chosen otherwise. More of them share the
 /// reading of the weights; from here on the arithmetic takes as long as the reading.
@@ -115,17 +116,16 @@ pub fn plan_generator(
     files: &GeneratorFiles,
     options: &GeneratorOptions,
 ) -> Result<GeneratorPlan, RuntimeError> {
-    let devices = discovery::choose(discovery::discover()?, &options.devices)?;
-    let found = devices
-        .into_iter()
-        .find(|device| device.id == DeviceId::Cpu)
-        .ok_or_else(|| {
-            RuntimeError::new(
+    let found = match &options.devices {
+        DeviceChoice::Only(wanted) if !wanted.contains(&DeviceId::Cpu) => {
+            return Err(RuntimeError::new(
                 RuntimeErrorKind::Device,
                 "text is generated on the CPU only, so far",
             )
-            .with_hint("use --devices cpu")
-        })?;
+            .with_hint("use --devices cpu"));
+        }
+        _ => discovery::processor()?,
+    };
     let dtype = found.dtype(options.dtype)?;
     let threads = options.threads.unwrap_or(found.cores);
     if threads == 0 {

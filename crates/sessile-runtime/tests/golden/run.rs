@@ -1,4 +1,4 @@
-//! Running a model over sequences in one execution, on any instruction set.
+//! Running a model over sequences in one execution, on any instruction set and any GPU.
 
 use sessile_cpu::{CpuDevice, CpuOptions, Isa};
 use sessile_device::{
@@ -6,6 +6,44 @@ use sessile_device::{
     OutputSet, Request, RequestId,
 };
 use sessile_models::{EncoderExecution, ModelFiles};
+use sessile_runtime::discovery::{self, FoundGpu};
+
+/// Where a model runs: the processor at some level, or a GPU.
+#[derive(Clone, Debug)]
+pub enum Place {
+    Cpu(Isa),
+    Cuda {
+        gpu: FoundGpu,
+        /// Made of software: right, and slow.
+        emulated: bool,
+    },
+}
+
+impl Place {
+    /// Whether hundreds of passes take no time to speak of.
+    pub fn is_fast(&self) -> bool {
+        match self {
+            Place::Cpu(isa) => *isa >= Isa::Avx512,
+            Place::Cuda { emulated, .. } => !emulated,
+        }
+    }
+}
+
+impl From<Isa> for Place {
+    fn from(isa: Isa) -> Self {
+        Place::Cpu(isa)
+    }
+}
+
+/// The instruction sets of this machine and the first of its GPUs, if it has one.
+pub fn places() -> impl Iterator<Item = Place> {
+    let found = discovery::survey().unwrap();
+    let gpu = found.devices.into_iter().find_map(|device| {
+        let emulated = device.description.starts_with("Emulated");
+        device.cuda.map(|gpu| Place::Cuda { gpu, emulated })
+    });
+    levels().map(Place::Cpu).chain(gpu)
+}
 
 /// The instruction sets of this machine.
 pub fn levels() -> impl Iterator<Item = Isa> {
@@ -17,26 +55,45 @@ pub fn levels() -> impl Iterator<Item = Isa> {
 
 /// Runs every sequence in one execution and returns the outputs in their order.
 pub fn answers(
-    isa: Isa,
+    place: impl Into<Place>,
     files: &ModelFiles,
     dtype: DType,
     token_budget: usize,
     threads: usize,
     requests: &[(Vec<u32>, OutputSet)],
 ) -> Vec<Output> {
-    let device = CpuDevice::new(CpuOptions {
-        isa: Some(isa),
-        threads: 1,
-    })
-    .unwrap();
-    let (model, _) = files.load(&device, dtype, 1026).unwrap();
+    match place.into() {
+        Place::Cpu(isa) => {
+            let device = CpuDevice::new(CpuOptions {
+                isa: Some(isa),
+                threads: 1,
+            })
+            .unwrap();
+            answers_on(&device, files, dtype, token_budget, threads, requests)
+        }
+        Place::Cuda { gpu, .. } => {
+            let device = gpu.open(1).unwrap();
+            answers_on(&device, files, dtype, token_budget, threads, requests)
+        }
+    }
+}
+
+fn answers_on<D: Device>(
+    device: &D,
+    files: &ModelFiles,
+    dtype: DType,
+    token_budget: usize,
+    threads: usize,
+    requests: &[(Vec<u32>, OutputSet)],
+) -> Vec<Output> {
+    let (model, _) = files.load(device, dtype, 1026).unwrap();
     let lane = device
         .lane(&LaneSpec {
             arena_bytes: 256 << 20,
             threads,
         })
         .unwrap();
-    let mut execution = EncoderExecution::<CpuDevice>::new(lane, vec![model], token_budget);
+    let mut execution = EncoderExecution::<D>::new(lane, vec![model], token_budget);
     for (index, (tokens, outputs)) in requests.iter().enumerate() {
         let request = Request {
             id: RequestId(index as u64),

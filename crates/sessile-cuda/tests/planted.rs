@@ -1,0 +1,170 @@
+//! Faults planted in the kernels' sources: each must be found by the checks. What is not found here
+//! would not be found in a kernel either.
+
+mod emulation;
+#[path = "operations/mod.rs"]
+mod operations;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use emulation::{Change, Machine, build};
+
+/// Names the driver that [`one_planted_fault`] runs over, and the source that is checked.
+const LIBRARY: &str = "PLANTED_LIBRARY";
+const SOURCE: &str = "PLANTED_SOURCE";
+
+const fn change(file: &'static str, from: &'static str, to: &'static str) -> Change<'static> {
+    Change { file, from, to }
+}
+
+const FAULTS: [Change<'static>; 16] = [
+    // Keys are read before they have come.
+    change("attention.cu", "copies_wait<1>();", "copies_wait<2>();"),
+    // A warp that is ahead overwrites what another one reads.
+    change(
+        "attention.cu",
+        "        barrier();\n    }\n    sum0 +=",
+        "    }\n    sum0 +=",
+    ),
+    // Sums are not scaled to the new maximum.
+    change("attention.cu", "        sum0 *= shrink0;\n", ""),
+    // One key too many.
+    change("attention.cu", "key < len && (u32)", "key <= len && (u32)"),
+    // The window is one too narrow.
+    change(
+        "attention.cu",
+        "distance) <= window;",
+        "distance) < window;",
+    ),
+    // The first tile of a window is left out.
+    change(
+        "attention.cu",
+        "(first - window) / TILE : 0;",
+        "(first - window) / TILE + 1 : 0;",
+    ),
+    // Another layout for writing than for reading.
+    change(
+        "attention.cu",
+        "copy16(tile + place<D>(r, c),",
+        "copy16(tile + (r * chunks + c) * 8,",
+    ),
+    // The rotation turns the other way.
+    change(
+        "heads.cu",
+        "low * cosine - high * sine",
+        "low * cosine + high * sine",
+    ),
+    // Scores of other threads are read before they are there.
+    change(
+        "heads.cu",
+        "    sum = block_sum(sum, four);\n    for (u32 c = THREAD; c < dim",
+        "    for (u32 c = THREAD; c < dim",
+    ),
+    // What lies behind a row's last column is multiplied too.
+    change("linear.cu", "if (valid && col + 8 > k) {", "if (false) {"),
+    // A stage is filled while others still read it.
+    change(
+        "linear.cu",
+        "        copies_wait<STAGES - 2>();\n        // Everybody's copies are there, and everybody has done with the stage that is filled next.\n        barrier();",
+        "        copies_wait<STAGES - 2>();",
+    ),
+    // Value and gate exchanged.
+    change(
+        "linear.cu",
+        "low = gelu(low) * high;",
+        "low = gelu(high) * low;",
+    ),
+    // The variance of a sample.
+    change(
+        "norm.cu",
+        "/ (float)cols + epsilon",
+        "/ (float)(cols - 1) + epsilon",
+    ),
+    // An index is not looked at.
+    change(
+        "rows.cu",
+        "id = checked(ids[row], table_rows, what, fault);",
+        "id = ids[row] % table_rows;",
+    ),
+    // The last row is pooled that should be left out.
+    change(
+        "sequences.cu",
+        "end > skip_last ? end - skip_last : 0;",
+        "end;",
+    ),
+    // A tap reaches into the next sequence.
+    change(
+        "sequences.cu",
+        "if (from >= start && from < end)",
+        "if (from >= start)",
+    ),
+];
+
+/// Not a test by itself: what runs over each planted fault, in a process of its own, as the
+/// emulator ends the process when threads do what they must not.
+#[test]
+#[ignore = "runs over the faults that `every_planted_fault_is_found` plants"]
+fn one_planted_fault() {
+    let (Some(library), Ok(source)) = (std::env::var_os(LIBRARY), std::env::var(SOURCE)) else {
+        return;
+    };
+    let machine = Machine::open(PathBuf::from(library));
+    let device = machine.device(0, false);
+    for (name, check) in operations::checks(&source) {
+        if let Err(error) = check(&device) {
+            panic!("found by {name}: {error}");
+        }
+    }
+    machine.check_memory();
+}
+
+/// Whether the checks of a source are content with a driver.
+fn is_content(library: &std::path::Path, source: &str) -> bool {
+    Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "one_planted_fault",
+            "--ignored",
+            "--test-threads=1",
+        ])
+        .env(LIBRARY, library)
+        .env(SOURCE, source)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    let faults = Mutex::new(FAULTS.iter());
+    let missed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some(fault) = faults.lock().unwrap().next() else {
+                        break;
+                    };
+                    if is_content(&build(Some(fault)), fault.file) {
+                        missed
+                            .lock()
+                            .unwrap()
+                            .push(format!("{}: {}", fault.file, fault.to));
+                    }
+                }
+            });
+        }
+    });
+    let missed = missed.into_inner().unwrap();
+    assert!(missed.is_empty(), "not found:\n{}", missed.join("\n"));
+}
+
+/// Without a fault the same way is content: what is found above is the fault.
+#[test]
+fn sound_sources_pass() {
+    assert!(is_content(&build(None), "norm.cu"));
+}
