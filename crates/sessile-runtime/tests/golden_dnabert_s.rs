@@ -79,7 +79,7 @@ fn the_torch_file_of_tiny_b() {
     check_f32(
         "dnabert_s/tiny_b",
         "dnabert_s/tiny_b/pytorch_model.bin",
-        Isa::detect().unwrap(),
+        &Isa::detect().unwrap().into(),
     );
 }
 

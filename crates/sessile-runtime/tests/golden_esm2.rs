@@ -175,7 +175,7 @@ fn every_file_format_of_tiny_a() {
             })
             .collect();
         let isa = Isa::detect().unwrap();
-        let answers = answers(place.clone(), &files, DType::F32, 4096, 1, &requests);
+        let answers = answers(isa, &files, DType::F32, 4096, 1, &requests);
         for (sequence, output) in sequences.iter().zip(&answers) {
             let name = |what: &str| format!("{}.{what}", sequence.name);
             expected.assert_close(&name("mean_residues"), values(output, OutputKind::Mean));

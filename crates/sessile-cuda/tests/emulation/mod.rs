@@ -156,10 +156,9 @@ impl Machine {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let copy = folder.join(format!("libemulated-{name}-{}.so", unique()));
         fs::copy(path, &copy).unwrap();
-        Machine {
-            is_copy: true,
-            ..Machine::open(copy)
-        }
+        let mut machine = Machine::open(copy);
+        machine.is_copy = true;
+        machine
     }
 
     pub fn open(path: PathBuf) -> Self {
