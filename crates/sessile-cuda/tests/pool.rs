@@ -15,7 +15,13 @@ use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest, RuntimeErrorK
 fn in_a_process(test: &str, variables: &[(&str, &str)]) {
     let library = emulation::build(None);
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--ignored", "--test-threads=1", "--nocapture"])
+        .args([
+            "--exact",
+            test,
+            "--ignored",
+            "--test-threads=1",
+            "--nocapture",
+        ])
         .env("SESSILE_CUDA_DRIVER", &library)
         .env("SESSILE_CUBLASLT", &library)
         .env_remove("CUDA_VISIBLE_DEVICES")
@@ -52,7 +58,10 @@ fn options(devices: &str, dtype: DType, budget: usize) -> PoolOptions {
 }
 
 fn files() -> ModelFiles {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/esm2/tiny_b");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/golden/esm2/tiny_b"
+    );
     ModelFiles::open(path.as_ref()).unwrap()
 }
 
@@ -65,7 +74,9 @@ fn sequences(rounds: usize) -> Vec<Vec<u8>> {
         .map(|length| {
             (0..length)
                 .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
                     b"LAGVSERTIDPKQNFYMHWC"[(state >> 33) as usize % 20]
                 })
                 .collect()
@@ -110,14 +121,19 @@ fn both_gpus_are_used_and_the_bytes_are_the_same() {
 #[test]
 #[ignore = "runs in a process of its own"]
 fn bytes() {
-    let sequences = sequences(2);
+    let sequences = sequences(1);
     for dtype in [DType::Bf16, DType::F32] {
         let auto = Pool::new(&[files()], &options("auto", dtype, 1024)).unwrap();
         let ids: Vec<DeviceId> = auto.lanes().iter().map(|lane| lane.device).collect();
         let (first, second) = (DeviceId::Cuda(0), DeviceId::Cuda(1));
         assert_eq!(ids, [first, first, second, second]);
         assert_eq!(auto.metrics().model_loads.get(), 2, "once on each GPU");
-        assert_eq!(auto.kernel_families().len(), 1, "{:?}", auto.kernel_families());
+        assert_eq!(
+            auto.kernel_families().len(),
+            1,
+            "{:?}",
+            auto.kernel_families()
+        );
         let expected = answers(&auto, &sequences);
         drop(auto);
         // Budgets of one sequence and of all, one lane, the other GPU.
@@ -169,22 +185,32 @@ fn the_work_of_a_gpu_that_is_lost_moves() {
 #[test]
 #[ignore = "runs in a process of its own"]
 fn lost() {
-    let sequences = sequences(3);
+    let sequences = sequences(2);
     let alone = Pool::new(&[files()], &options("cuda:0", DType::Bf16, 128)).unwrap();
     let expected = answers(&alone, &sequences);
     drop(alone);
     let pool = Pool::new(&[files()], &options("cuda:0,cuda:1", DType::Bf16, 128)).unwrap();
     let found = answers(&pool, &sequences);
     assert!(same_bytes(&expected, &found));
-    let out: Vec<bool> = pool.lane_metrics().iter().map(|lane| lane.is_out()).collect();
+    let out: Vec<bool> = pool
+        .lane_metrics()
+        .iter()
+        .map(|lane| lane.is_out())
+        .collect();
     assert_eq!(out, [false, false, true, true], "the lanes of the lost GPU");
     drop(pool);
     // Nothing is loaded onto it any more.
-    let error = Pool::new(&[files()], &options("cuda:1", DType::Bf16, 128)).err().unwrap();
+    let error = Pool::new(&[files()], &options("cuda:1", DType::Bf16, 128))
+        .err()
+        .unwrap();
     assert_eq!(error.kind(), RuntimeErrorKind::Device);
     // By itself the program goes on with the other one.
     let rest = Pool::new(&[files()], &options("auto", DType::Bf16, 128)).unwrap();
-    assert!(rest.lanes().iter().all(|lane| lane.device == DeviceId::Cuda(0)));
+    assert!(
+        rest.lanes()
+            .iter()
+            .all(|lane| lane.device == DeviceId::Cuda(0))
+    );
     assert!(same_bytes(&expected, &answers(&rest, &sequences)));
 }
 
@@ -219,9 +245,18 @@ fn what_was_not_lent_is_not_used() {
 #[ignore = "runs in a process of its own"]
 fn lent() {
     let found = discovery::survey().unwrap();
-    let names: Vec<String> = found.devices.iter().map(|device| device.id.to_string()).collect();
+    let names: Vec<String> = found
+        .devices
+        .iter()
+        .map(|device| device.id.to_string())
+        .collect();
     assert_eq!(names, ["cpu", "cuda:1"]);
     assert_eq!(found.unused[0].name, "cuda:0");
-    let error = Pool::new(&[files()], &options("cuda:0", DType::Bf16, 128)).err().unwrap();
-    assert!(error.to_string().contains("not lent to this job"), "{error}");
+    let error = Pool::new(&[files()], &options("cuda:0", DType::Bf16, 128))
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("not lent to this job"),
+        "{error}"
+    );
 }
