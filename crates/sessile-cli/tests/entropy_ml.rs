@@ -3,6 +3,7 @@
 mod running;
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Output;
 
@@ -20,6 +21,13 @@ fn assert_code(output: &Output, code: i32) {
 
 fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn flate2_text(path: &Path) -> String {
+    let mut text = String::new();
+    let file = fs::File::open(path).unwrap();
+    (flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text)).unwrap();
+    text
 }
 
 fn reverse_complement(sequence: &[u8]) -> Vec<u8> {
@@ -227,6 +235,31 @@ fn orfs_are_split_at_random_too() {
     let (training, test) = (samples("training_samples"), samples("test_samples"));
     assert_eq!(test, (training + test) / 10);
     assert!(report["test_metrics"]["auc"].as_f64().unwrap() > 0.9);
+    // By records: two of them are put on different sides.
+    let by_records = [
+        "ml", "train", "--input", "runs", "--split", "records", "--output", "b.ubj", "--report",
+        "b.json",
+    ];
+    assert_code(&entropy(folder, &by_records), 0);
+    let report_by_records = read(&folder.join("b.json"));
+    let sizes: Vec<u64> = (0..2)
+        .map(|file| {
+            let text = flate2_text(&folder.join(format!("runs/{file}.json.gz")));
+            let records: Value = serde_json::from_str(&text).unwrap();
+            records[0]["features"].as_object().unwrap().len() as u64
+        })
+        .collect();
+    let kept_back = report_by_records["test_samples"]["n_samples"]
+        .as_u64()
+        .unwrap();
+    let trained_on = report_by_records["training_samples"]["n_samples"]
+        .as_u64()
+        .unwrap();
+    assert!(
+        [kept_back, trained_on] == [sizes[0], sizes[1]]
+            || [kept_back, trained_on] == [sizes[1], sizes[0]],
+        "{kept_back} {trained_on} {sizes:?}"
+    );
     // Written once, not over.
     assert_code(&entropy(folder, &arguments), 4);
 }

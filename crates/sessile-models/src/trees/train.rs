@@ -83,10 +83,15 @@ impl Samples {
         for &place in &order[..taken.min(self.len())] {
             is_taken[place] = true;
         }
+        self.part(|place| is_taken[place])
+    }
+
+    /// The rows that are not taken and those that are, each in their order.
+    pub fn part(self, is_taken: impl Fn(usize) -> bool) -> (Self, Self) {
         let (mut left, mut out) = (Samples::new(self.width), Samples::new(self.width));
-        for (place, is_taken) in is_taken.into_iter().enumerate() {
-            let side = if is_taken { &mut out } else { &mut left };
-            side.push(self.row(place), self.labels[place]);
+        for (place, &label) in self.labels.iter().enumerate() {
+            let side = if is_taken(place) { &mut out } else { &mut left };
+            side.push(self.row(place), label);
         }
         (left, out)
     }

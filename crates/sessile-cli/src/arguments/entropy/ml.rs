@@ -48,11 +48,11 @@ pub(crate) struct TrainArguments {
     #[arg(long, alias = "json-output", value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 
-    /// What is kept back to judge by: any ORFs, or all ORFs of some files
+    /// What is kept back to judge by: any ORFs, or all ORFs of some records or files
     #[arg(long, value_enum, default_value_t = SplitBy::Orfs, value_name = "WHAT", help_heading = "Split")]
     pub(crate) split: SplitBy,
 
-    /// Share that is kept back [default: 0.1 of the ORFs, 0.2 of the files]
+    /// Share that is kept back [default: 0.1 of the ORFs or records, 0.2 of the files]
     #[arg(long, value_name = "SHARE", help_heading = "Split")]
     pub(crate) test_split: Option<f64>,
 
@@ -162,6 +162,8 @@ pub(crate) struct TrainArguments {
 pub(crate) enum SplitBy {
     /// ORFs of all files are on both sides
     Orfs,
+    /// The classifier is judged by records it has not seen
+    Records,
     /// The classifier is judged by files it has not seen
     Files,
 }
@@ -170,6 +172,7 @@ impl From<SplitBy> for Split {
     fn from(split: SplitBy) -> Self {
         match split {
             SplitBy::Orfs => Split::Orfs,
+            SplitBy::Records => Split::Records,
             SplitBy::Files => Split::Files,
         }
     }

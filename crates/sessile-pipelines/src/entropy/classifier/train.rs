@@ -25,6 +25,8 @@ use crate::viral::identify::{all_cores, check_new};
 pub enum Split {
     /// Any: rows of one genome are on both sides.
     Orfs,
+    /// All ORFs of some records, for files that hold many genomes.
+    Records,
     /// All ORFs of some files, so that it is judged by genomes it has not seen.
     Files,
 }
@@ -47,7 +49,7 @@ pub struct TrainJob {
     pub inputs: Vec<PathBuf>,
     /// Which ORFs are kept back.
     pub split: Split,
-    /// Their share: of ORFs, or of files.
+    /// Their share: of ORFs, of records, or of files.
     pub test_share: f64,
     /// The share of the others that is kept back to watch training.
     pub validation_share: f64,
@@ -139,10 +141,11 @@ pub fn train(
     let (training_files, test_files) = divide(job, files)?;
     let both: Vec<Input> = training_files.iter().chain(&test_files).cloned().collect();
     let mut rows = Rows::new(&both, observer, interrupt);
-    let samples = collect(&training_files, &mut rows)?;
+    let (samples, records) = collect(&training_files, &mut rows)?;
     check_classes(&samples, &mut rows)?;
     let (rest, test) = match job.split {
         Split::Orfs => samples.split(job.test_share, job.seed),
+        Split::Records => split_records(job, samples, &records)?,
         Split::Files => (samples, Samples::new(TRAINED_FEATURES)),
     };
     let training = Classes::of(&rest);
@@ -168,7 +171,7 @@ pub fn train(
     }
     (trained.model).note_feature_names(&FEATURES[..TRAINED_FEATURES]);
     let (test_classes, test_metrics) = match job.split {
-        Split::Orfs => (
+        Split::Orfs | Split::Records => (
             Classes::of(&test),
             (!test.is_empty()).then(|| trees::judge(&trained.model, &test)),
         ),
@@ -237,7 +240,7 @@ fn check(job: &TrainJob) -> Result<TreesFormat, PipelineError> {
 
 /// The files to train on and those kept back, each in their order.
 fn divide(job: &TrainJob, files: Vec<Input>) -> Result<(Vec<Input>, Vec<Input>), PipelineError> {
-    if job.split == Split::Orfs {
+    if job.split != Split::Files {
         return Ok((files, Vec::new()));
     }
     let usage = |message: String, hint: &str| {
@@ -249,11 +252,9 @@ fn divide(job: &TrainJob, files: Vec<Input>) -> Result<(Vec<Input>, Vec<Input>),
     }
     if files.len() < 2 {
         let message = format!("there is {} file to split by files", files.len());
-        return usage(message, "give two files at least, or --split orfs");
+        return usage(message, "give two files at least, or --split records");
     }
-    // Both sides get a file.
-    let kept_back = (files.len() as f64 * job.test_share).round() as usize;
-    let kept_back = kept_back.clamp(1, files.len() - 1);
+    let kept_back = both_sides(files.len(), job.test_share);
     let drawn = trees::draw(files.len(), kept_back, job.seed);
     let (mut training, mut test) = (Vec::new(), Vec::new());
     for (place, file) in files.into_iter().enumerate() {
@@ -267,18 +268,57 @@ fn divide(job: &TrainJob, files: Vec<Input>) -> Result<(Vec<Input>, Vec<Input>),
     Ok((training, test))
 }
 
-fn collect(files: &[Input], rows: &mut Rows<'_>) -> Result<Samples, PipelineError> {
+/// The ORFs of files, and where each record's begin.
+fn collect(files: &[Input], rows: &mut Rows<'_>) -> Result<(Samples, Vec<usize>), PipelineError> {
     let mut samples = Samples::new(TRAINED_FEATURES);
+    let mut records = Vec::new();
     for file in files {
+        let mut before = None;
         rows.read(file, &mut |orf| {
             let Some(in_genbank) = orf.in_genbank else {
                 return Ok(Err("metadata.in_genbank is missing".to_owned()));
             };
+            if before.as_ref() != Some(&orf.record) {
+                records.push(samples.len());
+                before = Some(orf.record.clone());
+            }
             samples.push(&features(orf)[..TRAINED_FEATURES], in_genbank);
             Ok(Ok(()))
         })?;
     }
-    Ok(samples)
+    Ok((samples, records))
+}
+
+/// Keeps all ORFs of some records back.
+fn split_records(
+    job: &TrainJob,
+    samples: Samples,
+    records: &[usize],
+) -> Result<(Samples, Samples), PipelineError> {
+    if records.len() < 2 {
+        let message = format!(
+            "there is {} record with ORFs to split by records",
+            records.len()
+        );
+        return Err(PipelineError::new(PipelineErrorKind::Input, message)
+            .with_hint("give two records at least, or --split orfs"));
+    }
+    let drawn = trees::draw(
+        records.len(),
+        both_sides(records.len(), job.test_share),
+        job.seed,
+    );
+    let mut is_drawn = vec![false; records.len()];
+    for record in drawn {
+        is_drawn[record] = true;
+    }
+    // The record that a row is of is the last one to begin at it or before.
+    Ok(samples.part(|row| is_drawn[records.partition_point(|&begin| begin <= row) - 1]))
+}
+
+/// How many of `total` things, two at least, are kept back so that both sides get one.
+fn both_sides(total: usize, share: f64) -> usize {
+    ((total as f64 * share).round() as usize).clamp(1, total - 1)
 }
 
 fn check_classes(samples: &Samples, rows: &mut Rows<'_>) -> Result<(), PipelineError> {

@@ -29,7 +29,7 @@ pub(super) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
         inputs,
         split,
         test_share: arguments.test_split.unwrap_or(match split {
-            Split::Orfs => 0.1,
+            Split::Orfs | Split::Records => 0.1,
             Split::Files => 0.2,
         }),
         validation_share: arguments.validation_split,

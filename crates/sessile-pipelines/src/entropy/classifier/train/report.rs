@@ -83,6 +83,7 @@ fn head(job: &TrainJob, classifier: &TrainedClassifier) -> Vec<(&'static str, Va
                 "device": "cpu",
                 "split": match job.split {
                     Split::Orfs => "orfs",
+                    Split::Records => "records",
                     Split::Files => "files",
                 },
                 "test_split": job.test_share,
