@@ -43,7 +43,13 @@ fn offline(sequences: &[String]) -> HashMap<(usize, OutputKind), Vec<f32>> {
         outputs: OUTPUTS.into_iter().collect(),
         ..pool_options()
     };
-    let kinds = [OutputKind::Mean, OutputKind::MeanAll, OutputKind::Cls];
+    let kinds = [
+        OutputKind::Mean,
+        OutputKind::MeanAll,
+        OutputKind::Cls,
+        OutputKind::Logits,
+        OutputKind::Contacts,
+    ];
     let outputs: OutputSet = kinds.into_iter().collect();
     let requests: Vec<_> = sequences
         .iter()
@@ -65,10 +71,10 @@ fn offline(sequences: &[String]) -> HashMap<(usize, OutputKind), Vec<f32>> {
 }
 
 fn numbers(value: &Value) -> Vec<f32> {
-    let list = value.as_array().unwrap_or_else(|| panic!("{value}"));
-    list.iter()
-        .map(|number| number.as_f64().unwrap() as f32)
-        .collect()
+    match value {
+        Value::Array(items) => items.iter().flat_map(numbers).collect(),
+        number => vec![number.as_f64().unwrap_or_else(|| panic!("{value}")) as f32],
+    }
 }
 
 #[test]
@@ -154,6 +160,12 @@ fn request(number: usize, sequences: &[String]) -> (&'static str, Value, Vec<usi
             });
             ("/predict/batch", body, indices)
         }
+        7 => {
+            let index = pick(0);
+            let path = ["/v1/logits", "/v1/contacts"][mix(number + 6) % 2];
+            let body = json!({"input": sequences[index], "priority": priority});
+            (path, body, vec![index])
+        }
         _ => {
             let indices: Vec<_> = (0..1 + mix(number + 3) % 8).map(pick).collect();
             let texts: Vec<_> = indices.iter().map(|&index| &sequences[index]).collect();
@@ -184,12 +196,14 @@ fn check(
     };
     assert_eq!(results.len(), indices.len());
     for (result, &index) in results.into_iter().zip(indices) {
-        let kind = match body["pooling"].as_str() {
-            Some("cls") => OutputKind::Cls,
-            Some(_) => OutputKind::Mean,
-            None => OutputKind::MeanAll,
+        let (kind, field) = match (path, body["pooling"].as_str()) {
+            ("/v1/logits", _) => (OutputKind::Logits, "logits"),
+            ("/v1/contacts", _) => (OutputKind::Contacts, "contacts"),
+            (_, Some("cls")) => (OutputKind::Cls, "embedding"),
+            (_, Some(_)) => (OutputKind::Mean, "embedding"),
+            (_, None) => (OutputKind::MeanAll, "embedding"),
         };
-        if path != "/v1/embeddings" {
+        if !path.starts_with("/v1/") {
             assert_eq!(result["sequence"], *sequences[index]);
             let tokens = sequences[index].len() + 2;
             let shape = match body["include_attention"] == true {
@@ -203,10 +217,6 @@ fn check(
             }
         }
         // To the bit: what else is in a batch changes nothing.
-        assert_eq!(
-            numbers(&result["embedding"]),
-            known[&(index, kind)],
-            "{body}"
-        );
+        assert_eq!(numbers(&result[field]), known[&(index, kind)], "{body}");
     }
 }
