@@ -69,5 +69,6 @@ PYTHON
     service=
 }
 
-check demo "${SECONDS_OF_CHECKS:-50}"
+# Without a head for 3Di that call is 404 whatever it is asked; the second model has one.
+check demo "${SECONDS_OF_CHECKS:-50}" --exclude-path /v1/three-di
 check tests/golden/prostt5/tiny 10 --include-path /v1/three-di
