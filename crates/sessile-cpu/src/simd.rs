@@ -180,6 +180,21 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// There are LANES vectors.
     fn transpose(self, square: &mut [Self::V]);
 
+    /// Lane *i* becomes the sum of the lanes of vector *i*, in one order for each instruction set.
+    /// There are LANES vectors; what is left in them is of no use.
+    #[inline(always)]
+    fn sums(self, square: &mut [Self::V]) -> Self::V {
+        self.transpose(square);
+        let mut left = square.len();
+        while left > 1 {
+            left /= 2;
+            for i in 0..left {
+                square[i] = self.add(square[i], square[i + left]);
+            }
+        }
+        square[0]
+    }
+
     /// Asks for a cache line that will be read soon. Any address will do.
     #[inline(always)]
     fn prefetch(self, address: *const f32) {

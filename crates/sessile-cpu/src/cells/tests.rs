@@ -85,7 +85,8 @@ fn run<T: Element>(
     };
     let mut out = vec![f32::NAN; rows * width];
     let mut team = Team::new(2).unwrap();
-    team.reserve(lists.scratch_floats(case.dim)).unwrap();
+    team.reserve(lists.scratch_floats(case.heads, case.dim, 2))
+        .unwrap();
     let to = RowsMut::new(&mut out, rows, width, width);
     attention(isa, &mut team, input, lists, &case.spec(biased), to);
     out

@@ -60,7 +60,7 @@ impl DecodingLane for CpuLane {
             cell_offsets: self.workspace.indices(cell_offsets),
             row_offsets: self.workspace.indices(row_offsets),
         }
-        .scratch_floats(spec.head_dim);
+        .scratch_floats(spec.heads, spec.head_dim, self.team.threads());
         if !self.reserve(scratch) {
             return;
         }

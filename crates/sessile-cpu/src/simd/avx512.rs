@@ -146,6 +146,35 @@ impl Simd for Avx512 {
         }
         square.copy_from_slice(b);
     }
+
+    /// Half the vectors after every addition: 30 shuffles instead of the 64 of a transposition.
+    #[inline(always)]
+    fn sums(self, square: &mut [Self::V]) -> Self::V {
+        let a: [__m512; 16] = std::array::from_fn(|i| square[i]);
+        // SAFETY: as in `enter`.
+        unsafe {
+            let pairs: [__m512d; 8] = std::array::from_fn(|i| {
+                let (x, y) = (a[2 * i], a[2 * i + 1]);
+                let sums = _mm512_add_ps(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));
+                _mm512_castps_pd(sums)
+            });
+            // In every quarter the sums of four vectors over that quarter.
+            let fours: [__m512; 4] = std::array::from_fn(|i| {
+                let (x, y) = (pairs[2 * i], pairs[2 * i + 1]);
+                _mm512_add_ps(
+                    _mm512_castpd_ps(_mm512_unpacklo_pd(x, y)),
+                    _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)),
+                )
+            });
+            let quarters = |x, y| {
+                _mm512_add_ps(
+                    _mm512_shuffle_f32x4::<0x88>(x, y),
+                    _mm512_shuffle_f32x4::<0xdd>(x, y),
+                )
+            };
+            quarters(quarters(fours[0], fours[1]), quarters(fours[2], fours[3]))
+        }
+    }
 }
 
 /// The first `count` lanes.

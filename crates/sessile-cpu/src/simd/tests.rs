@@ -198,3 +198,35 @@ fn rows_are_interleaved() {
         run(isa, Interleave);
     }
 }
+
+struct Sums<'a>(&'a [f32]);
+
+impl Kernel for Sums<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<f32> {
+        let mut square = [s.splat(0.0); 16];
+        let square = &mut square[..S::LANES];
+        for (i, v) in square.iter_mut().enumerate() {
+            *v = s.at(self.0, i * S::LANES);
+        }
+        let mut out = vec![0.0; S::LANES];
+        s.put(&mut out, 0, s.sums(square));
+        out
+    }
+}
+
+#[test]
+fn lanes_are_added_up_vector_by_vector() {
+    // Whole numbers, so that any order gives the same sum.
+    let values: Vec<f32> = (0..16 * 17).map(|i| (i * i % 97) as f32).collect();
+    for isa in isas() {
+        let sums = run(isa, Sums(&values));
+        let lanes = sums.len();
+        for (i, sum) in sums.iter().enumerate() {
+            let expected: f32 = values[i * lanes..][..lanes].iter().sum();
+            assert_eq!(*sum, expected, "{isa} {i}");
+        }
+    }
+}
