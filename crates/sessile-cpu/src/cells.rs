@@ -1,10 +1,14 @@
 //! Attention of single queries over cells of a cache, for decoding.
 //!
+//! There is one kernel for all instruction sets, here, and one for bf16 with AMX in `amx`.
+//!
 //! One task is some heads of one list of cells. The keys of a block of cells are widened to f32 once
 //! and serve all query rows of the list (the beams of a source share its cells), then the values
 //! likewise. A row's bytes depend on its own query and its own list alone: neither on the other
 //! rows of the list nor on where in the cache the cells are.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +29,9 @@ const BLOCK: usize = 32;
 pub(crate) trait Element: Copy + Sync {
     /// As f32.
     fn widen(self) -> f32;
+
+    /// Computes some heads of a list with the best kernel for these elements.
+    fn run(isa: Isa, heads: Heads<'_, '_, Self>);
 }
 
 impl Element for f32 {
@@ -32,12 +39,26 @@ impl Element for f32 {
     fn widen(self) -> f32 {
         self
     }
+
+    fn run(isa: Isa, heads: Heads<'_, '_, Self>) {
+        simd::run(isa, heads);
+    }
 }
 
 impl Element for u16 {
     #[inline(always)]
     fn widen(self) -> f32 {
         from_bf16(self)
+    }
+
+    fn run(isa: Isa, heads: Heads<'_, '_, Self>) {
+        #[cfg(target_arch = "x86_64")]
+        if isa == Isa::Amx && isa.available() {
+            // SAFETY: AMX is available, and no tiles outlive a kernel.
+            unsafe { amx::run(heads) };
+            return;
+        }
+        simd::run(isa, heads);
     }
 }
 
@@ -79,10 +100,15 @@ impl<'a> Lists<'a> {
 
     /// Floats of scratch that a task needs.
     pub(crate) fn scratch_floats(&self, heads: usize, head_dim: usize, threads: usize) -> usize {
-        let scores = (0..self.len())
-            .map(|list| self.rows(list).len() * (self.cells(list).len() + head_dim))
-            .max();
-        BLOCK * head_dim + self.heads_of_task(heads, threads) * scores.unwrap_or(0)
+        let heads = self.heads_of_task(heads, threads);
+        let floats = |list| {
+            let (rows, cells) = (self.rows(list).len(), self.cells(list).len());
+            let plain = BLOCK * head_dim + heads * rows * (cells + head_dim);
+            #[cfg(target_arch = "x86_64")]
+            let plain = plain.max(amx::scratch_floats(head_dim, heads, rows, cells));
+            plain
+        };
+        (0..self.len()).map(floats).max().unwrap_or(0)
     }
 }
 
@@ -112,12 +138,12 @@ pub(crate) fn attention<T: Element>(
             out,
             scratch,
         };
-        simd::run(isa, kernel);
+        T::run(isa, kernel);
     });
 }
 
 /// Neighbouring heads of one list.
-struct Heads<'a, 's, T> {
+pub(crate) struct Heads<'a, 's, T> {
     input: Cached<'a, T>,
     cells: &'a [u32],
     rows: Range<usize>,
