@@ -291,7 +291,8 @@ pub(crate) struct PlanWritingArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     sessile bench --model ./esm2_t33_650M --set uniform --dtype bf16\n  \
-    sessile bench --model ./esm2_t6_8M --set proteins.fasta --json --per-op")]
+    sessile bench --model ./esm2_t6_8M --set proteins.fasta --json --per-op\n  \
+    sessile bench --model ./bart-large-cnn --generate --requests 32")]
 pub(crate) struct BenchArguments {
     /// Model: a directory, file or hub name, or `demo`
     #[arg(long, value_name = "MODEL")]
@@ -300,6 +301,18 @@ pub(crate) struct BenchArguments {
     /// Sequences: uniform, lognormal, orfs, chunks (of 500), or a FASTA file
     #[arg(long, default_value = "uniform", value_name = "SET")]
     pub(crate) set: BenchSet,
+
+    /// Measure how fast a model such as BART writes, with the settings of its generation_config.json
+    #[arg(long)]
+    pub(crate) generate: bool,
+
+    /// With --generate: sources that are answered at the same time
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) requests: usize,
+
+    /// With --generate: tokens of every source
+    #[arg(long, default_value_t = 400, value_name = "TOKENS")]
+    pub(crate) source_tokens: usize,
 
     /// Seconds to measure for
     #[arg(long, default_value_t = 9.0, value_name = "SECONDS")]

@@ -92,10 +92,9 @@ impl<'a> Lists<'a> {
     }
 
     /// Heads of a task: a cell's columns of neighbouring heads lie side by side in memory, and
-    /// memory is what this waits for. With one head a task, a step of BART-large (8 sources of 400
-    /// tokens, 4 beams) spent twice the time here. Every thread should get eight tasks.
+    /// memory is what this waits for. Every thread should get four tasks.
     fn heads_of_task(&self, heads: usize, threads: usize) -> usize {
-        (self.len() * heads / (8 * threads)).clamp(1, heads)
+        (self.len() * heads / (4 * threads)).clamp(1, heads)
     }
 
     /// Floats of scratch that a task needs.

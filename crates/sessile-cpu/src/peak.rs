@@ -2,6 +2,8 @@
 
 mod bf16;
 mod f32;
+mod memory;
 
 pub use self::bf16::bf16_flops;
 pub use self::f32::f32_flops;
+pub use self::memory::memory_bytes;

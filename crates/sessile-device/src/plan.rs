@@ -83,6 +83,7 @@ impl Device for PlanDevice {
             geometry: Arc::clone(&self.geometry),
             arena: Arena::new(spec.arena_bytes),
             flops: 0,
+            bytes_read: 0,
             operations: 0,
             reads: 0,
         })
@@ -96,6 +97,9 @@ pub struct PlanReport {
     pub arena_bytes: usize,
     /// Floating-point operations of products and attention; a multiply-add counts as two.
     pub flops: u64,
+    /// Bytes of the weights that products read, and of the cached cells that attention reads; not
+    /// what flows from operation to operation.
+    pub bytes_read: u64,
     /// Number of operations enqueued.
     pub operations: u64,
 }
@@ -105,6 +109,7 @@ pub struct PlanLane {
     geometry: Arc<dyn Geometry>,
     arena: Arena,
     flops: u64,
+    bytes_read: u64,
     operations: u64,
     reads: u64,
 }
@@ -115,6 +120,7 @@ impl PlanLane {
         PlanReport {
             arena_bytes: self.arena.peak(),
             flops: self.flops,
+            bytes_read: self.bytes_read,
             operations: self.operations,
         }
     }
@@ -196,6 +202,7 @@ impl Lane for PlanLane {
             epilogue,
             weight.dtype,
         ));
+        self.bytes_read += (weight.rows * weight.cols * weight.dtype.size()) as u64;
         self.count(2 * x.rows() as u64 * weight.rows as u64 * weight.cols as u64);
     }
 
@@ -292,11 +299,15 @@ impl DecodingLane for PlanLane {
     fn attention_cells(
         &mut self,
         _: Buf,
-        _: CellCache,
+        cache: CellCache,
         lists: &CellLists,
         spec: &AttentionSpec<'_, PlanWeight>,
         _: Buf,
     ) {
+        for rows in [cache.keys, cache.values] {
+            let cell = self.geometry.buffer_bytes(1, rows.cols(), rows.format());
+            self.bytes_read += (lists.cells.rows() * cell) as u64;
+        }
         self.count(4 * lists.pairs * (spec.heads * spec.head_dim) as u64);
     }
 

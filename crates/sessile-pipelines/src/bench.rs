@@ -4,17 +4,20 @@
 //! the plan of the same sequences, and the peak is measured with random data around every round,
 //! because the speed of a shared machine drifts.
 
+mod generation;
 mod sets;
 
 use std::time::{Duration, Instant};
 
-use sessile_device::{DType, ModelIndex, OperationClass, OperationTime, OutputKind, OutputSet};
+use sessile_device::{DType, ModelIndex, OutputKind, OutputSet};
 use sessile_models::ModelFiles;
 use sessile_runtime::{Pool, PoolOptions, PoolRequest, discovery, machine, peak_flops, plan};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 
+pub use generation::{GenerationBenchOptions, GenerationBenchReport, run as run_generation};
+pub use sessile_device::{OperationClass, OperationTime};
 pub use sets::BenchSet;
 
 /// How long one probe of the peak takes.

@@ -8,6 +8,7 @@
 mod plan;
 mod report;
 mod texts;
+mod work;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ use report::Counted;
 pub use plan::{DEFAULT_REQUESTS, GeneratorPlan, InstanceReason, Instances, Usual, plan_generator};
 pub use report::GeneratorReport;
 pub use texts::WrittenText;
+pub use work::{GeneratorWork, generator_work};
 
 /// What a user can choose about such a pool.
 #[derive(Clone, Debug)]

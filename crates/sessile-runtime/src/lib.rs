@@ -28,12 +28,12 @@ pub use classifier::{Classifier, ClassifierLane};
 pub use discovery::{FoundDevice, Survey, UnusedDevice};
 pub use error::{RuntimeError, RuntimeErrorKind};
 pub use generator::{
-    GeneratorOptions, GeneratorPlan, GeneratorPool, GeneratorReport, InstanceReason, Instances,
-    Usual, WrittenText, plan_generator,
+    GeneratorOptions, GeneratorPlan, GeneratorPool, GeneratorReport, GeneratorWork, InstanceReason,
+    Instances, Usual, WrittenText, generator_work, plan_generator,
 };
 pub use metrics::{LaneMetrics, Metrics, TakenBatch};
 pub use options::{DTypeChoice, DeviceChoice, Dispatch, PoolOptions};
-pub use peak::peak_flops;
+pub use peak::{peak_bytes, peak_flops};
 pub use plan::MemoryPlan;
 pub use pool::{Fallback, InOrder, LaneInfo, Pending, Pool, PoolRequest, plan as plan_pool};
 pub use queue::Timing;

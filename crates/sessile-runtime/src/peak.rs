@@ -26,3 +26,12 @@ pub fn peak_flops(
         _ => None,
     }
 }
+
+/// Bytes per second that `threads` threads together read from memory, measured with random data
+/// that no cache holds, for about `duration`. Zero where it is not measured.
+pub fn peak_bytes(device: DeviceId, threads: usize, duration: Duration) -> f64 {
+    match device {
+        DeviceId::Cpu => peak::memory_bytes(threads, duration),
+        _ => 0.0,
+    }
+}

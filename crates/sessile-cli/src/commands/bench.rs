@@ -1,10 +1,12 @@
 //! `sessile bench`
 
+mod generation;
+
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sessile_pipelines::bench::{self, BenchOptions, BenchReport};
+use sessile_pipelines::bench::{self, BenchOptions, BenchReport, OperationClass, OperationTime};
 
 use super::open_model;
 use crate::arguments::BenchArguments;
@@ -14,11 +16,16 @@ use crate::terminal::{bytes, count};
 
 pub(crate) fn run(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
+    let duration = Duration::try_from_secs_f64(arguments.duration)
+        .map_err(|_| Failure::usage("--duration must be a number of seconds"))?;
+    if arguments.generate {
+        generation::run(arguments, duration, &interrupt, &mut stdout().lock())?;
+        return Ok(ExitCode::from(DONE));
+    }
     let model = open_model(&arguments.model)?;
     let options = BenchOptions {
         set: arguments.set.clone(),
-        duration: Duration::try_from_secs_f64(arguments.duration)
-            .map_err(|_| Failure::usage("--duration must be a number of seconds"))?,
+        duration,
         per_op: arguments.per_op,
         pool: arguments.pool.options(),
     };
@@ -61,18 +68,22 @@ fn json(report: &BenchReport) -> serde_json::Value {
         "planned_bytes": report.planned_bytes,
     });
     if !report.operations.is_empty() {
-        let operations = report.operations.iter().map(|(class, time)| {
-            serde_json::json!({
-                "operation": class.to_string(),
-                "calls": time.calls,
-                "rows": time.rows,
-                "seconds": time.time.as_secs_f64(),
-                "flops": time.flops,
-            })
-        });
-        value["operations"] = operations.collect();
+        value["operations"] = operations(&report.operations);
     }
     value
+}
+
+fn operations(operations: &[(OperationClass, OperationTime)]) -> serde_json::Value {
+    let one = |(class, time): &(OperationClass, OperationTime)| {
+        serde_json::json!({
+            "operation": class.to_string(),
+            "calls": time.calls,
+            "rows": time.rows,
+            "seconds": time.time.as_secs_f64(),
+            "flops": time.flops,
+        })
+    };
+    operations.iter().map(one).collect()
 }
 
 fn print(report: &BenchReport, out: &mut impl Write) -> std::io::Result<()> {
@@ -114,12 +125,18 @@ fn print(report: &BenchReport, out: &mut impl Write) -> std::io::Result<()> {
             .map_or_else(|| "unknown".to_owned(), bytes),
         bytes(report.planned_bytes)
     )?;
-    let all: f64 = report
-        .operations
+    print_operations(&report.operations, out)
+}
+
+fn print_operations(
+    operations: &[(OperationClass, OperationTime)],
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let all: f64 = operations
         .iter()
         .map(|(_, time)| time.time.as_secs_f64())
         .sum();
-    for (class, time) in &report.operations {
+    for (class, time) in operations {
         let seconds = time.time.as_secs_f64();
         writeln!(
             out,

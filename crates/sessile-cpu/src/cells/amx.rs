@@ -8,7 +8,6 @@
 //! Scalar twin: [`crate::scalar::attention_cells`].
 
 use std::arch::x86_64::*;
-use std::ops::Range;
 
 use super::Heads;
 use crate::amx::tile::{Tiles, tile_load, tile_mul, tile_store, tile_zero};
@@ -31,7 +30,6 @@ const STEP: usize = 32;
 /// How much there is of everything.
 #[derive(Clone, Copy)]
 struct Extent {
-    dim: usize,
     steps: usize,
     heads: usize,
     rows: usize,
@@ -44,7 +42,6 @@ struct Extent {
 impl Extent {
     fn new(dim: usize, heads: usize, rows: usize, cells: usize) -> Self {
         Extent {
-            dim,
             steps: dim.div_ceil(STEP),
             heads,
             rows,
@@ -53,10 +50,10 @@ impl Extent {
         }
     }
 
-    /// Floats of: keys of a block, queries, the product of a block, scores, weights, sums of values.
+    /// Floats of: keys or values of a block, queries, the product of a block, scores, weights, sums of values.
     fn sizes(&self) -> [usize; 6] {
         [
-            2 * self.steps * TILE_FLOATS,
+            self.heads * 2 * self.steps * TILE_FLOATS,
             self.heads * self.row_tiles * self.steps * TILE_FLOATS,
             2 * TILE_FLOATS,
             self.heads * self.rows * self.cells,
@@ -74,8 +71,9 @@ pub(super) fn scratch_floats(dim: usize, heads: usize, rows: usize, cells: usize
 
 /// Where everything lies in the scratch, each part at a cache line.
 struct Places {
-    /// `[tile][step][16 cells][32]`.
-    keys: *mut u16,
+    /// Of keys `[head][tile][step][16 cells][32]`, of values `[head][step][16 pairs of cells]
+    /// [2][16 columns][2]`.
+    block: *mut u16,
     /// `[head][row tile][step][16 pairs of columns][16 rows][2]`.
     queries: *mut u16,
     /// `[tile][16 cells][16 rows]`.
@@ -113,13 +111,13 @@ pub(super) unsafe fn run(mut heads: Heads<'_, '_, u16>) {
     let start = scratch.as_mut_ptr();
     let mut next = start.wrapping_add(start.align_offset(64));
     // All sizes are multiples of 16, so that every part is aligned.
-    let [keys, queries, product, scores, weights, sums] = sizes.map(|size| {
+    let [block, queries, product, scores, weights, sums] = sizes.map(|size| {
         let place = next;
         next = next.wrapping_add(size);
         place
     });
     let to = Places {
-        keys: keys.cast(),
+        block: block.cast(),
         queries: queries.cast(),
         product,
         scores,
@@ -187,11 +185,6 @@ impl Task<'_, '_> {
         }
     }
 
-    /// Cells of a block that exist.
-    fn block(&self, first: usize) -> Range<usize> {
-        first..self.heads.cells.len().min(first + BLOCK)
-    }
-
     /// Scores of all rows, in powers of two.
     ///
     /// # Safety
@@ -203,17 +196,19 @@ impl Task<'_, '_> {
         // SAFETY: the caller's promise.
         let tiles = unsafe { Tiles::configure() };
         for first in (0..extent.cells).step_by(BLOCK) {
-            for (at, head) in self.heads.heads.clone().enumerate() {
+            // SAFETY: the places are those of the extent.
+            unsafe { self.take_keys(first) };
+            for at in 0..extent.heads {
                 // SAFETY: all tiles are inside their places.
                 unsafe {
-                    self.take_keys(first, head);
                     for row_tile in 0..extent.row_tiles {
                         tile_zero!(tiles, 0);
                         tile_zero!(tiles, 1);
                         for step in 0..extent.steps {
                             let queries = (at * extent.row_tiles + row_tile) * extent.steps + step;
                             let queries = self.to.queries.add(queries * 2 * TILE_FLOATS);
-                            let keys = self.to.keys.add(step * 2 * TILE_FLOATS);
+                            let keys = 2 * at * extent.steps + step;
+                            let keys = self.to.block.add(keys * 2 * TILE_FLOATS);
                             tile_load!(tiles, 4, queries, 64);
                             tile_load!(tiles, 2, keys, 64);
                             tile_load!(tiles, 3, keys.add(extent.steps * 2 * TILE_FLOATS), 64);
@@ -229,30 +224,71 @@ impl Task<'_, '_> {
         }
     }
 
-    /// Copies a head's keys of a block of cells into tiles; zeros where there are no more.
+    /// Copies the keys of a block of cells into tiles; zeros where there are no more cells. All
+    /// heads of a cell in turn: like this memory is read in order, which the processor foresees.
     ///
     /// # Safety
     ///
     /// AVX-512 F and BW; the places are those of the extent.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn take_keys(&self, first: usize, head: usize) {
+    unsafe fn take_keys(&self, first: usize) {
         let steps = self.extent.steps;
         for cell in 0..BLOCK {
-            let tile = cell / TILE * steps;
-            for step in 0..steps {
-                // SAFETY: a row of a tile.
-                unsafe {
-                    let keys = match self.heads.cells.get(first + cell) {
-                        Some(&cell) => {
-                            self.columns(self.heads.input.keys, cell as usize, head, step)
-                        }
-                        None => _mm512_setzero_si512(),
-                    };
-                    let to = (tile + step) * 2 * TILE_FLOATS + cell % TILE * STEP;
-                    _mm512_store_si512(self.to.keys.add(to).cast(), keys);
+            for (at, head) in self.heads.heads.clone().enumerate() {
+                for step in 0..steps {
+                    let tile = (2 * at + cell / TILE) * steps + step;
+                    // SAFETY: a row of a tile.
+                    unsafe {
+                        let keys = self.cell(self.heads.input.keys, first + cell, head, step);
+                        let to = tile * 2 * TILE_FLOATS + cell % TILE * STEP;
+                        _mm512_store_si512(self.to.block.add(to).cast(), keys);
+                    }
                 }
             }
+        }
+    }
+
+    /// Interleaves the values of a block, two cells at a time.
+    ///
+    /// # Safety
+    ///
+    /// As [`Task::take_keys`].
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn take_values(&self, first: usize) {
+        let values = self.heads.input.values;
+        for pair in 0..BLOCK / 2 {
+            let cell = first + 2 * pair;
+            for (at, head) in self.heads.heads.clone().enumerate() {
+                for step in 0..self.extent.steps {
+                    let tile = at * self.extent.steps + step;
+                    // SAFETY: two vectors of a pair.
+                    unsafe {
+                        let even = self.cell(values, cell, head, step);
+                        let odd = self.cell(values, cell + 1, head, step);
+                        let to = self.to.block.add(tile * 4 * TILE_FLOATS + pair * 2 * STEP);
+                        _mm512_store_si512(to.cast(), _mm512_unpacklo_epi16(even, odd));
+                        let to = to.add(STEP);
+                        _mm512_store_si512(to.cast(), _mm512_unpackhi_epi16(even, odd));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The columns of a step of a head in a cell of the list; zeros beyond the list.
+    ///
+    /// # Safety
+    ///
+    /// AVX-512 F and BW.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn cell(&self, from: Rows<'_, u16>, cell: usize, head: usize, step: usize) -> __m512i {
+        match self.heads.cells.get(cell) {
+            // SAFETY: passed on to the caller.
+            Some(&cell) => unsafe { self.columns(from, cell as usize, head, step) },
+            None => _mm512_setzero_si512(),
         }
     }
 
@@ -336,17 +372,18 @@ impl Task<'_, '_> {
             self.to.sums.write_bytes(0, sums);
         }
         for first in (0..self.heads.cells.len()).step_by(BLOCK) {
-            for (at, head) in self.heads.heads.clone().enumerate() {
+            // SAFETY: the places are those of the extent.
+            unsafe { self.take_values(first) };
+            for at in 0..extent.heads {
                 for step in 0..extent.steps {
                     let mut row = 0;
                     while row < extent.rows {
-                        let place = at * extent.rows + row;
                         // SAFETY: passed on; the rows exist.
                         row += unsafe {
                             if row + 4 <= extent.rows {
-                                self.add_values::<4>(place, first, head, step)
+                                self.add_values::<4>(at, row, first, step)
                             } else {
-                                self.add_values::<1>(place, first, head, step)
+                                self.add_values::<1>(at, row, first, step)
                             }
                         };
                     }
@@ -355,50 +392,47 @@ impl Task<'_, '_> {
         }
     }
 
-    /// Adds the weighted values of a block of cells to the sums of `R` rows, in the order of the
-    /// cells, whatever `R` is. Returns `R`.
+    /// Adds the weighted values of a block of cells to the sums of `R` rows of a head, in the order
+    /// of the cells, whatever `R` is. Returns `R`.
     ///
     /// # Safety
     ///
-    /// As [`Task::values`]; `place` numbers the first of the rows among those of all heads.
+    /// As [`Task::values`]; the block is there.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn add_values<const R: usize>(
         &self,
-        place: usize,
+        at: usize,
+        row: usize,
         first: usize,
-        head: usize,
         step: usize,
     ) -> usize {
         let extent = &self.extent;
-        let values = self.heads.input.values;
-        // SAFETY: sums and weights of rows that exist; two weights at an even cell.
+        let place = at * extent.rows + row;
+        let cells = (self.heads.cells.len() - first).min(BLOCK);
+        // SAFETY: sums and weights of rows that exist; two weights at an even cell; the vectors of
+        // pairs of the block.
         unsafe {
             let to: [*mut f32; R] = std::array::from_fn(|row| {
-                self.to
-                    .sums
-                    .add(((place + row) * extent.steps + step) * STEP)
+                let row = (place + row) * extent.steps + step;
+                self.to.sums.add(row * STEP)
             });
-            let weights: [*const u16; R] = std::array::from_fn(|row| {
-                self.to
-                    .weights
-                    .add((place + row) * extent.cells)
-                    .cast_const()
+            let weights: [*const i32; R] = std::array::from_fn(|row| {
+                let row = (place + row) * extent.cells + first;
+                self.to.weights.add(row).cast_const().cast()
             });
+            let values = (at * extent.steps + step) * 4 * TILE_FLOATS;
+            let values: *const __m512i = self.to.block.add(values).cast_const().cast();
             let mut sums: [[__m512; 2]; R] =
                 to.map(|to| [_mm512_load_ps(to), _mm512_load_ps(to.add(TILE))]);
-            for cell in self.block(first).step_by(2) {
-                let [even, odd] = [cell, cell + 1].map(|cell| match self.heads.cells.get(cell) {
-                    Some(&cell) => self.columns(values, cell as usize, head, step),
-                    None => _mm512_setzero_si512(),
+            for pair in 0..cells.div_ceil(2) {
+                let pairs: [__m512bh; 2] = [0, 1].map(|half| {
+                    let values = _mm512_load_si512(values.add(2 * pair + half));
+                    std::mem::transmute::<__m512i, __m512bh>(values)
                 });
-                let pairs: [__m512bh; 2] = [
-                    std::mem::transmute::<__m512i, __m512bh>(_mm512_unpacklo_epi16(even, odd)),
-                    std::mem::transmute::<__m512i, __m512bh>(_mm512_unpackhi_epi16(even, odd)),
-                ];
                 for (sums, weights) in sums.iter_mut().zip(weights) {
-                    let weight = weights.add(cell).cast::<i32>().read();
-                    let weight: __m512bh = std::mem::transmute(_mm512_set1_epi32(weight));
+                    let weight = _mm512_set1_epi32(weights.add(pair).read());
+                    let weight: __m512bh = std::mem::transmute(weight);
                     *sums = [
                         _mm512_dpbf16_ps(sums[0], pairs[0], weight),
                         _mm512_dpbf16_ps(sums[1], pairs[1], weight),

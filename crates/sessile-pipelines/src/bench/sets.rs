@@ -61,11 +61,11 @@ impl FromStr for BenchSet {
 }
 
 /// A small generator of random numbers (Knuth's MMIX, upper bits), the same everywhere.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     /// Between 0 and 1, never 0.
-    fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

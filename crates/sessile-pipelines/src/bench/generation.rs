@@ -1,0 +1,224 @@
+//! How fast a model generates here, beside what the machine could do at best.
+//!
+//! Two roofs bound it: the arithmetic of all steps at the measured rate of products, and the
+//! reading of the weights and caches of every step at the measured rate of memory. Both are
+//! counted from the plan of the same requests: beams are taken to share all their cells, so that
+//! the roof is not lower than it is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sessile_device::{
+    DType, GenerationSettings, ModelIndex, OperationClass, OperationTime, OutputSet,
+};
+use sessile_models::GeneratorFiles;
+use sessile_runtime::{
+    GeneratorOptions, GeneratorPool, GeneratorWork, PoolRequest, generator_work, machine,
+    peak_bytes, peak_flops,
+};
+
+use super::PROBE;
+use super::sets::Random;
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct GenerationBenchOptions {
+    /// Sources that are answered at the same time.
+    pub requests: usize,
+    /// Tokens of every source.
+    pub source_tokens: usize,
+    /// For about how long, in all; at least one round is measured.
+    pub duration: Duration,
+    /// Devices, threads and number format; what the requests need is set from the rest.
+    pub pool: GeneratorOptions,
+}
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct GenerationBenchReport {
+    /// The model.
+    pub model: String,
+    /// The number format.
+    pub dtype: DType,
+    /// The kernels.
+    pub kernel_family: String,
+    /// Threads of the lane.
+    pub threads: usize,
+    /// Sources of a round.
+    pub requests: usize,
+    /// Tokens of a source.
+    pub source_tokens: usize,
+    /// How it searches.
+    pub settings: GenerationSettings,
+    /// Seconds to load the model and start the lane.
+    pub load_seconds: f64,
+    /// Seconds of every round, the first without a warm-up before it.
+    pub rounds: Vec<f64>,
+    /// Tokens that a round writes.
+    pub new_tokens: u64,
+    /// Steps of a round.
+    pub steps: u64,
+    /// What a round asks of the device.
+    pub work: GeneratorWork,
+    /// Products per second that the machine can do, in operations.
+    pub peak_flops: Option<f64>,
+    /// Bytes per second that the machine can read.
+    pub peak_bytes: f64,
+    /// The seconds of the lower roof over those of the best round.
+    pub fraction_of_roof: Option<f64>,
+    /// Largest resident set of the process, in bytes.
+    pub peak_rss_bytes: Option<u64>,
+    /// What the plan says: weights, caches and workspace, in bytes.
+    pub planned_bytes: u64,
+    /// Bytes of the weights among them.
+    pub weight_bytes: u64,
+    /// Where the time went, all rounds together.
+    pub operations: Vec<(OperationClass, OperationTime)>,
+}
+
+impl GenerationBenchReport {
+    /// Seconds of the best round.
+    pub fn seconds(&self) -> f64 {
+        self.rounds.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// Written tokens per second of the best round.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.new_tokens as f64 / self.seconds()
+    }
+}
+
+/// Measures.
+///
+/// # Errors
+///
+/// When the model can not be loaded or a request not be answered.
+pub fn run(
+    files: &GeneratorFiles,
+    options: &GenerationBenchOptions,
+    interrupt: &Interrupt,
+) -> Result<GenerationBenchReport, PipelineError> {
+    let settings = options.pool.settings.clone();
+    let pool_options = GeneratorOptions {
+        requests: Some(options.requests),
+        source_tokens: Some(options.source_tokens),
+        timed: true,
+        ..options.pool.clone()
+    };
+    let most = files.max_source_tokens();
+    if !(1..=most).contains(&options.source_tokens) || options.requests == 0 {
+        let message = format!(
+            "--source-tokens must be within 1 and the model's {most}, and --requests at least 1"
+        );
+        return Err(PipelineError::new(PipelineErrorKind::Usage, message));
+    }
+    let generator = GeneratorPool::new(files, &pool_options)?;
+    let plan = &generator.plan;
+    let sources = sources(options, plan.info.vocabulary);
+    let probe = || {
+        (
+            peak_flops(plan.device, plan.dtype, plan.threads, PROBE),
+            peak_bytes(plan.device, plan.threads, PROBE),
+        )
+    };
+    let mut peaks = vec![probe()];
+    let mut rounds = Vec::new();
+    let mut written = Written::default();
+    let begun = Instant::now();
+    while rounds.is_empty() || begun.elapsed() < options.duration {
+        let start = Instant::now();
+        written = round(&generator, &sources, &settings, interrupt)?;
+        rounds.push(start.elapsed().as_secs_f64());
+        peaks.push(probe());
+    }
+    let steps = written.longest.saturating_sub(1);
+    let lengths: Vec<usize> = sources.iter().map(Vec::len).collect();
+    let work = generator_work(files, &pool_options, &lengths, steps as usize)?;
+    let best = |peak: fn(&(Option<f64>, f64)) -> Option<f64>| {
+        peaks.iter().filter_map(peak).reduce(f64::max)
+    };
+    let flops = best(|peak| peak.0);
+    let bytes = best(|peak| Some(peak.1)).unwrap_or(0.0);
+    let mut report = GenerationBenchReport {
+        model: files.name().to_owned(),
+        dtype: plan.dtype,
+        kernel_family: generator.kernel_family.clone(),
+        threads: plan.threads,
+        requests: options.requests,
+        source_tokens: options.source_tokens,
+        settings,
+        load_seconds: generator.pool.load_time().as_secs_f64(),
+        rounds,
+        new_tokens: written.tokens,
+        steps,
+        work,
+        peak_flops: flops,
+        peak_bytes: bytes,
+        fraction_of_roof: None,
+        peak_rss_bytes: machine::peak_resident_bytes(),
+        planned_bytes: plan.total_bytes(),
+        weight_bytes: plan.weight_bytes,
+        operations: generator
+            .clock
+            .as_ref()
+            .map(|clock| clock.times())
+            .unwrap_or_default(),
+    };
+    report.fraction_of_roof =
+        flops.map(|flops| report.work.seconds(flops, bytes) / report.seconds());
+    Ok(report)
+}
+
+/// What a round wrote.
+#[derive(Default)]
+struct Written {
+    /// Tokens of all texts, without their start tokens.
+    tokens: u64,
+    /// Tokens of the longest text, with its start token.
+    longest: u64,
+}
+
+fn round(
+    generator: &GeneratorPool,
+    sources: &[Vec<u32>],
+    settings: &GenerationSettings,
+    interrupt: &Interrupt,
+) -> Result<Written, PipelineError> {
+    let settings = Arc::new(settings.clone());
+    let requests = sources.iter().map(|tokens| {
+        let mut request = PoolRequest::new(ModelIndex(0), tokens.clone(), OutputSet::default());
+        request.generation = Some(Arc::clone(&settings));
+        ((), request)
+    });
+    let mut written = Written::default();
+    for ((), answer) in generator.pool.infer_many(requests) {
+        let failed = |message: String| PipelineError::new(PipelineErrorKind::Device, message);
+        let output = answer.map_err(|error| failed(error.to_string()))?;
+        let text = output
+            .generated()
+            .ok_or_else(|| failed("a request was answered without a text".to_owned()))?;
+        let length = text.tokens.len() as u64;
+        written.tokens += length.saturating_sub(1);
+        written.longest = written.longest.max(length);
+        if interrupt.signal().is_some() {
+            return Err(PipelineError::new(
+                PipelineErrorKind::Interrupted,
+                "stopped",
+            ));
+        }
+    }
+    Ok(written)
+}
+
+/// Random tokens; the first and the last of the vocabulary are left out, where models have those
+/// that are no words.
+fn sources(options: &GenerationBenchOptions, vocabulary: usize) -> Vec<Vec<u32>> {
+    let mut random = Random(3);
+    let (first, count) = (vocabulary / 20, vocabulary * 9 / 10);
+    let mut token = || (first + (random.unit() * count as f64) as usize).min(vocabulary - 1) as u32;
+    (0..options.requests)
+        .map(|_| (0..options.source_tokens).map(|_| token()).collect())
+        .collect()
+}
