@@ -50,8 +50,9 @@ impl Extent {
         }
     }
 
-    /// Floats of: keys or values of a block, queries, the product of a block, scores, weights, sums of values.
-    fn sizes(&self) -> [usize; 6] {
+    /// Floats of: keys or values of a block, queries, the product of a block, scores, weights, sums of values,
+    /// two cells.
+    fn sizes(&self) -> [usize; 7] {
         [
             self.heads * 2 * self.steps * TILE_FLOATS,
             self.heads * self.row_tiles * self.steps * TILE_FLOATS,
@@ -59,6 +60,7 @@ impl Extent {
             self.heads * self.rows * self.cells,
             self.heads * self.rows * self.cells / 2,
             self.heads * self.rows * self.steps * STEP,
+            self.heads * self.steps * STEP,
         ]
     }
 }
@@ -71,7 +73,7 @@ pub(super) fn scratch_floats(dim: usize, heads: usize, rows: usize, cells: usize
 
 /// Where everything lies in the scratch, each part at a cache line.
 struct Places {
-    /// Of keys `[head][tile][step][16 cells][32]`, of values `[head][step][16 pairs of cells]
+    /// Of keys `[tile][head][step][16 cells][32]`, of values `[head][step][16 pairs of cells]
     /// [2][16 columns][2]`.
     block: *mut u16,
     /// `[head][row tile][step][16 pairs of columns][16 rows][2]`.
@@ -84,6 +86,8 @@ struct Places {
     weights: *mut u16,
     /// `[head][row][step][2][16]`, in the order of the interleaved values.
     sums: *mut f32,
+    /// `[2][head][step][32]`.
+    cells: *mut u16,
 }
 
 /// Some heads of a list.
@@ -111,7 +115,7 @@ pub(super) unsafe fn run(mut heads: Heads<'_, '_, u16>) {
     let start = scratch.as_mut_ptr();
     let mut next = start.wrapping_add(start.align_offset(64));
     // All sizes are multiples of 16, so that every part is aligned.
-    let [block, queries, product, scores, weights, sums] = sizes.map(|size| {
+    let [block, queries, product, scores, weights, sums, cells] = sizes.map(|size| {
         let place = next;
         next = next.wrapping_add(size);
         place
@@ -123,6 +127,7 @@ pub(super) unsafe fn run(mut heads: Heads<'_, '_, u16>) {
         scores,
         weights: weights.cast(),
         sums,
+        cells: cells.cast(),
     };
     let task = Task { heads, extent, to };
     // SAFETY: AMX comes with AVX-512 and its bf16; the places are parts of the scratch that do not
@@ -207,11 +212,16 @@ impl Task<'_, '_> {
                         for step in 0..extent.steps {
                             let queries = (at * extent.row_tiles + row_tile) * extent.steps + step;
                             let queries = self.to.queries.add(queries * 2 * TILE_FLOATS);
-                            let keys = 2 * at * extent.steps + step;
+                            let keys = at * extent.steps + step;
                             let keys = self.to.block.add(keys * 2 * TILE_FLOATS);
                             tile_load!(tiles, 4, queries, 64);
                             tile_load!(tiles, 2, keys, 64);
-                            tile_load!(tiles, 3, keys.add(extent.steps * 2 * TILE_FLOATS), 64);
+                            tile_load!(
+                                tiles,
+                                3,
+                                keys.add(extent.heads * extent.steps * 2 * TILE_FLOATS),
+                                64
+                            );
                             tile_mul!(tiles, 0, 2, 4);
                             tile_mul!(tiles, 1, 3, 4);
                         }
@@ -224,8 +234,7 @@ impl Task<'_, '_> {
         }
     }
 
-    /// Copies the keys of a block of cells into tiles; zeros where there are no more cells. All
-    /// heads of a cell in turn: like this memory is read in order, which the processor foresees.
+    /// Copies the keys of a block of cells into tiles; zeros where there are no more cells.
     ///
     /// # Safety
     ///
@@ -233,17 +242,16 @@ impl Task<'_, '_> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn take_keys(&self, first: usize) {
-        let steps = self.extent.steps;
+        let columns = self.extent.heads * self.extent.steps;
         for cell in 0..BLOCK {
-            for (at, head) in self.heads.heads.clone().enumerate() {
-                for step in 0..steps {
-                    let tile = (2 * at + cell / TILE) * steps + step;
-                    // SAFETY: a row of a tile.
-                    unsafe {
-                        let keys = self.cell(self.heads.input.keys, first + cell, head, step);
-                        let to = tile * 2 * TILE_FLOATS + cell % TILE * STEP;
-                        _mm512_store_si512(self.to.block.add(to).cast(), keys);
-                    }
+            // SAFETY: row `cell` of every tile of the block.
+            unsafe {
+                let keys = self.cell(self.heads.input.keys, first + cell, 0);
+                let to = cell / TILE * columns * 2 * TILE_FLOATS + cell % TILE * STEP;
+                let to = self.to.block.add(to);
+                for column in 0..columns {
+                    let keys = _mm512_loadu_si512(keys.add(column * STEP).cast());
+                    _mm512_store_si512(to.add(column * 2 * TILE_FLOATS).cast(), keys);
                 }
             }
         }
@@ -257,38 +265,63 @@ impl Task<'_, '_> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn take_values(&self, first: usize) {
+        let columns = self.extent.heads * self.extent.steps;
         let values = self.heads.input.values;
         for pair in 0..BLOCK / 2 {
             let cell = first + 2 * pair;
-            for (at, head) in self.heads.heads.clone().enumerate() {
-                for step in 0..self.extent.steps {
-                    let tile = at * self.extent.steps + step;
-                    // SAFETY: two vectors of a pair.
-                    unsafe {
-                        let even = self.cell(values, cell, head, step);
-                        let odd = self.cell(values, cell + 1, head, step);
-                        let to = self.to.block.add(tile * 4 * TILE_FLOATS + pair * 2 * STEP);
-                        _mm512_store_si512(to.cast(), _mm512_unpacklo_epi16(even, odd));
-                        let to = to.add(STEP);
-                        _mm512_store_si512(to.cast(), _mm512_unpackhi_epi16(even, odd));
-                    }
+            // SAFETY: pair `pair` of all columns of the block.
+            unsafe {
+                let even = self.cell(values, cell, 0);
+                let odd = self.cell(values, cell + 1, 1);
+                let to = self.to.block.add(pair * 2 * STEP);
+                for column in 0..columns {
+                    let even = _mm512_loadu_si512(even.add(column * STEP).cast());
+                    let odd = _mm512_loadu_si512(odd.add(column * STEP).cast());
+                    let to = to.add(column * 4 * TILE_FLOATS);
+                    _mm512_store_si512(to.cast(), _mm512_unpacklo_epi16(even, odd));
+                    _mm512_store_si512(to.add(STEP).cast(), _mm512_unpackhi_epi16(even, odd));
                 }
             }
         }
     }
 
-    /// The columns of a step of a head in a cell of the list; zeros beyond the list.
+    /// All heads' columns of a cell of the list, in whole steps: where they lie, or as copy `copy`
+    /// where heads end in the middle of a step or the list has ended.
+    ///
+    /// Nothing but loads and stores follows for a whole cell. Memory is waited for here, and what
+    /// comes at once are the loads that the processor sees ahead: with addresses computed head by
+    /// head it saw a third as many.
     ///
     /// # Safety
     ///
-    /// AVX-512 F and BW.
+    /// AVX-512 F and BW; the places are those of the extent.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    unsafe fn cell(&self, from: Rows<'_, u16>, cell: usize, head: usize, step: usize) -> __m512i {
-        match self.heads.cells.get(cell) {
-            // SAFETY: passed on to the caller.
-            Some(&cell) => unsafe { self.columns(from, cell as usize, head, step) },
-            None => _mm512_setzero_si512(),
+    unsafe fn cell(&self, from: Rows<'_, u16>, cell: usize, copy: usize) -> *const u16 {
+        let (heads, extent) = (&self.heads, &self.extent);
+        let columns = extent.heads * extent.steps * STEP;
+        // SAFETY: all heads' columns are inside the row; a copy is inside its place.
+        unsafe {
+            let to = self.to.cells.add(copy * columns);
+            let Some(&cell) = heads.cells.get(cell) else {
+                to.write_bytes(0, columns);
+                return to;
+            };
+            if heads.spec.head_dim.is_multiple_of(STEP) {
+                let all =
+                    heads.columns(heads.heads.start).start..heads.columns(heads.heads.end - 1).end;
+                let row = from.row(cell as usize);
+                assert!(all.end <= row.len());
+                return row.as_ptr().add(all.start);
+            }
+            for (at, head) in heads.heads.clone().enumerate() {
+                for step in 0..extent.steps {
+                    let columns = self.columns(from, cell as usize, head, step);
+                    let to = to.add((at * extent.steps + step) * STEP);
+                    _mm512_storeu_si512(to.cast(), columns);
+                }
+            }
+            to
         }
     }
 

@@ -1,0 +1,259 @@
+//! The operations of a decoding step in bf16, beside the measured rate of memory.
+//!
+//! `cargo bench -p sessile-cpu --bench decode [-- ROWS...]`
+//!
+//! Sizes are those of BART-large with four beams to a source of 400 tokens. Weights and caches are
+//! as many as do not fit a cache, as in a model.
+
+use std::time::{Duration, Instant};
+
+use sessile_cpu::{CpuDevice, CpuLane, CpuOptions, CpuWeight, peak};
+use sessile_device::{
+    AttentionSpec, Bias, Buf, CellCache, CellTable, DType, DecodingLane, Device, DeviceError,
+    Epilogue, Format, Lane, LaneSpec, RowSource, WeightLayout,
+};
+
+const DTYPE: DType = DType::Bf16;
+const HIDDEN: usize = 1024;
+const HEADS: usize = 16;
+const BEAMS: usize = 4;
+const SOURCE: usize = 400;
+const WRITTEN: usize = 80;
+const LAYERS: usize = 12;
+const WIDEST: usize = 4 * HIDDEN;
+
+/// Random rows, made when they are read.
+struct Rows(usize, usize);
+
+impl RowSource for Rows {
+    fn rows(&self) -> usize {
+        self.0
+    }
+
+    fn cols(&self) -> usize {
+        self.1
+    }
+
+    fn read_rows(&self, first: usize, out: &mut [f32]) -> Result<(), DeviceError> {
+        let mut state = (first as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        for value in out {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *value = (state >> 40) as f32 / (1_u64 << 28) as f32 - 0.03;
+        }
+        Ok(())
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut rows: Vec<usize> = std::env::args()
+        .filter_map(|argument| argument.parse().ok())
+        .collect();
+    if rows.is_empty() {
+        rows = vec![4, 32, 128];
+    }
+    let threads = std::thread::available_parallelism()?.get();
+    let device = CpuDevice::new(CpuOptions { isa: None, threads })?;
+    let values = Values::new(device)?;
+    for rows in rows {
+        let bandwidth = peak::memory_bytes(threads, Duration::from_millis(300));
+        println!(
+            "{rows} rows, {threads} threads, memory {:.1} GB/s",
+            bandwidth / 1e9
+        );
+        let mut lane = values.device.lane(&LaneSpec {
+            arena_bytes: 2 << 30,
+            threads,
+        })?;
+        for (n, k, epilogue) in [
+            (3 * HIDDEN, HIDDEN, Epilogue::Store),
+            (HIDDEN, HIDDEN, Epilogue::Residual),
+            (4 * HIDDEN, HIDDEN, Epilogue::Gelu),
+            (HIDDEN, 4 * HIDDEN, Epilogue::Residual),
+        ] {
+            linear(&values, &mut lane, [rows, n, k], epilogue, bandwidth)?;
+        }
+        let sources = rows.div_ceil(BEAMS);
+        attention(
+            &values,
+            &mut lane,
+            "source",
+            SOURCE,
+            &vec![BEAMS; sources],
+            bandwidth,
+        )?;
+        attention(
+            &values,
+            &mut lane,
+            "own",
+            WRITTEN,
+            &vec![1; sources * BEAMS],
+            bandwidth,
+        )?;
+    }
+    Ok(())
+}
+
+/// The best of some rounds over all layers, in seconds.
+fn best(mut round: impl FnMut() -> Result<(), DeviceError>) -> Result<f64, DeviceError> {
+    round()?;
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let start = Instant::now();
+        round()?;
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(best)
+}
+
+fn linear(
+    values: &Values,
+    lane: &mut CpuLane,
+    [rows, n, k]: [usize; 3],
+    epilogue: Epilogue,
+    bandwidth: f64,
+) -> Result<(), DeviceError> {
+    let pack = |layout, rows, cols| {
+        values
+            .device
+            .pack(&[&Rows(rows, cols) as &dyn RowSource], layout, DTYPE)
+    };
+    let weights: Vec<(CpuWeight, CpuWeight)> = (0..LAYERS)
+        .map(|_| {
+            Ok((
+                pack(WeightLayout::Linear, n, k)?,
+                pack(WeightLayout::Vector, 1, n)?,
+            ))
+        })
+        .collect::<Result<_, DeviceError>>()?;
+    let mark = lane.mark();
+    let x = values.rows(lane, rows, k)?;
+    let operand = lane.buffer(rows, k, Format::Operand(DTYPE))?;
+    lane.convert(x, operand);
+    let out = match epilogue {
+        Epilogue::Store => lane.buffer(rows, n, Format::Heads(DTYPE))?,
+        Epilogue::Gelu => lane.buffer(rows, n, Format::Operand(DTYPE))?,
+        _ => values.rows(lane, rows, n)?,
+    };
+    let ticket = values.rows(lane, 1, 1)?;
+    let mut host = Vec::new();
+    let seconds = best(|| {
+        for (weight, bias) in &weights {
+            lane.linear(operand, weight, Some(bias), epilogue, out);
+        }
+        let ticket = lane.read(ticket);
+        lane.wait(ticket, &mut host)
+    })?;
+    lane.release(mark);
+    let (bytes, flops) = (
+        (LAYERS * n * k * 2) as f64,
+        (LAYERS * 2 * rows * n * k) as f64,
+    );
+    println!(
+        "  linear {k:4} to {n:4}: {:6.1} us a call, {:5.1} GB/s ({:.2} of memory), {:.2} TFLOP/s",
+        seconds / LAYERS as f64 * 1e6,
+        bytes / seconds / 1e9,
+        bytes / seconds / bandwidth,
+        flops / seconds / 1e12
+    );
+    Ok(())
+}
+
+/// One list of `length` cells for each of `rows`, on caches of several layers.
+fn attention(
+    values: &Values,
+    lane: &mut CpuLane,
+    name: &str,
+    length: usize,
+    rows: &[usize],
+    bandwidth: f64,
+) -> Result<(), DeviceError> {
+    let mark = lane.mark();
+    // Beams share the greater part of what they have written.
+    let lists_of_cells = if rows[0] == 1 { BEAMS } else { 1 };
+    let cells = rows.len() / lists_of_cells * length;
+    let mut caches = Vec::new();
+    for _ in 0..LAYERS {
+        let [keys, values] = [0, 1].map(|_| values.heads(lane, cells));
+        caches.push(CellCache {
+            keys: keys?,
+            values: values?,
+        });
+    }
+    let all: usize = rows.iter().sum();
+    let q = values.heads(lane, all)?;
+    let out = lane.buffer(all, HIDDEN, Format::F32)?;
+    let mut table = CellTable::default();
+    for (list, &rows) in rows.iter().enumerate() {
+        let first = list / lists_of_cells * length;
+        table.push((first..first + length).map(|cell| cell as u32), rows);
+    }
+    let lists = lane.upload_cells(&table)?;
+    let spec = AttentionSpec {
+        heads: HEADS,
+        head_dim: HIDDEN / HEADS,
+        scale: 0.125,
+        rotary: None,
+        bias: Bias::None,
+        window: None,
+    };
+    let ticket = values.rows(lane, 1, 1)?;
+    let mut host = Vec::new();
+    let seconds = best(|| {
+        for &cache in &caches {
+            lane.attention_cells(q, cache, &lists, &spec, out);
+        }
+        let ticket = lane.read(ticket);
+        lane.wait(ticket, &mut host)
+    })?;
+    lane.release(mark);
+    let bytes = (LAYERS * cells * 2 * HIDDEN * 2) as f64;
+    println!(
+        "  attention {name:6}:   {:6.1} us a call, {:5.1} GB/s ({:.2} of memory)",
+        seconds / LAYERS as f64 * 1e6,
+        bytes / seconds / 1e9,
+        bytes / seconds / bandwidth,
+    );
+    Ok(())
+}
+
+/// What random values are made of.
+struct Values {
+    device: CpuDevice,
+    table: CpuWeight,
+    square: CpuWeight,
+}
+
+impl Values {
+    fn new(device: CpuDevice) -> Result<Self, DeviceError> {
+        let pack =
+            |layout, rows, cols| device.pack(&[&Rows(rows, cols) as &dyn RowSource], layout, DTYPE);
+        Ok(Values {
+            table: pack(WeightLayout::TableF32, 256, WIDEST)?,
+            square: pack(WeightLayout::Linear, HIDDEN, HIDDEN)?,
+            device,
+        })
+    }
+
+    /// Random values.
+    fn rows(&self, lane: &mut CpuLane, rows: usize, cols: usize) -> Result<Buf, DeviceError> {
+        let to = lane.buffer(rows, WIDEST, Format::F32)?;
+        let ids: Vec<u32> = (0..rows).map(|row| row as u32 * 37 % 256).collect();
+        let ids = lane.upload_indices(&ids)?;
+        lane.gather(ids, &self.table, None, to);
+        Ok(to.columns(0..cols))
+    }
+
+    /// Random values as a cache holds them.
+    fn heads(&self, lane: &mut CpuLane, rows: usize) -> Result<Buf, DeviceError> {
+        let to = lane.buffer(rows, HIDDEN, Format::Heads(DTYPE))?;
+        let mark = lane.mark();
+        let x = self.rows(lane, rows, HIDDEN)?;
+        let operand = lane.buffer(rows, HIDDEN, Format::Operand(DTYPE))?;
+        lane.convert(x, operand);
+        lane.linear(operand, &self.square, None, Epilogue::Store, to);
+        lane.release(mark);
+        Ok(to)
+    }
+}
