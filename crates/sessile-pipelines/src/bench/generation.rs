@@ -13,8 +13,8 @@ use sessile_device::{
 };
 use sessile_models::GeneratorFiles;
 use sessile_runtime::{
-    GeneratorOptions, GeneratorPool, GeneratorWork, PoolRequest, generator_work, machine,
-    peak_bytes, peak_flops,
+    GeneratorOptions, GeneratorPool, GeneratorWork, Instances, PoolRequest, generator_work,
+    machine, peak_bytes, peak_flops,
 };
 
 use super::PROBE;
@@ -102,7 +102,8 @@ pub fn run(
 ) -> Result<GenerationBenchReport, PipelineError> {
     let settings = options.pool.settings.clone();
     let pool_options = GeneratorOptions {
-        requests: Some(options.requests),
+        instances: Instances::Exactly(options.requests),
+        warm_up: false,
         source_tokens: Some(options.source_tokens),
         timed: true,
         ..options.pool.clone()

@@ -2,7 +2,7 @@
 
 use sessile_device::{CellTable, Device, Lane, LaneSpec, PackedBatch, PlanDevice, PlanLane};
 use sessile_models::GeneratorFiles;
-use sessile_models::generation::{Caches, SequenceToSequence, Step};
+use sessile_models::generation::{Caches, Step};
 
 use super::{GeneratorOptions, plan_generator};
 use crate::discovery;

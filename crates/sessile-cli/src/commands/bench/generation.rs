@@ -30,12 +30,9 @@ pub(super) fn run(
             devices: arguments.pool.devices.clone(),
             threads: arguments.pool.threads,
             dtype: arguments.pool.dtype,
-            requests: None,
-            settings: files.settings().clone(),
-            usual: None,
-            source_tokens: None,
             memory_reserve: arguments.pool.memory_reserve,
             timed: true,
+            ..GeneratorOptions::new(files.settings().clone())
         },
     };
     let report = run_generation(&files, &options, interrupt)?;
