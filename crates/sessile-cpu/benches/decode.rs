@@ -5,6 +5,8 @@
 //! Sizes are those of BART-large with four beams to a source of 400 tokens. Weights and caches are
 //! as many as in a model, which no cache holds.
 
+#![allow(clippy::print_stdout)] // Printing is what it is for.
+
 use std::time::{Duration, Instant};
 
 use sessile_cpu::{CpuDevice, CpuLane, CpuOptions, CpuWeight, peak};
