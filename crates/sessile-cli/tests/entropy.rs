@@ -361,6 +361,8 @@ fn samples_have_their_own_files() {
         "json,tsv.gz",
         "--min-aa",
         "10",
+        "--report",
+        "report.html",
     ];
     let output = entropy(directory.path(), &command);
     assert_code(&output, 3);
@@ -369,6 +371,9 @@ fn samples_have_their_own_files() {
         said.contains("failed: bad: ") && said.contains("failed: gone: "),
         "{said}"
     );
+    // The report is of the samples that could be read.
+    let report = fs::read_to_string(path("report.html")).unwrap();
+    assert!(report.contains("</html>") && report.len() > 10_000);
     let mut names: Vec<_> = fs::read_dir(path("out"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

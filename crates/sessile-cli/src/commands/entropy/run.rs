@@ -94,7 +94,9 @@ fn compute(
         _ => error.into(),
     };
     let summary = result.map_err(failed)?;
-    if let Some(options) = report {
+    if let Some(mut options) = report {
+        // Samples that failed, or that are of another part, have no file.
+        options.inputs.retain(|path| path.exists());
         report::write(&options, observer, interrupt).map_err(failed)?;
     }
     Ok(summary)
