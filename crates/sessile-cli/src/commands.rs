@@ -17,7 +17,7 @@ use std::path::Path;
 
 use sessile_models::hub::{self, HubOptions, Progress};
 use sessile_models::modern_bert::HeadMap;
-use sessile_models::{DEMO, ModelFiles, OpenOptions};
+use sessile_models::{DEMO, GeneratorFiles, ModelErrorKind, ModelFiles, OpenOptions};
 
 use crate::exit::{BAD_INPUT, Failure};
 use crate::terminal::Download;
@@ -34,6 +34,34 @@ pub(crate) fn open_model_with(name: &str, options: &OpenOptions) -> Result<Model
     }
     let path = resolve(name)?;
     Ok(ModelFiles::open_with(&path, options)?.named(name))
+}
+
+/// A model of either kind.
+pub(crate) enum AnyModel {
+    /// It reads sequences.
+    Reader(ModelFiles),
+    /// It writes, and nothing else.
+    Writer(GeneratorFiles),
+}
+
+/// The model that a user names, whether it reads or writes.
+pub(crate) fn open_any_model(name: &str) -> Result<AnyModel, Failure> {
+    if name == DEMO {
+        return Ok(AnyModel::Reader(ModelFiles::demo()));
+    }
+    let path = resolve(name)?;
+    match ModelFiles::open(&path) {
+        Ok(files) => Ok(AnyModel::Reader(files.named(name))),
+        Err(error) if error.kind() == ModelErrorKind::UnknownArchitecture => {
+            match GeneratorFiles::open(&path) {
+                Ok(files) => Ok(AnyModel::Writer(files.named(name))),
+                // What the other says names more architectures.
+                Err(own) if own.kind() == ModelErrorKind::UnknownArchitecture => Err(error.into()),
+                Err(own) => Err(own.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What a user says of a model's heads.

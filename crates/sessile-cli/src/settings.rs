@@ -18,13 +18,16 @@ use crate::exit::Failure;
 /// The flag, and as `SESSILE_CONFIG` the variable, that names the settings file.
 const CONFIG: &str = "config";
 
+/// The commands with models that write.
+const WRITING: [&str; 3] = ["summarize", "plan", "serve"];
+
 /// Gives every flag its variable and the defaults of the settings file.
 pub(crate) fn apply(
     command: Command,
     arguments: impl Iterator<Item = OsString>,
 ) -> Result<Command, Failure> {
     let arguments: Vec<OsString> = arguments.collect();
-    let is_writing = |argument: &OsString| argument == "summarize" || argument == "plan";
+    let is_writing = |argument: &OsString| WRITING.iter().any(|command| argument == command);
     let worker = if arguments.iter().any(is_writing) {
         worker_names()?
     } else {
@@ -61,19 +64,17 @@ fn worker_names() -> Result<Vec<worker::Setting>, Failure> {
 
 /// These values, below `SESSILE_*` and above the settings file, for the commands that have them.
 fn with_worker_names(command: Command, values: &[worker::Setting]) -> Command {
-    ["summarize", "plan"]
-        .into_iter()
-        .fold(command, |command, name| {
-            command.mut_subcommand(name, |command| {
-                command.mut_args(|argument| {
-                    let is_this = |value: &&worker::Setting| argument.get_long() == Some(value.1);
-                    match values.iter().find(is_this) {
-                        Some((_, _, value)) => argument.default_values([value.clone()]),
-                        None => argument,
-                    }
-                })
+    WRITING.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |command| {
+            command.mut_args(|argument| {
+                let is_this = |value: &&worker::Setting| argument.get_long() == Some(value.1);
+                match values.iter().find(is_this) {
+                    Some((_, _, value)) => argument.default_values([value.clone()]),
+                    None => argument,
+                }
             })
         })
+    })
 }
 
 /// The names that ESM2_MultiGPU_Inference is configured by, from the environment or `.env`: they

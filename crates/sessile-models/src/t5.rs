@@ -21,8 +21,7 @@ use crate::encoder::{Encoder, ModelInfo, Pass, Scratch};
 use cnn::ConvolutionHead;
 use stack::EncoderStack;
 
-pub(crate) use config::DEFAULT_TOKENS;
-pub use config::T5Config;
+pub use config::{DEFAULT_TOKENS, T5Config};
 pub use tensors::{decoder_shapes, head_shapes, tensor_shapes};
 pub use translation::Translation;
 pub use translator::T5Translator;

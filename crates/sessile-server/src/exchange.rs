@@ -41,8 +41,13 @@ pub(crate) trait Call: Work + Sized + Send + 'static {
     /// Numbers that the answer will hold.
     fn numbers(&self) -> usize;
 
+    /// The answer, where it is sent while it is made; nothing else is done then.
+    fn streamed(&mut self, _service: &Arc<Service>) -> Result<Option<Response<Body>>, Failure> {
+        Ok(None)
+    }
+
     /// Writes the answer.
-    fn write(self, begun: Instant) -> Result<Vec<u8>, Failure>;
+    fn write(self, service: &Service, begun: Instant) -> Result<Vec<u8>, Failure>;
 }
 
 /// Answers a request of this kind.
@@ -75,10 +80,14 @@ async fn exchange<C: Call>(
                 _ => failure,
             })?;
     held.absorb(answer_held);
+    if let Some(response) = call.streamed(service)? {
+        return Ok(response);
+    }
     work::run(service, call.terms(), &mut call).await?;
 
     let writing = Instant::now();
-    let answer = off_the_loop(move || call.write(begun)).await?;
+    let writer = Arc::clone(service);
+    let answer = off_the_loop(move || call.write(&writer, begun)).await?;
     service.telemetry.serialized(writing.elapsed());
     let mut response = Response::new(body::held(answer, held));
     response.headers_mut().insert(

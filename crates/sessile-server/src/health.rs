@@ -80,8 +80,9 @@ pub(crate) fn lanes(service: &Service) -> Lanes {
     let mut out = 0;
     let mut silent = 0;
     let mut new = 0;
-    let lanes = engine.pool.lane_metrics();
-    for lane in lanes {
+    let mut all = 0;
+    for (_, _, lane) in engine.lanes() {
+        all += 1;
         match lane.since_success() {
             _ if lane.is_out() => out += 1,
             None => new += 1,
@@ -89,7 +90,7 @@ pub(crate) fn lanes(service: &Service) -> Lanes {
             Some(_) => {}
         }
     }
-    if out == lanes.len() {
+    if out == all {
         Lanes::Gone
     } else if silent > 0 || (new > 0 && service.is_started.load(Ordering::Acquire)) {
         Lanes::Silent
@@ -134,10 +135,9 @@ pub(crate) async fn health(State(service): State<Arc<Service>>) -> Response<Body
             "Service operational with {} GPU(s){batching} | {} of {} lanes were taken out",
             gpus.len(),
             engine.map_or(0, |engine| {
-                let lanes = engine.pool.lane_metrics();
-                lanes.iter().filter(|lane| lane.is_out()).count()
+                engine.lanes().filter(|(_, _, lane)| lane.is_out()).count()
             }),
-            engine.map_or(0, |engine| engine.pool.lanes().len()),
+            engine.map_or(0, |engine| engine.lanes().count()),
         ),
         "initializing" => "The model is being loaded".to_owned(),
         "stopping" => "The service is stopping".to_owned(),
@@ -219,15 +219,13 @@ fn lane_list(service: &Service) -> Vec<LaneHealth> {
     let Some(engine) = service.loaded() else {
         return Vec::new();
     };
-    let pool = &engine.pool;
-    pool.lanes()
-        .iter()
-        .zip(pool.lane_metrics())
-        .map(|(lane, metrics)| {
+    engine
+        .lanes()
+        .map(|(device, index, metrics)| {
             let since = metrics.since_success();
             LaneHealth {
-                device: lane.device.to_string(),
-                lane: lane.index,
+                device: device.to_string(),
+                lane: index,
                 state: match since {
                     _ if metrics.is_out() => "out",
                     Some(since) if since <= service.options.probe_timeout => "ok",

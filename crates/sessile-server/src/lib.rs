@@ -53,8 +53,10 @@ mod service;
 mod telemetry;
 mod v1;
 mod work;
+mod writer;
 
 pub use logging::LogLevel;
 pub use options::ServiceOptions;
 pub use serve::{Ended, ServeError, Server};
 pub use service::{Engine, OUTPUTS, ServedModel};
+pub use writer::Writer;

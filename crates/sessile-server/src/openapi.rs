@@ -15,7 +15,7 @@ use utoipa_swagger_ui::Config;
 
 use crate::failure::{Failure, FailureKind, Style};
 use crate::http::{bytes_response, json_response};
-use crate::service::Service;
+use crate::service::{Engine, Service};
 use crate::v1::patterns;
 
 /// `GET /openapi.json`.
@@ -43,6 +43,10 @@ fn describe(service: &Service) -> Value {
         schemas[input]["oneOf"][1]["maxItems"] = json!(options.max_items);
     }
     if let Some(engine) = service.loaded() {
+        leave_out(engine, &mut document["paths"]);
+        let schemas = &mut document["components"]["schemas"];
+        let writer = engine.writer.as_ref().map(|writer| &*writer.name);
+        schemas["WritingRequest"]["properties"]["model"]["enum"] = json!([writer, null]);
         for (request, output) in [
             ("EmbeddingsRequest", OutputKind::Mean),
             ("ScoreRequest", OutputKind::Logits),
@@ -63,6 +67,21 @@ fn describe(service: &Service) -> Value {
         document["security"] = json!([{ "key": [] }]);
     }
     document
+}
+
+/// Takes the paths out for which no model is served.
+fn leave_out(engine: &Engine, paths: &mut Value) {
+    let Some(paths) = paths.as_object_mut() else {
+        return;
+    };
+    let writer = engine.writer.as_ref();
+    paths.retain(|path, _| match path.as_str() {
+        "/v1/generate" => writer.is_some(),
+        "/v1/summarize" => writer.is_some_and(|writer| writer.writes_summaries),
+        "/predict" | "/predict/batch" | "/v1/embeddings" | "/v1/score" | "/v1/logits"
+        | "/v1/contacts" | "/v1/three-di" => !engine.models.is_empty(),
+        _ => true,
+    });
 }
 
 fn page_config() -> Arc<Config<'static>> {

@@ -179,7 +179,7 @@ impl Call for Predict {
         self.0.numbers()
     }
 
-    fn write(self, begun: Instant) -> Result<Vec<u8>, Failure> {
+    fn write(self, _service: &Service, begun: Instant) -> Result<Vec<u8>, Failure> {
         answer::single(self.0, begun)
     }
 }
@@ -207,7 +207,7 @@ impl Call for PredictBatch {
         self.0.numbers()
     }
 
-    fn write(self, begun: Instant) -> Result<Vec<u8>, Failure> {
+    fn write(self, _service: &Service, begun: Instant) -> Result<Vec<u8>, Failure> {
         answer::batch(self.0, begun)
     }
 }

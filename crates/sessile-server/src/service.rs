@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sessile_device::{DeviceId, ModelIndex, OutputKind, OutputSet};
 use sessile_models::tokenizer::{EsmTokenizer, Tokenizer};
 use sessile_models::{ModelFiles, ModelInfo};
-use sessile_runtime::{Pool, PoolOptions, RuntimeError, RuntimeErrorKind};
+use sessile_runtime::{LaneMetrics, Pool, PoolOptions, RuntimeError, RuntimeErrorKind};
 use tokio::sync::Notify;
 
 use crate::budget::Budget;
@@ -15,6 +15,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::keys::Keys;
 use crate::options::ServiceOptions;
 use crate::telemetry::Telemetry;
+use crate::writer::Writer;
 
 /// Outputs that the service asks of its models, and for which workspace is planned.
 pub const OUTPUTS: [OutputKind; 9] = [
@@ -63,6 +64,8 @@ pub struct Engine {
     pub pool: Pool,
     /// The models, the first is the default.
     pub models: Vec<ServedModel>,
+    /// The model that writes, where there is one.
+    pub writer: Option<Writer>,
 }
 
 impl Engine {
@@ -90,7 +93,12 @@ impl Engine {
                 return Err(RuntimeError::new(RuntimeErrorKind::Option, message));
             }
         }
-        let pool = Pool::new(&models, &options)?;
+        let pool = if models.is_empty() {
+            // A service that only writes.
+            Pool::from_executions(Vec::new(), Arc::default())
+        } else {
+            Pool::new(&models, &options)?
+        };
         let models = models
             .iter()
             .zip(pool.models())
@@ -102,7 +110,33 @@ impl Engine {
                 tokenizer: files.tokenizer().clone(),
             })
             .collect();
-        Ok(Engine { pool, models })
+        Ok(Engine {
+            pool,
+            models,
+            writer: None,
+        })
+    }
+
+    /// The same with a model that writes.
+    #[must_use]
+    pub fn with_writer(mut self, writer: Writer) -> Self {
+        self.writer = Some(writer);
+        self
+    }
+
+    /// The pools.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool> {
+        let writer = self.writer.iter().map(|writer| &writer.generator.pool);
+        [&self.pool].into_iter().chain(writer)
+    }
+
+    /// All lanes: device, number and how they are. Those of the writer follow those of the pool.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (DeviceId, usize, &LaneMetrics)> {
+        let first = [0, self.pool.lanes().len()];
+        self.pools().zip(first).flat_map(|(pool, first)| {
+            let lanes = pool.lanes().iter().zip(pool.lane_metrics());
+            lanes.map(move |(lane, metrics)| (lane.device, first + lane.index, &**metrics))
+        })
     }
 
     /// The model of this name.
@@ -153,6 +187,9 @@ impl Engine {
             .filter(|model| which(model))
             .map(|model| &*model.name)
             .collect();
+        if self.models.is_empty() {
+            return "no model that reads sequences".to_owned();
+        }
         names.join(", ")
     }
 
@@ -234,7 +271,7 @@ impl Service {
     }
 
     pub(crate) fn install(&self, engine: Engine) {
-        self.telemetry.follow(&engine.pool);
+        engine.pools().for_each(|pool| self.telemetry.follow(pool));
         // The only caller loads once.
         let _ = self.engine.set(engine);
     }

@@ -14,7 +14,8 @@ use sessile_runtime::{Pool, Timing};
 
 use crate::failure::FailureKind;
 use crate::health;
-use crate::service::Service;
+use crate::service::{Engine, Service};
+use crate::writer::Writer;
 
 /// Bounds of the histograms of time, in seconds.
 const SECONDS: [f64; 16] = [
@@ -28,7 +29,7 @@ const TOKENS: [f64; 11] = [
 ];
 
 /// Kind, name, unit and explanation of each metric.
-const METRICS: [(MetricKind, &str, Unit, &str); 23] = {
+const METRICS: [(MetricKind, &str, Unit, &str); 32] = {
     use MetricKind::{Counter, Gauge, Histogram};
     [
         (
@@ -168,6 +169,60 @@ const METRICS: [(MetricKind, &str, Unit, &str); 23] = {
             "sessile_model_loads_total",
             Unit::Count,
             "Models loaded onto devices; never more than one per model and device",
+        ),
+        (
+            Counter,
+            "sessile_written_texts_total",
+            Unit::Count,
+            "Texts that the model that writes has written",
+        ),
+        (
+            Counter,
+            "sessile_written_tokens_total",
+            Unit::Count,
+            "Tokens of these texts",
+        ),
+        (
+            Counter,
+            "sessile_written_given_back_total",
+            Unit::Count,
+            "Texts begun anew because a step or a lane failed",
+        ),
+        (
+            Gauge,
+            "sessile_written_texts_per_second",
+            Unit::CountPerSecond,
+            "Texts written per second since the model was ready",
+        ),
+        (
+            Gauge,
+            "sessile_written_tokens_per_second",
+            Unit::CountPerSecond,
+            "Tokens written per second since the model was ready",
+        ),
+        (
+            Gauge,
+            "sessile_writer_instances",
+            Unit::Count,
+            "Texts that may be written at the same time",
+        ),
+        (
+            Gauge,
+            "sessile_writer_mean_batch",
+            Unit::Count,
+            "Texts that shared a step, on average",
+        ),
+        (
+            Gauge,
+            "sessile_writer_queued_texts",
+            Unit::Count,
+            "Texts that wait for an instance",
+        ),
+        (
+            Gauge,
+            "sessile_writer_memory_bytes",
+            Unit::Bytes,
+            "Memory planned for the model that writes, by use",
         ),
     ]
 };
@@ -319,19 +374,12 @@ impl Telemetry {
         self.gauge("sessile_tokens_per_second", &[], rate);
         watch.at = Instant::now();
         watch.tokens = tokens;
-        let lanes = pool.lane_metrics();
-        watch.busy_nanos.resize(lanes.len(), 0);
-        for ((lane, metrics), before) in pool
-            .lanes()
-            .iter()
-            .zip(lanes)
-            .zip(watch.busy_nanos.iter_mut())
-        {
+        watch.busy_nanos.resize(engine.lanes().count(), 0);
+        for ((device, index, metrics), before) in engine.lanes().zip(watch.busy_nanos.iter_mut()) {
             let busy = metrics.busy_nanos.get();
             let fraction = ((busy - *before) as f64 / 1e9 / elapsed).min(1.0);
             *before = busy;
-            let device = lane.device.to_string();
-            let index = lane.index.to_string();
+            let (device, index) = (device.to_string(), index.to_string());
             let labels = [("device", &*device), ("lane", &*index)];
             self.gauge("sessile_lane_busy_fraction", &labels, fraction);
         }
@@ -349,6 +397,10 @@ impl Telemetry {
         self.gauge("sessile_ready", &[], f64::from(u8::from(ready)));
         if let Some(engine) = service.loaded() {
             self.read_pool(&engine.pool);
+            self.read_lanes(engine);
+            if let Some(writer) = &engine.writer {
+                self.read_writer(writer);
+            }
         }
         self.handle.render()
     }
@@ -369,15 +421,6 @@ impl Telemetry {
         ] {
             self.counter(name, &[]).absolute(value);
         }
-        for (lane, metrics) in pool.lanes().iter().zip(pool.lane_metrics()) {
-            let device = lane.device.to_string();
-            let index = lane.index.to_string();
-            let labels = [("device", &*device), ("lane", &*index)];
-            let up = f64::from(u8::from(!metrics.is_out()));
-            self.gauge("sessile_lane_up", &labels, up);
-            self.counter("sessile_lane_busy_milliseconds_total", &labels)
-                .absolute(metrics.busy_nanos.get() / 1_000_000);
-        }
         for plan in pool.plans() {
             let device = plan.device.to_string();
             let lanes = plan.workspace_bytes * plan.lanes as u64;
@@ -385,6 +428,54 @@ impl Telemetry {
                 let labels = [("device", &*device), ("use", kind)];
                 self.gauge("sessile_device_memory_bytes", &labels, bytes as f64);
             }
+        }
+    }
+
+    fn read_lanes(&self, engine: &Engine) {
+        for (device, index, metrics) in engine.lanes() {
+            let (device, index) = (device.to_string(), index.to_string());
+            let labels = [("device", &*device), ("lane", &*index)];
+            let up = f64::from(u8::from(!metrics.is_out()));
+            self.gauge("sessile_lane_up", &labels, up);
+            self.counter("sessile_lane_busy_milliseconds_total", &labels)
+                .absolute(metrics.busy_nanos.get() / 1_000_000);
+        }
+    }
+
+    fn read_writer(&self, writer: &Writer) {
+        let report = writer.generator.report();
+        let pool = &writer.generator.pool;
+        for (name, value) in [
+            ("sessile_written_texts_total", pool.metrics().answered.get()),
+            ("sessile_written_tokens_total", pool.metrics().written.get()),
+            ("sessile_written_given_back_total", report.given_back),
+        ] {
+            self.counter(name, &[]).absolute(value);
+        }
+        for (name, value) in [
+            (
+                "sessile_written_texts_per_second",
+                report.inferences_per_second,
+            ),
+            (
+                "sessile_written_tokens_per_second",
+                report.tokens_per_second,
+            ),
+            ("sessile_writer_instances", report.instances as f64),
+            ("sessile_writer_mean_batch", report.mean_batch),
+            ("sessile_writer_queued_texts", report.queued as f64),
+        ] {
+            self.gauge(name, &[], value);
+        }
+        let plan = &writer.generator.plan;
+        let device = plan.device.to_string();
+        for (kind, bytes) in [
+            ("weights", plan.weight_bytes),
+            ("caches", plan.cache_bytes),
+            ("workspace", plan.workspace_bytes()),
+        ] {
+            let labels = [("device", &*device), ("use", kind)];
+            self.gauge("sessile_writer_memory_bytes", &labels, bytes as f64);
         }
     }
 }

@@ -11,6 +11,7 @@ mod numbers;
 mod passes;
 mod score;
 mod three_di;
+mod writing;
 
 pub(crate) use contacts::{Contacts, ContactsItem, ContactsRequest, ContactsResponse};
 pub(crate) use embeddings::{
@@ -26,6 +27,11 @@ pub(crate) use numbers::{EncodingFormat, Numbers};
 pub(crate) use passes::Post;
 pub(crate) use score::{Method, Mutants, PostScore, ScoreItem, ScoreRequest, ScoreResponse};
 pub(crate) use three_di::{ThreeDi, ThreeDiItem, ThreeDiRequest, ThreeDiResponse};
+
+pub(crate) use writing::{
+    EarlyStoppingChoice, Generate, GenerateResponse, Never, Summarize, SummarizeResponse,
+    SummaryItem, TextItem, Texts, Writing, WritingRequest, WritingUsage,
+};
 
 use axum::http::HeaderMap;
 use serde::de::DeserializeOwned;

@@ -2,13 +2,14 @@
 //! and their answers come back in that order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sessile_device::{ModelIndex, Output, OutputSet, RequestError};
-use sessile_runtime::{Pending, PoolRequest, Timing};
+use sessile_device::{GenerationSettings, ModelIndex, Output, OutputSet, RequestError};
+use sessile_runtime::{Pending, Pool, PoolRequest, Timing};
 
 use crate::failure::{Failure, FailureKind};
-use crate::service::Service;
+use crate::service::{Engine, Service};
 
 /// A request keeps at most this many batches per lane in the queue, so that a large one leaves
 /// room for others.
@@ -44,6 +45,20 @@ pub(crate) trait Work {
     /// The model that is asked.
     fn model(&self) -> ModelIndex;
 
+    /// The pool that it is asked of.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    fn pool<'e>(&self, engine: &'e Engine) -> Result<&'e Pool, Failure> {
+        Ok(&engine.pool)
+    }
+
+    /// How to write, for models that do.
+    fn generation(&self) -> Option<Arc<GenerationSettings>> {
+        None
+    }
+
     /// The next job with a key of its own.
     fn next_job(&mut self) -> Option<(usize, Job)>;
 
@@ -62,15 +77,21 @@ pub(crate) async fn run(
     terms: Terms,
     work: &mut impl Work,
 ) -> Result<(), Failure> {
-    let longest = service.options.request_timeout;
-    let timeout = terms.timeout.map_or(longest, |wanted| wanted.min(longest));
-    let deadline = Instant::now() + timeout;
+    let begun = Instant::now();
+    let deadline = deadline(service, terms);
     tokio::time::timeout_at(deadline.into(), run_jobs(service, terms, deadline, work))
         .await
         .unwrap_or_else(|_| {
-            let message = format!("there was no answer within {} ms", timeout.as_millis());
+            let timeout = deadline.duration_since(begun).as_millis();
+            let message = format!("there was no answer within {timeout} ms");
             Err(Failure::new(FailureKind::Timeout, message))
         })
+}
+
+/// When the answer is not wanted any more.
+pub(crate) fn deadline(service: &Service, terms: Terms) -> Instant {
+    let longest = service.options.request_timeout;
+    Instant::now() + terms.timeout.map_or(longest, |wanted| wanted.min(longest))
 }
 
 async fn run_jobs(
@@ -79,7 +100,7 @@ async fn run_jobs(
     deadline: Instant,
     work: &mut impl Work,
 ) -> Result<(), Failure> {
-    let pool = &service.engine()?.pool;
+    let pool = work.pool(service.engine()?)?;
     let batch_tokens: usize = pool.lanes().iter().map(|lane| lane.token_budget).sum();
     let window = batch_tokens
         .saturating_mul(WINDOW_BATCHES_PER_LANE)
@@ -98,6 +119,7 @@ async fn run_jobs(
             let mut request = PoolRequest::new(work.model(), job.tokens, job.outputs);
             request.priority = terms.priority;
             request.deadline = Some(deadline);
+            request.generation = work.generation();
             // A request whose first job finds room is accepted: the others wait for theirs.
             let pending = if std::mem::take(&mut is_first) {
                 pool.submit(request)
@@ -128,7 +150,8 @@ async fn run_jobs(
     }
 }
 
-fn refused(service: &Service, error: RequestError) -> Failure {
+/// Why a request was not taken, and when to come back.
+pub(crate) fn refused(service: &Service, error: RequestError) -> Failure {
     let failure = Failure::from(error);
     if failure.kind == FailureKind::Overloaded {
         return failure.retry_after(service.backlog_seconds());

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args};
 use sessile_server::LogLevel;
 use sessile_server::load::Target;
 
+use super::summarize::InstanceArguments;
 use super::{PoolArguments, parse_bytes};
 
 #[derive(Debug, Args)]
@@ -18,7 +19,8 @@ use super::{PoolArguments, parse_bytes};
     from the environment or a .env file, below SESSILE_* and above the settings file.\n\
     The page at /docs shows all calls; SIGTERM answers what was accepted and ends.")]
 pub(crate) struct ServeArguments {
-    /// Models: directories, files, hub names or `demo`; the first is the default
+    /// Models: directories, files, hub names or `demo`; the first is the default. One of them may
+    /// be a model that writes (BART)
     #[arg(long, required = true, num_args = 1.., value_delimiter = ',', value_name = "MODEL")]
     pub(crate) model: Vec<String>,
 
@@ -29,6 +31,9 @@ pub(crate) struct ServeArguments {
     /// Port to listen on
     #[arg(long, default_value_t = 8000, value_name = "PORT")]
     pub(crate) port: u16,
+
+    #[command(flatten)]
+    pub(crate) limits: InstanceArguments,
 
     /// Most sequences of a request to /predict/batch
     #[arg(long, default_value_t = 64, value_name = "N")]

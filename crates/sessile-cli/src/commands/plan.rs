@@ -5,20 +5,19 @@ mod writing;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
-use sessile_models::{DEMO, GeneratorFiles, ModelErrorKind, ModelFiles};
 use sessile_pipelines::output::output_set;
 use sessile_runtime::{MemoryPlan, PoolOptions, plan_pool};
 
-use super::{open_model, resolve};
+use super::{AnyModel, open_any_model};
 use crate::arguments::PlanArguments;
 use crate::exit::{DONE, Failure};
 use crate::terminal::{bytes, count};
 
 pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
-    if let Some(files) = writer(&arguments.model)? {
-        return writing::run(arguments, &files);
-    }
-    let model = open_model(&arguments.model)?;
+    let model = match open_any_model(&arguments.model)? {
+        AnyModel::Reader(model) => model,
+        AnyModel::Writer(files) => return writing::run(arguments, &files),
+    };
     let options = PoolOptions {
         outputs: output_set(&arguments.outputs),
         ..arguments.pool.options()
@@ -37,25 +36,6 @@ pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
         plan.check()?;
     }
     Ok(ExitCode::from(DONE))
-}
-
-/// The model, if it is one that writes and nothing else.
-fn writer(name: &str) -> Result<Option<GeneratorFiles>, Failure> {
-    if name == DEMO {
-        return Ok(None);
-    }
-    let path = resolve(name)?;
-    match ModelFiles::open(&path) {
-        Err(error) if error.kind() == ModelErrorKind::UnknownArchitecture => {
-            match GeneratorFiles::open(&path) {
-                Ok(files) => Ok(Some(files.named(name))),
-                // What the other says names more architectures.
-                Err(own) if own.kind() == ModelErrorKind::UnknownArchitecture => Err(error.into()),
-                Err(own) => Err(own.into()),
-            }
-        }
-        _ => Ok(None),
-    }
 }
 
 fn json(plan: &MemoryPlan) -> serde_json::Value {

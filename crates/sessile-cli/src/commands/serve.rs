@@ -4,13 +4,16 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sessile_device::DeviceId;
+use sessile_device::{DeviceId, GenerationSettings};
+use sessile_models::{GeneratorFiles, ModelFiles};
 use sessile_pipelines::Interrupt;
-use sessile_runtime::{DeviceChoice, Dispatch, PoolOptions, discovery};
+use sessile_runtime::{
+    DeviceChoice, Dispatch, GeneratorOptions, PoolOptions, RuntimeError, discovery,
+};
 use sessile_server::options::{parse_origins, visible_devices};
-use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, logging};
+use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Writer, logging};
 
-use super::open_model;
+use super::{AnyModel, open_any_model};
 use crate::arguments::serve::ServeArguments;
 use crate::exit::{BAD_INPUT, DEVICE, DONE, Failure};
 use crate::signals;
@@ -22,11 +25,20 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
     let options = options(arguments)?;
     let pool = pool(arguments, &options);
-    let models = arguments
-        .model
-        .iter()
-        .map(|name| open_model(name))
-        .collect::<Result<Vec<_>, Failure>>()?;
+    let (mut models, mut writer) = (Vec::new(), None);
+    for name in &arguments.model {
+        match open_any_model(name)? {
+            AnyModel::Reader(model) => models.push(model),
+            AnyModel::Writer(_) if writer.is_some() => {
+                return Err(
+                    Failure::usage(format!("{name}: a second model that writes"))
+                        .with_hint(Some("one model that writes is served beside the others")),
+                );
+            }
+            AnyModel::Writer(files) => writer = Some(files),
+        }
+    }
+    let writing = writing(arguments, &pool);
     logging::start(arguments.log_level);
     let name = arguments.model.first().cloned().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -36,7 +48,10 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let ended = runtime.block_on(async {
         let server = Server::bind(name, options).await?;
         server
-            .run(move || Engine::load(models, &pool), stop(interrupt))
+            .run(
+                move || load(models, writer.as_ref(), &pool, &writing),
+                stop(interrupt),
+            )
             .await
     });
     match ended {
@@ -52,6 +67,32 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             .with_hint(Some(
                 "another program may have the port; give another --port",
             ))),
+    }
+}
+
+/// Loads the models that read, and the one that writes.
+fn load(
+    models: Vec<ModelFiles>,
+    writer: Option<&GeneratorFiles>,
+    pool: &PoolOptions,
+    writing: &GeneratorOptions,
+) -> Result<Engine, RuntimeError> {
+    let engine = Engine::load(models, pool)?;
+    match writer {
+        Some(files) => Ok(engine.with_writer(Writer::load(files, writing)?)),
+        None => Ok(engine),
+    }
+}
+
+/// Devices, memory and instances of the model that writes.
+fn writing(arguments: &ServeArguments, pool: &PoolOptions) -> GeneratorOptions {
+    GeneratorOptions {
+        devices: pool.devices.clone(),
+        threads: pool.threads,
+        dtype: pool.dtype,
+        instances: arguments.limits.instances(None),
+        memory_reserve: pool.memory_reserve,
+        ..GeneratorOptions::new(GenerationSettings::default())
     }
 }
 

@@ -70,7 +70,7 @@ fn published_tie() -> bool {
 
 /// The longest sequence in tokens unless something else is asked for. The network has no limit of
 /// its own; memory is planned for this many.
-pub(crate) const DEFAULT_TOKENS: usize = 4096;
+pub const DEFAULT_TOKENS: usize = 4096;
 
 impl T5Config {
     /// Reads the configuration.

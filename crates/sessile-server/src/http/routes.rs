@@ -16,11 +16,14 @@ use crate::exchange::answer;
 use crate::failure::Style;
 use crate::predict::{Predict, PredictBatch};
 use crate::service::Service;
-use crate::v1::{Contacts, Embeddings, Logits, Post, PostScore, ThreeDi, get_model, list_models};
+use crate::v1::{
+    Contacts, Embeddings, Generate, Logits, Post, PostScore, Summarize, ThreeDi, Writing,
+    get_model, list_models,
+};
 use crate::{health, openapi, root};
 
 /// Paths that compute, and so need a key where there are keys.
-const COMPUTING: [&str; 7] = [
+const COMPUTING: [&str; 9] = [
     "/predict",
     "/predict/batch",
     "/v1/embeddings",
@@ -28,6 +31,8 @@ const COMPUTING: [&str; 7] = [
     "/v1/logits",
     "/v1/contacts",
     "/v1/three-di",
+    "/v1/summarize",
+    "/v1/generate",
 ];
 
 /// Every other path, but for those below `/v1/models/` and `/docs/`.
@@ -60,6 +65,8 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/logits", post(answer::<Post<Logits>>))
         .route("/v1/contacts", post(answer::<Post<Contacts>>))
         .route("/v1/three-di", post(answer::<Post<ThreeDi>>))
+        .route("/v1/summarize", post(answer::<Writing<Summarize>>))
+        .route("/v1/generate", post(answer::<Writing<Generate>>))
         .route("/v1/models", get(list_models))
         .route("/v1/models/{*name}", get(get_model))
         .route_layer(from_fn_with_state(Arc::clone(&service), keys));

@@ -16,11 +16,12 @@ use crate::predict::{
 };
 use crate::root::RootResponse;
 use crate::v1::{
-    ContactsItem, ContactsRequest, ContactsResponse, EmbeddingsItem, EmbeddingsRequest,
-    EmbeddingsResponse, EncodingFormat, Input, ItemError, LogitsItem, LogitsRequest,
-    LogitsResponse, Method, Model, ModelList, Mutants, Numbers, PlainInput, PlainSequence, Pooling,
-    Protein, ProteinInput, ScoreItem, ScoreRequest, ScoreResponse, Sequence, ThreeDiItem,
-    ThreeDiRequest, ThreeDiResponse, Usage,
+    ContactsItem, ContactsRequest, ContactsResponse, EarlyStoppingChoice, EmbeddingsItem,
+    EmbeddingsRequest, EmbeddingsResponse, EncodingFormat, GenerateResponse, Input, ItemError,
+    LogitsItem, LogitsRequest, LogitsResponse, Method, Model, ModelList, Mutants, Never, Numbers,
+    PlainInput, PlainSequence, Pooling, Protein, ProteinInput, ScoreItem, ScoreRequest,
+    ScoreResponse, Sequence, SummarizeResponse, SummaryItem, TextItem, Texts, ThreeDiItem,
+    ThreeDiRequest, ThreeDiResponse, Usage, WritingRequest, WritingUsage,
 };
 
 /// An error of the paths of ESM2_MultiGPU_Inference: a sentence, or a list of complaints.
@@ -147,7 +148,7 @@ impl Modify for Key {
     ),
     paths(
         root, health, live, ready, startup, livez, readyz, metrics, openapi, predict, predict_batch, embeddings,
-        score, logits, contacts, three_di, models, model
+        score, logits, contacts, three_di, summarize, generate, models, model
     ),
     components(schemas(
         RootResponse, HealthResponse, ProbeResponse, LaneHealth, PredictionRequest,
@@ -155,7 +156,8 @@ impl Modify for Key {
         GpuDistributionInfo, EmbeddingsRequest, EmbeddingsResponse, EmbeddingsItem, ScoreRequest,
         ScoreResponse, ScoreItem, Mutants, LogitsRequest, LogitsResponse, LogitsItem,
         ContactsRequest, ContactsResponse, ContactsItem, ThreeDiRequest, ThreeDiResponse, ThreeDiItem, Input, Sequence, PlainInput, PlainSequence, ProteinInput, Protein, Numbers, EncodingFormat,
-        Pooling, Method, Usage, ItemError, Model, ModelList, DetailError, ErrorResponse, ErrorBody
+        Pooling, Method, Usage, ItemError, Model, ModelList, DetailError, ErrorResponse, ErrorBody, WritingRequest, Texts, EarlyStoppingChoice, Never,
+        SummarizeResponse, SummaryItem, GenerateResponse, TextItem, WritingUsage
     )),
     modifiers(&Key)
 )]
@@ -285,3 +287,23 @@ fn contacts() {}
     Errors,
 ))]
 fn three_di() {}
+
+/// Summaries of texts
+#[utoipa::path(post, path = "/v1/summarize", tag = "Texts", request_body = WritingRequest, responses(
+    (status = 200, description = "The summaries; with `stream` as they are written", content(
+        (SummarizeResponse = "application/json"),
+        (String = "text/event-stream"),
+    )),
+    Errors,
+))]
+fn summarize() {}
+
+/// What a model writes to texts
+#[utoipa::path(post, path = "/v1/generate", tag = "Texts", request_body = WritingRequest, responses(
+    (status = 200, description = "The texts; with `stream` as they are written", content(
+        (GenerateResponse = "application/json"),
+        (String = "text/event-stream"),
+    )),
+    Errors,
+))]
+fn generate() {}

@@ -160,7 +160,8 @@ impl<V> Items<V> {
     }
 }
 
-fn terms(priority: Option<u8>, timeout_ms: Option<u64>) -> Result<Terms, Failure> {
+/// Priority and time of a request.
+pub(super) fn terms(priority: Option<u8>, timeout_ms: Option<u64>) -> Result<Terms, Failure> {
     let default = Terms::default();
     let priority = priority.unwrap_or(default.priority);
     if priority > 2 {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::failure::{Failure, Style};
 use crate::http::json_response;
 use crate::service::{ServedModel, Service};
+use crate::writer::Writer;
 
 /// A resident model.
 #[derive(Serialize, ToSchema)]
@@ -31,7 +32,7 @@ pub(crate) struct Model {
     layers: usize,
     /// Numbers in a vector.
     dimensions: usize,
-    /// Most residues of a sequence.
+    /// Most residues of a sequence; of a model that writes the tokens it reads.
     max_sequence_length: usize,
 }
 
@@ -60,16 +61,31 @@ impl Model {
             max_sequence_length: most.min(service.options.max_sequence_length),
         }
     }
+
+    fn of_writer(writer: &Writer) -> Self {
+        let info = &writer.generator.plan.info;
+        Model {
+            id: writer.name.clone(),
+            object: "model",
+            created: 0,
+            owned_by: "sessile",
+            architecture: info.architecture,
+            parameters: info.parameters,
+            layers: info.encoder_layers + info.decoder_layers,
+            dimensions: info.hidden,
+            max_sequence_length: info.max_source_tokens,
+        }
+    }
 }
 
 /// Lists the resident models.
 pub(crate) async fn list_models(State(service): State<Arc<Service>>) -> Response<Body> {
     match service.engine() {
         Ok(engine) => {
-            let data = engine
-                .models
-                .iter()
+            let models = engine.models.iter();
+            let data = models
                 .map(|model| Model::new(&service, model))
+                .chain(engine.writer.iter().map(Model::of_writer))
                 .collect();
             json_response(&ModelList {
                 object: "list",
@@ -85,10 +101,13 @@ pub(crate) async fn get_model(
     State(service): State<Arc<Service>>,
     Path(name): Path<String>,
 ) -> Response<Body> {
-    let model = service
-        .engine()
-        .and_then(|engine| engine.named(&name))
-        .map(|model| Model::new(&service, model));
+    let model = service.engine().and_then(|engine| {
+        let writer = engine.writer.iter().find(|writer| writer.name == name);
+        match writer {
+            Some(writer) => Ok(Model::of_writer(writer)),
+            None => engine.named(&name).map(|model| Model::new(&service, model)),
+        }
+    });
     match model {
         Ok(model) => json_response(&model),
         Err(failure) => Failure::response(&failure, Style::Error),

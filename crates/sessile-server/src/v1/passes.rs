@@ -101,7 +101,7 @@ impl<P: Pass> Call for Post<P> {
             .sum()
     }
 
-    fn write(self, _begun: Instant) -> Result<Vec<u8>, Failure> {
+    fn write(self, _service: &Service, _begun: Instant) -> Result<Vec<u8>, Failure> {
         #[derive(Serialize)]
         #[serde(untagged)]
         enum Item<T> {

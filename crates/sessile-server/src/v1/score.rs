@@ -259,7 +259,7 @@ impl Call for PostScore {
         self.items.tokens * per_residue
     }
 
-    fn write(self, _begun: Instant) -> Result<Vec<u8>, Failure> {
+    fn write(self, _service: &Service, _begun: Instant) -> Result<Vec<u8>, Failure> {
         #[derive(Serialize)]
         struct Response {
             object: &'static str,

@@ -119,6 +119,7 @@ pub fn engine(switches: &[Arc<Switch>]) -> Result<Engine, RuntimeError> {
             info: model.info().clone(),
             tokenizer: files.tokenizer().clone(),
         }],
+        writer: None,
     })
 }
 
