@@ -312,6 +312,9 @@ impl LaneLoop {
     fn recovers(&mut self, error: &DeviceError) -> bool {
         let works = error.kind() != DeviceErrorKind::Lost && self.answers_in_time();
         tracing::warn!(lane = %self.name, %error, is_out = !works, "a step failed");
+        if !works {
+            self.queue.note_loss(&error.to_string());
+        }
         works
     }
 

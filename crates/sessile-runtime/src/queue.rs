@@ -63,6 +63,8 @@ struct State {
     closed: bool,
     /// Lanes that still pull.
     lanes: usize,
+    /// Why a lane stopped last, to tell whoever has none left.
+    last_loss: Option<String>,
     /// Bulk jobs that may still bring more.
     open_bulk_jobs: usize,
     last_sweep: Instant,
@@ -91,6 +93,7 @@ impl Queue {
                 queued_tokens: 0,
                 closed: false,
                 lanes,
+                last_loss: None,
                 open_bulk_jobs: 0,
                 last_sweep: Instant::now(),
             }),
@@ -133,7 +136,7 @@ impl Queue {
     pub(crate) fn try_push(&self, entry: Entry) -> Result<(), (Box<Entry>, RequestError)> {
         let mut state = self.lock();
         if state.lanes == 0 || state.closed {
-            return Err((Box::new(entry), no_device()));
+            return Err((Box::new(entry), state.no_device()));
         }
         if !self.has_room(&state, &entry) {
             self.sweep(&mut state);
@@ -157,8 +160,9 @@ impl Queue {
         let mut state = self.lock();
         loop {
             if state.lanes == 0 || state.closed {
+                let error = state.no_device();
                 drop(state);
-                entry.refuse(no_device());
+                entry.refuse(error);
                 return;
             }
             if self.has_room(&state, &entry) {
@@ -193,7 +197,7 @@ impl Queue {
     pub(crate) fn push_pinned(&self, lane: usize, entry: Entry) -> Result<(), RequestError> {
         let mut state = self.lock();
         if state.closed {
-            return Err(no_device());
+            return Err(state.no_device());
         }
         match state.pinned.get_mut(lane) {
             Some(list) if list.is_empty() => list.push_back(entry),
@@ -201,7 +205,7 @@ impl Queue {
                 let message = "the lane has such a request already";
                 return Err(RequestError::new(RequestErrorKind::Overloaded, message));
             }
-            None => return Err(no_device()),
+            None => return Err(state.no_device()),
         }
         self.work.notify_all();
         Ok(())
@@ -403,15 +407,21 @@ impl Queue {
 
     fn left(&self, mut state: MutexGuard<'_, State>, lane: usize) {
         state.lanes -= 1;
+        let error = state.no_device();
         if let Some(pinned) = state.pinned.get_mut(lane) {
             for entry in pinned.drain(..) {
-                entry.refuse(no_device());
+                entry.refuse(error.clone());
             }
         }
         if state.lanes == 0 {
             state.fail_all();
             self.notify_room();
         }
+    }
+
+    /// Remembers why a lane is about to stop.
+    pub(crate) fn note_loss(&self, reason: &str) {
+        self.lock().last_loss = Some(reason.to_owned());
     }
 
     /// A lane stops pulling, unless it is the last one. Returns whether it has stopped.
@@ -432,14 +442,16 @@ impl Queue {
     }
 }
 
-fn no_device() -> RequestError {
-    RequestError::new(
-        RequestErrorKind::NoDevice,
-        "no device is left to compute this",
-    )
-}
-
 impl State {
+    /// What is said when nobody is left to ask, with the reason where there is one.
+    fn no_device(&self) -> RequestError {
+        let message = match &self.last_loss {
+            Some(reason) => format!("no device is left to compute this: {reason}"),
+            None => "no device is left to compute this".to_owned(),
+        };
+        RequestError::new(RequestErrorKind::NoDevice, message)
+    }
+
     fn insert(&mut self, entry: Entry) {
         self.queued_tokens = self.queued_tokens.saturating_add(entry.cost());
         self.next_number += 1;
@@ -453,8 +465,9 @@ impl State {
     }
 
     fn fail_all(&mut self) {
+        let error = self.no_device();
         for entry in std::mem::take(&mut self.waiting).into_values() {
-            entry.refuse(no_device());
+            entry.refuse(error.clone());
         }
         self.queued_tokens = 0;
     }
