@@ -22,6 +22,28 @@ DEVICE void pack(const typename T::Store* q, const typename T::Store* k, const t
     typename T::Store* to = (which == 0 ? q_out : which == 1 ? k_out : v_out) + (u64)row * heads * padded;
     const float* angles = 0;
     if (table && which < 2) angles = table + (u64)(row - offsets[part_of(row, offsets, sequences)]) * dim;
+    if constexpr (sizeof(typename T::Store) == 2) {
+        // 8 columns of the lower half of a head and those they are rotated with.
+        u32 half = dim / 2, chunks = half / 8;
+        if (angles && dim == padded && dim % 16 == 0 && (((u64)from | (u64)to) & 15) == 0) {
+            for (u32 i = THREAD; i < heads * chunks; i += THREADS) {
+                u32 at = i / chunks * dim + i % chunks * 8;
+                const float* cosines = angles + i % chunks * 8;
+                const float* sines = cosines + half;
+                Chunk low = *(const Chunk*)(from + at), high = *(const Chunk*)(from + at + half);
+                UNROLL for (u32 e = 0; e < 4; e++) {
+                    float x0 = T::up((u16)low.word[e]), x1 = T::up((u16)(low.word[e] >> 16));
+                    float y0 = T::up((u16)high.word[e]), y1 = T::up((u16)(high.word[e] >> 16));
+                    float c0 = cosines[2 * e], c1 = cosines[2 * e + 1], s0 = sines[2 * e], s1 = sines[2 * e + 1];
+                    low.word[e] = T::pack(x0 * c0 - y0 * s0, x1 * c1 - y1 * s1);
+                    high.word[e] = T::pack(y0 * c0 + x0 * s0, y1 * c1 + x1 * s1);
+                }
+                *(Chunk*)(to + at) = low;
+                *(Chunk*)(to + at + half) = high;
+            }
+            return;
+        }
+    }
     for (u32 i = THREAD; i < heads * padded; i += THREADS) {
         u32 head = i / padded, c = i % padded;
         to[i] = c < dim ? T::down(rotated<T>(from + head * dim, c, dim, angles)) : T::down(0.0f);

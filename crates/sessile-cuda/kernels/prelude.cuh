@@ -105,6 +105,18 @@ struct F32 {
     static DEVICE float down(float x) { return x; }
 };
 
+// 16 bytes that are read and written at once.
+struct alignas(16) Chunk {
+    u32 word[4];
+};
+struct alignas(16) Floats {
+    float at[4];
+};
+// Whether rows that start here and lie `stride` elements apart are read in chunks.
+template <class S> DEVICE bool is_aligned(const S* start, u64 stride) {
+    return (((u64)start | stride * sizeof(S)) & 15) == 0;
+}
+
 // Where there is no number.
 #define FAR_BELOW (-1e30f)
 #define LOG2_E 1.4426950408889634f

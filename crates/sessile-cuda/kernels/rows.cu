@@ -69,15 +69,35 @@ KERNEL(scatter_32, 128)(const float* x, u64 x_stride, const u32* cells, float* o
 ENTRY(scatter_32)
 
 // x = activation(x + bias) in place; 0: none, 1: GELU, 2: ReLU.
+DEVICE float activated(float value, u32 kind) {
+    if (kind == 1) return gelu(value);
+    if (kind == 2) return larger(value, 0.0f);
+    return value;
+}
 template <class T>
 DEVICE void activate(typename T::Store* x, u64 stride, const float* bias, u32 cols, u32 kind) {
-    for (u32 c = THREAD; c < cols; c += THREADS) {
-        typename T::Store* at = x + BLOCK * stride + c;
-        float value = T::up(*at) + (bias ? bias[c] : 0.0f);
-        if (kind == 1) value = gelu(value);
-        if (kind == 2) value = larger(value, 0.0f);
-        *at = T::down(value);
+    typename T::Store* row = x + BLOCK * stride;
+    u32 first = 0;
+    if constexpr (sizeof(typename T::Store) == 2) {
+        if (is_aligned(x, stride)) {
+            for (u32 i = THREAD; i < cols / 8; i += THREADS) {
+                Chunk chunk = ((const Chunk*)row)[i];
+                UNROLL for (u32 e = 0; e < 4; e++) {
+                    u32 c = i * 8 + e * 2, pair = chunk.word[e];
+                    float low = T::up((u16)pair), high = T::up((u16)(pair >> 16));
+                    if (bias) {
+                        low += bias[c];
+                        high += bias[c + 1];
+                    }
+                    chunk.word[e] = T::pack(activated(low, kind), activated(high, kind));
+                }
+                ((Chunk*)row)[i] = chunk;
+            }
+            first = cols / 8 * 8;
+        }
     }
+    for (u32 c = first + THREAD; c < cols; c += THREADS)
+        row[c] = T::down(activated(T::up(row[c]) + (bias ? bias[c] : 0.0f), kind));
 }
 #define ACTIVATE(name, T)                                                                                     \
     KERNEL(name, 128)(T::Store* x, u64 stride, const float* bias, u32 cols, u32 kind) {                       \
@@ -91,10 +111,25 @@ ACTIVATE(activate_f16, F16)
 // out[c] = gelu(x[2c]) × x[2c + 1]: gate and value lie beside each other.
 template <class T>
 DEVICE void gate(const typename T::Store* x, u64 x_stride, typename T::Store* out, u64 out_stride, u32 cols) {
-    for (u32 c = THREAD; c < cols; c += THREADS) {
-        const typename T::Store* pair = x + BLOCK * x_stride + 2 * c;
-        out[BLOCK * out_stride + c] = T::down(gelu(T::up(pair[0])) * T::up(pair[1]));
+    const typename T::Store* from = x + BLOCK * x_stride;
+    typename T::Store* to = out + BLOCK * out_stride;
+    u32 first = 0;
+    if constexpr (sizeof(typename T::Store) == 2) {
+        if (is_aligned(x, x_stride) && is_aligned(out, out_stride)) {
+            for (u32 i = THREAD; i < cols / 8; i += THREADS) {
+                Chunk pairs[2] = {((const Chunk*)from)[2 * i], ((const Chunk*)from)[2 * i + 1]}, chunk;
+                UNROLL for (u32 e = 0; e < 4; e++) {
+                    u32 one = pairs[e / 2].word[e % 2 * 2], two = pairs[e / 2].word[e % 2 * 2 + 1];
+                    chunk.word[e] = T::pack(gelu(T::up((u16)one)) * T::up((u16)(one >> 16)),
+                                            gelu(T::up((u16)two)) * T::up((u16)(two >> 16)));
+                }
+                ((Chunk*)to)[i] = chunk;
+            }
+            first = cols / 8 * 8;
+        }
     }
+    for (u32 c = first + THREAD; c < cols; c += THREADS)
+        to[c] = T::down(gelu(T::up(from[2 * c])) * T::up(from[2 * c + 1]));
 }
 #define GATE(name, T)                                                                                         \
     KERNEL(name, 128)(const T::Store* x, u64 x_stride, T::Store* out, u64 out_stride, u32 cols) {             \

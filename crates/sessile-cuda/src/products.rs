@@ -32,7 +32,6 @@ const COMPUTE_32F: c_int = 68;
 const DESCRIPTOR_TRANSPOSE_A: c_int = 3;
 const DESCRIPTOR_EPILOGUE: c_int = 7;
 const DESCRIPTOR_BIAS_POINTER: c_int = 8;
-const DESCRIPTOR_BIAS_TYPE: c_int = 26;
 const LAYOUT_COLS: c_int = 3;
 const PREFERENCE_WORKSPACE: c_int = 1;
 const PREFERENCE_REDUCTIONS: c_int = 3;
@@ -134,7 +133,7 @@ impl Products {
     }
 
     /// The algorithm of a shape; `None` when the embedded kernels must do it.
-    fn algorithm(&self, shape: &Shape) -> Result<Option<Algorithm>, DeviceError> {
+    fn algorithm(&self, shape: &Shape, bias: RawAddress) -> Result<Option<Algorithm>, DeviceError> {
         let mut algorithms = self
             .algorithms
             .lock()
@@ -142,14 +141,14 @@ impl Products {
         if let Some(known) = algorithms.get(shape) {
             return Ok(*known);
         }
-        let found = self.choose(shape)?;
+        let found = self.choose(shape, bias)?;
         algorithms.insert(*shape, found);
         Ok(found)
     }
 
-    fn choose(&self, shape: &Shape) -> Result<Option<Algorithm>, DeviceError> {
+    fn choose(&self, shape: &Shape, bias: RawAddress) -> Result<Option<Algorithm>, DeviceError> {
         self.context.enter("choosing a product")?;
-        let prepared = Prepared::new(&self.context, self.library, shape)?;
+        let prepared = Prepared::new(&self.context, self.library, shape, bias)?;
         let f = &self.library.functions;
         let mut preference = ptr::null_mut();
         // SAFETY: the pointer is to a handle, which is destroyed below.
@@ -310,6 +309,7 @@ impl Prepared {
         context: &Arc<Context>,
         library: &'static CublasLt,
         shape: &Shape,
+        bias: RawAddress,
     ) -> Result<Self, DeviceError> {
         let mut prepared = Prepared {
             library,
@@ -327,8 +327,9 @@ impl Prepared {
         prepared.check(status)?;
         prepared.set(DESCRIPTOR_TRANSPOSE_A, &TRANSPOSE)?;
         prepared.set(DESCRIPTOR_EPILOGUE, &shape.ending.number())?;
+        // Unless something else is said, a bias is in the format of the output.
         if shape.ending == Ending::Bias {
-            prepared.set(DESCRIPTOR_BIAS_TYPE, &data_type(shape.out_dtype))?;
+            prepared.set(DESCRIPTOR_BIAS_POINTER, &bias)?;
         }
         let (n, k, rows) = (shape.n as u64, shape.k as u64, NOMINAL_ROWS as u64);
         let layouts = [
@@ -429,13 +430,20 @@ impl LaneProducts {
         let shared = &self.shared;
         let entry = match self.prepared.entry(product.shape) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(match shared.algorithm(&product.shape)? {
-                Some(algorithm) => Some((
-                    Prepared::new(&shared.context, shared.library, &product.shape)?,
-                    algorithm,
-                )),
-                None => None,
-            }),
+            Entry::Vacant(new) => {
+                new.insert(match shared.algorithm(&product.shape, product.bias)? {
+                    Some(algorithm) => Some((
+                        Prepared::new(
+                            &shared.context,
+                            shared.library,
+                            &product.shape,
+                            product.bias,
+                        )?,
+                        algorithm,
+                    )),
+                    None => None,
+                })
+            }
         };
         let Some((prepared, algorithm)) = entry else {
             return Ok(false);

@@ -318,7 +318,7 @@ struct Layout {
     long long stride;
 };
 struct Description {
-    int transpose_a = 0, epilogue = 1, bias_type = -1;
+    int transpose_a = 0, epilogue = 1;
     Address bias = 0;
 };
 struct Preference {
@@ -370,7 +370,7 @@ EXPORT int cublasLtMatmulDescDestroy(Description* d) {
 }
 EXPORT int cublasLtMatmulDescSetAttribute(Description* d, int attribute, const void* value, size_t size) {
     void* to = attribute == 3 ? (void*)&d->transpose_a : attribute == 7 ? (void*)&d->epilogue
-             : attribute == 8 ? (void*)&d->bias : attribute == 26 ? (void*)&d->bias_type : nullptr;
+             : attribute == 8 ? (void*)&d->bias : nullptr;
     if (!to || size != (attribute == 8 ? 8 : 4)) return 7;
     std::memcpy(to, value, size);
     return 0;
@@ -413,7 +413,7 @@ EXPORT int cublasLtMatmulPreferenceSetAttribute(Preference* p, int attribute, co
 EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, Description* d, Layout* a, Layout* b, Layout* c, Layout* out,
                                           Preference* p, int wanted, Candidate* results, int* count) {
     *count = 0;
-    if (!fit(d, a, b, out) || c != out) return 7;
+    if (!fit(d, a, b, out) || c != out || (d->epilogue == 4 && !d->bias)) return 7;
     // As the library: nothing for what lies on odd addresses.
     if (p->alignment < 4) return 15;
     // Liars first: what must not be taken is offered all the same.
@@ -457,7 +457,7 @@ EXPORT int cublasLtMatmul(void* handle, Description* d, const float* alpha, Addr
         !inside(b, ((right.cols - 1) * right.stride + right.rows) * size_of(right.type), device) ||
         !inside(out, ((result.cols - 1) * result.stride + result.rows) * size_of(result.type), device))
         return 7;
-    if (description.epilogue == 4 && (description.bias_type != result.type || !description.bias)) return 7;
+    if (description.epilogue == 4 && !description.bias) return 7;
     device->products++;
     enqueue(stream, [=] {
         if (fails(device)) return;

@@ -41,10 +41,8 @@ pub fn generator_work(
     steps: usize,
 ) -> Result<GeneratorWork, RuntimeError> {
     let plan = plan_generator(files, options)?;
-    let devices = discovery::choose(discovery::discover()?, &options.devices)?;
-    let Some(found) = devices.into_iter().find(|device| device.id == plan.device) else {
-        return Ok(GeneratorWork::default());
-    };
+    // Where it is planned: the processor.
+    let found = discovery::processor()?;
     let device = PlanDevice::new(found.geometry);
     let (model, _) = files.load(&device, plan.dtype)?;
     let mut lane: PlanLane = device.lane(&LaneSpec {

@@ -1,0 +1,216 @@
+#!/usr/bin/env bash
+# What a GPU machine must show, from a copied binary: `bench/gpu_check.sh [path/to/sessile]`.
+#
+# Needs the binary, bash and python3; makes its models (random weights) and sequences itself below
+# SESSILE_CHECK_FOLDER (a temporary folder otherwise), downloads nothing, and ends within 8 minutes:
+# what is not done by then is said to be skipped. SESSILE_CHECK_LARGE=1 adds the model with 3 billion
+# parameters (6 GB on the disk). Prints a table; raw outputs stay in the folder.
+#
+# Correctness is judged against the processor in f32 on the same machine, whose answers the golden
+# suite checks. With a source tree at hand `cargo test` runs the golden suite itself on the GPU.
+set -uo pipefail
+sessile=$(realpath "${1:-sessile}")
+[ -x "$sessile" ] || { echo "usage: $0 path/to/sessile" >&2; exit 2; }
+folder=${SESSILE_CHECK_FOLDER:-$(mktemp -d)}
+mkdir -p "$folder" && cd "$folder" || exit 2
+limit=460
+begun=$SECONDS
+rows=()
+failed=0
+
+row() { rows+=("$1|$2|$3"); printf '%-44s %-6s %s\n' "$1" "$2" "$3"; [ "$2" != FAIL ] || failed=1; }
+left() { echo $((limit - (SECONDS - begun))); }
+# run NAME SECONDS COMMAND…: within its own time and that of the whole; the output is kept.
+run() {
+    local name=$1 most=$2 rest
+    shift 2
+    rest=$(left)
+    [ "$rest" -gt 5 ] || return 99
+    timeout $((most < rest ? most : rest)) "$@" >"$name.out" 2>"$name.err"
+}
+why() { tail -n 2 "$1.err" | tr '\n' ' ' | cut -c 1-160; }
+embed() { # NAME MODEL OUTPUTS OPTIONS…
+    local name=$1 model=$2 outputs=$3
+    shift 3
+    run "$name" 120 "$sessile" embed --model "$model" --input mixed.fasta --output "$name.jsonl" \
+        --outputs "$outputs" --no-journal --force "$@"
+}
+
+python3 - <<'PY'
+import random
+random.seed(7)
+def write(name, letters, lengths):
+    with open(name, "w") as out:
+        for index, length in enumerate(lengths):
+            out.write(f">s{index}\n{''.join(random.choice(letters) for _ in range(length))}\n")
+protein, dna = "LAGVSERTIDPKQNFYMHWC", "ACGT"
+tiles = [1, 2, 3, 14, 30, 31, 62, 63, 64, 65, 126, 127, 128, 190, 254, 300, 510, 700, 1000]
+write("mixed.fasta", protein, tiles + [random.randint(20, 600) for _ in range(60)])
+write("mixed_dna.fasta", dna, tiles + [random.randint(20, 600) for _ in range(30)])
+PY
+cat >compare.py <<'PY'
+"""compare.py EXPECTED FOUND: the worst difference relative to the largest value, the worst cosine."""
+import json, math, sys
+def numbers(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield float(value)
+    elif isinstance(value, list):
+        for item in value:
+            yield from numbers(item)
+    elif isinstance(value, dict):
+        for key in sorted(value):
+            yield from numbers(value[key])
+def records(path):
+    return [list(numbers({k: v for k, v in json.loads(line).items() if isinstance(v, (list, dict))})) for line in open(path)]
+expected, found = records(sys.argv[1]), records(sys.argv[2])
+if len(expected) != len(found) or not expected:
+    sys.exit(f"{len(found)} records for {len(expected)}")
+worst, cosine = 0.0, 1.0
+for a, b in zip(expected, found):
+    if len(a) != len(b) or not all(map(math.isfinite, b)):
+        sys.exit("a record differs in shape or is not finite")
+    largest = max(map(abs, a), default=1.0) or 1.0
+    worst = max(worst, max((abs(x - y) for x, y in zip(a, b)), default=0.0) / largest)
+    dot, aa, bb = sum(x * y for x, y in zip(a, b)), sum(x * x for x in a), sum(y * y for y in b)
+    cosine = min(cosine, dot / math.sqrt(aa * bb) if aa and bb else 0.0)
+print(f"{worst:.2e} {cosine:.6f}")
+PY
+field() { python3 -c 'import json,sys; v=json.load(open(sys.argv[1])).get(sys.argv[2]); print(v if v is not None else "")' "$1" "$2" 2>/dev/null; }
+
+# 1. What is there.
+if run devices 60 "$sessile" devices; then
+    cat devices.out
+    if grep -A1 '^cuda:0:' devices.out | grep -q 'number formats'; then
+        row "a GPU is found" ok "$(grep '^cuda:0:' devices.out | cut -c 9-100)"
+    else
+        row "a GPU is found" FAIL "$(grep -A2 '^cuda' devices.out | tr '\n' ' ')"
+    fi
+else
+    row "sessile devices" FAIL "$(why devices)"
+fi
+ldd "$sessile" 2>/dev/null | grep -qiE 'cuda|cublas|nvidia' && row "no NVIDIA library is linked" FAIL "" || row "no NVIDIA library is linked" ok ""
+gpus=$(grep -A1 '^cuda:[0-9]' devices.out | grep -c 'number formats' || true)
+
+# 2. The answers, against the processor in f32.
+for model in esm2_t6_8M dnabert_s modernprost_50M; do
+    [ -d "$model" ] || run "make-$model" 60 "$sessile" models synthesize "$model" --output "$model" || { row "$model" skip "not made: $(why "make-$model")"; continue; }
+    outputs=mean
+    [ $model = esm2_t6_8M ] && outputs=mean,contacts
+    [ $model = dnabert_s ] && { cp mixed.fasta protein.fasta; cp mixed_dna.fasta mixed.fasta; outputs=mean_all; }
+    if embed "$model-cpu" "$model" "$outputs" --devices cpu --dtype f32; then
+        for dtype in f32 bf16 f16; do
+            name="$model-$dtype"
+            if ! embed "$name" "$model" "$outputs" --devices cuda:0 --dtype $dtype; then
+                row "$model in $dtype" FAIL "$(why "$name")"
+                continue
+            fi
+            found=$(python3 compare.py "$model-cpu.jsonl" "$name.jsonl" 2>&1)
+            case $dtype in
+                f32) good=$(awk '{print ($1 <= 1e-4)}' <<<"$found") ;;
+                *) good=$(awk '{print ($2 > 0.999)}' <<<"$found") ;;
+            esac
+            row "$model in $dtype" "$([ "$good" = 1 ] && echo ok || echo FAIL)" "worst difference and cosine: $found"
+        done
+    else
+        row "$model on the processor" FAIL "$(why "$model-cpu")"
+    fi
+    [ $model = dnabert_s ] && cp protein.fasta mixed.fasta
+done
+
+# 3. Equal bytes: budgets, lanes, products by the library and by own kernels.
+for dtype in bf16 f32; do
+    for products in cublaslt own; do
+        export SESSILE_CUDA_PRODUCTS=$products
+        name="bytes-$dtype-$products"
+        if embed "$name-1k" esm2_t6_8M mean --devices cuda:0 --dtype $dtype --token-budget 1024 --instances 1 &&
+            embed "$name-64k" esm2_t6_8M mean --devices cuda:0 --dtype $dtype --token-budget 65536 --instances 2; then
+            cmp -s "$name-1k.jsonl" "$name-64k.jsonl" && row "equal bytes, 1k and 64k, $dtype, $products" ok "" || row "equal bytes, 1k and 64k, $dtype, $products" FAIL "cmp differs"
+        else
+            row "equal bytes, $dtype, $products" FAIL "$(why "$name-1k") $(why "$name-64k")"
+        fi
+        unset SESSILE_CUDA_PRODUCTS
+    done
+done
+
+# 4. The processor and GPUs in one pool.
+if embed mixed-pool esm2_t6_8M mean,contacts --devices cpu,cuda:0 --dtype f32 --token-budget 1024; then
+    found=$(python3 compare.py esm2_t6_8M-cpu.jsonl mixed-pool.jsonl 2>&1)
+    row "processor and GPU in one pool, f32" "$(awk '{print ($1 <= 1e-4) ? "ok" : "FAIL"}' <<<"$found")" "$found"
+else
+    row "processor and GPU in one pool, f32" FAIL "$(why mixed-pool)"
+fi
+
+# 5. Memory: what can not fit is refused; beside a process that has nearly all, batches are smaller.
+run refused 60 "$sessile" plan --model esm2_t6_8M --devices cuda:0 --memory-reserve 1TiB
+status=$?
+[ $status -ne 0 ] && grep -q 'MiB are needed' refused.err && row "what does not fit is refused" ok "$(why refused)" || row "what does not fit is refused" FAIL "exit $status"
+free=$(python3 - <<'PY'
+import re
+text = open("devices.out").read().split("cuda:0:")[-1]
+found = re.search(r"memory left: ([0-9.,]+) ?(\w+)", text)
+units = {"GiB": 1024, "MiB": 1, "GB": 953.67, "MB": 0.954}
+print(int(float(found.group(1).replace(",", "")) * units.get(found.group(2), 1)) if found else 0)
+PY
+)
+if [ "${free:-0}" -gt 4096 ]; then
+    # A pool whose arena takes most of the memory, and a second one that must do with the rest.
+    "$sessile" bench --model esm2_t6_8M --devices cuda:0 --dtype bf16 --instances 1 --token-budget 1048576 --duration 20 --json >hog.out 2>hog.err &
+    hog=$!
+    sleep 8
+    if embed beside esm2_t6_8M mean --devices cuda:0 --dtype bf16; then
+        cmp -s beside.jsonl bytes-bf16-cublaslt-64k.jsonl && row "beside a process with a large arena" ok "the same bytes" || row "beside a process with a large arena" FAIL "other bytes"
+    else
+        row "beside a process with a large arena" FAIL "$(why beside)"
+    fi
+    kill "$hog" 2>/dev/null
+    wait "$hog" 2>/dev/null
+fi
+
+# 6. How fast: one GPU, then all.
+measure() { # NAME MODEL SET OPTIONS…
+    local name=$1 model=$2 set=$3
+    shift 3
+    if run "$name" 70 "$sessile" bench --model "$model" --set "$set" --devices "${devices:-cuda:0}" --dtype bf16 --duration 6 --json "$@"; then
+        python3 - "$name.out" <<'PY'
+import json, sys
+r = json.load(open(sys.argv[1]))
+peak, share = r["peak_flops"], r["fraction_of_peak"]
+print(f"{r['tokens_per_second']:,.0f} tokens/s"
+      + (f", {100 * share:.1f} % of {peak / 1e12:,.0f} TFLOP/s" if peak else "")
+      + f", ready in {r['load_seconds']:.1f} s, {r['planned_bytes'] / 2**30:.1f} GiB, {r['lanes']} lanes, {r['kernel_family']}")
+PY
+    else
+        why "$name"
+        return 1
+    fi
+}
+bench() { local text; text=$(measure "$@") && row "$1" ok "$text" || row "$1" FAIL "$text"; }
+if [ -d esm2_t33_650M ] || run make-650M 120 "$sessile" models synthesize esm2_t33_650M --output esm2_t33_650M; then
+    bench 650M-uniform-512 esm2_t33_650M uniform
+    bench 650M-lognormal esm2_t33_650M lognormal
+    bench 650M-orfs esm2_t33_650M orfs
+    bench 650M-one-lane esm2_t33_650M uniform --instances 1
+    SESSILE_CUDA_PRODUCTS=own bench 650M-own-products esm2_t33_650M uniform
+    [ "$gpus" -gt 1 ] && devices=auto bench "650M-on-$gpus-GPUs" esm2_t33_650M uniform
+    one=$(field 650M-one-lane.out tokens_per_second)
+    two=$(field 650M-uniform-512.out tokens_per_second)
+    [ -n "$one" ] && [ -n "$two" ] && row "two lanes are not slower than one" "$(awk -v a="$one" -v b="$two" 'BEGIN{print (b >= 0.98 * a) ? "ok" : "FAIL"}')" "$two against $one tokens/s"
+    share=$(field 650M-uniform-512.out fraction_of_peak)
+    mixed=$(field 650M-lognormal.out fraction_of_peak)
+    [ -n "$share" ] && row "650M: 45 % of the measured peak" "$(awk -v a="$share" 'BEGIN{print (a >= 0.45) ? "ok" : "FAIL"}')" "$share"
+    [ -n "$share" ] && [ -n "$mixed" ] && row "mixed lengths lose at most 10 %" "$(awk -v a="$share" -v b="$mixed" 'BEGIN{print (b >= 0.9 * a) ? "ok" : "FAIL"}')" "$mixed against $share of the peak"
+else
+    row "650M" skip "not made: $(why make-650M)"
+fi
+[ -d dnabert_s ] && bench dnabert-s-chunks dnabert_s chunks
+if [ -n "${SESSILE_CHECK_LARGE:-}" ] && { [ -d esm2_t36_3B ] || run make-3B 150 "$sessile" models synthesize esm2_t36_3B --output esm2_t36_3B; }; then
+    bench 3B-uniform-512 esm2_t36_3B uniform
+fi
+
+printf '\n%-44s %-6s %s\n' "check" "" "seen"
+printf '%.0s-' {1..100}
+echo
+for line in "${rows[@]}"; do IFS='|' read -r name result seen <<<"$line"; printf '%-44s %-6s %s\n' "$name" "$result" "$seen"; done
+echo
+echo "$((SECONDS - begun)) s; raw outputs: $folder; $(date -u +%F), $(uname -n), $(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -1)"
+exit "$failed"
