@@ -13,8 +13,8 @@ use sessile_device::{
 };
 use sessile_models::GeneratorFiles;
 use sessile_runtime::{
-    GeneratorOptions, GeneratorPool, GeneratorWork, Instances, PoolRequest, generator_work,
-    machine, peak_bytes, peak_flops,
+    GeneratorOptions, GeneratorPool, GeneratorWork, Instances, PoolRequest, discovery,
+    generator_work, machine, peak_bytes, peak_flops,
 };
 
 use super::PROBE;
@@ -118,9 +118,11 @@ pub fn run(
     let generator = GeneratorPool::new(files, &pool_options)?;
     let plan = &generator.plan;
     let sources = sources(options, plan.info.vocabulary);
+    // Where text is generated.
+    let processor = discovery::processor()?;
     let probe = || {
         (
-            peak_flops(plan.device, plan.dtype, plan.threads, PROBE),
+            peak_flops(&processor, plan.dtype, plan.threads, PROBE),
             peak_bytes(plan.device, plan.threads, PROBE),
         )
     };
