@@ -260,6 +260,24 @@ fn orfs_are_split_at_random_too() {
             || [kept_back, trained_on] == [sizes[1], sizes[0]],
         "{kept_back} {trained_on} {sizes:?}"
     );
+    // As scripts call genome_entropy.
+    let short = [
+        "ml",
+        "train",
+        "--json-dir",
+        "runs",
+        "-v",
+        "0.3",
+        "-t",
+        "0.2",
+        "--random-seed",
+        "7",
+        "-o",
+        "s.ubj",
+    ];
+    assert_code(&entropy(folder, &short), 0);
+    let short = ["ml", "predict", "-i", "runs", "-m", "s.ubj", "-o", "s.tsv"];
+    assert_code(&entropy(folder, &short), 0);
     // Written once, not over.
     assert_code(&entropy(folder, &arguments), 4);
 }

@@ -33,7 +33,7 @@ boosted trees in XGBoost's own file format.\n\nExamples:\n  \
 )]
 pub(crate) struct TrainArguments {
     /// JSON or JSON Lines of `sessile entropy run` or genome_entropy, folders, patterns, or -
-    #[arg(long, num_args = 1.., required_unless_present = "split_dir", alias = "json-dir", value_name = "FILE")]
+    #[arg(short, long, num_args = 1.., required_unless_present = "split_dir", alias = "json-dir", value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
     /// The same as --input FOLDER --split files
@@ -41,7 +41,7 @@ pub(crate) struct TrainArguments {
     pub(crate) split_dir: Option<PathBuf>,
 
     /// Model to write: .ubj or .json
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
     /// JSON report to write: files, metrics, importance; split by files also each prediction
@@ -53,11 +53,12 @@ pub(crate) struct TrainArguments {
     pub(crate) split: SplitBy,
 
     /// Share that is kept back [default: 0.1 of the ORFs or records, 0.2 of the files]
-    #[arg(long, value_name = "SHARE", help_heading = "Split")]
+    #[arg(short, long, value_name = "SHARE", help_heading = "Split")]
     pub(crate) test_split: Option<f64>,
 
     /// Share of the other ORFs that watches training
     #[arg(
+        short,
         long,
         default_value_t = 0.2,
         value_name = "SHARE",
@@ -198,15 +199,15 @@ Example:\n  \
 )]
 pub(crate) struct PredictArguments {
     /// JSON or JSON Lines of `sessile entropy run` or genome_entropy, folders, patterns, or -
-    #[arg(long, num_args = 1.., required = true, alias = "json-dir", value_name = "FILE")]
+    #[arg(short, long, num_args = 1.., required = true, alias = "json-dir", value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
     /// Model of `sessile entropy ml train` or XGBoost: .ubj or .json
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) model: PathBuf,
 
     /// Table to write, or - for standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
     /// Use the trees up to the best round only, as XGBClassifier does; without it all, as Booster
