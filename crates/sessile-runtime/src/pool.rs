@@ -158,7 +158,7 @@ fn plan_on(
 ///
 /// # Errors
 ///
-/// As [`plan`].
+/// As [`plan()`].
 pub fn plan_device(
     models: &[ModelFiles],
     options: &PoolOptions,
