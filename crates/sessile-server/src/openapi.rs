@@ -35,6 +35,12 @@ fn describe(service: &Service) -> Value {
     schemas["BatchSequence"]["pattern"] = json!(residues);
     schemas["BatchPredictionRequest"]["properties"]["sequences"]["maxItems"] =
         json!(options.max_batch_size);
+    // A text is more than white space.
+    schemas["Texts"]["oneOf"][0]["pattern"] = json!("\\S");
+    let texts = &mut schemas["Texts"]["oneOf"][1];
+    texts["items"]["pattern"] = json!("\\S");
+    texts["minItems"] = json!(1);
+    texts["maxItems"] = json!(options.max_items);
     for (name, pattern) in patterns(most) {
         schemas[name]["pattern"] = json!(pattern);
     }
@@ -45,8 +51,14 @@ fn describe(service: &Service) -> Value {
     if let Some(engine) = service.loaded() {
         leave_out(engine, &mut document["paths"]);
         let schemas = &mut document["components"]["schemas"];
+        let request = &mut schemas["WritingRequest"]["properties"];
         let writer = engine.writer.as_ref().map(|writer| &*writer.name);
-        schemas["WritingRequest"]["properties"]["model"]["enum"] = json!([writer, null]);
+        request["model"]["enum"] = json!([writer, null]);
+        if let Some(writer) = &engine.writer {
+            for length in ["min_length", "max_length"] {
+                request[length]["maximum"] = json!(writer.longest_answer());
+            }
+        }
         for (request, output) in [
             ("EmbeddingsRequest", OutputKind::Mean),
             ("ScoreRequest", OutputKind::Logits),

@@ -45,4 +45,11 @@ impl Writer {
             writes_summaries,
         })
     }
+
+    /// Tokens of the longest answer that can be asked for: what the model can, and what one
+    /// hypothesis has memory for.
+    pub(crate) fn longest_answer(&self) -> usize {
+        let plan = &self.generator.plan;
+        plan.info.max_target_tokens.min(plan.limits.own_cells)
+    }
 }

@@ -262,6 +262,31 @@ fn what_makes_no_sense_is_refused() {
             400,
             "temperature",
         ),
+        (
+            json!({ "input": "a", "repetition_penalty": 5e-324 }),
+            400,
+            "repetition_penalty must be within",
+        ),
+        (
+            json!({ "input": "a", "length_penalty": -2e6 }),
+            400,
+            "length_penalty must be within",
+        ),
+        (
+            json!({ "input": "a", "top_k": 1000001 }),
+            400,
+            "top_k must be at most",
+        ),
+        (
+            json!({ "input": "a", "do_sample": true, "seed": 9007199254740992_u64 }),
+            400,
+            "seed must be at most",
+        ),
+        (
+            json!({ "input": "a", "stream": true, "max_length": 641 }),
+            400,
+            "more than the model's 640",
+        ),
         (json!({ "input": "a", "priority": 3 }), 400, "priority"),
         (
             json!({ "input": vec!["a"; 9000] }),
@@ -297,7 +322,10 @@ fn paths_without_a_model_are_not_described() {
     assert!(paths.get("/v1/summarize").is_some() && paths.get("/predict").is_none());
     let answer = writes.post("/predict", &json!({ "sequence": "MKT" }));
     assert_eq!(answer.status, 404, "{}", answer.text());
-    let short = json!({ "input": SENTENCE, "max_length": 9, "min_length": 2 });
+    let request = &writes.get("/openapi.json").json()["components"]["schemas"]["WritingRequest"];
+    assert_eq!(request["properties"]["max_length"]["maximum"], 640);
+    // Whole numbers may be written as `9.0`.
+    let short = json!({ "input": SENTENCE, "max_length": 9.0, "min_length": 2 });
     assert_eq!(writes.post("/v1/summarize", &short).status, 200);
 
     let reads = Running::tiny(options());

@@ -288,11 +288,18 @@ fn contacts() {}
 ))]
 fn three_di() {}
 
+/// One event of a text that is sent as it is written.
+#[derive(ToSchema)]
+struct WrittenEvent {
+    /// A piece of the text or an error, in JSON; at the end `[DONE]`.
+    data: String,
+}
+
 /// Summaries of texts
 #[utoipa::path(post, path = "/v1/summarize", tag = "Texts", request_body = WritingRequest, responses(
     (status = 200, description = "The summaries; with `stream` as they are written", content(
         (SummarizeResponse = "application/json"),
-        (String = "text/event-stream"),
+        (WrittenEvent = "text/event-stream"),
     )),
     Errors,
 ))]
@@ -302,7 +309,7 @@ fn summarize() {}
 #[utoipa::path(post, path = "/v1/generate", tag = "Texts", request_body = WritingRequest, responses(
     (status = 200, description = "The texts; with `stream` as they are written", content(
         (GenerateResponse = "application/json"),
-        (String = "text/event-stream"),
+        (WrittenEvent = "text/event-stream"),
     )),
     Errors,
 ))]

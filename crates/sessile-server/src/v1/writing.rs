@@ -229,7 +229,7 @@ impl<K: Kind> Call for Writing<K> {
         let request: WritingRequest = parse(headers, body)?;
         let writer = writer(engine, request.model.as_deref())?;
         K::check(writer)?;
-        let settings = request.settings(&writer.settings)?;
+        let settings = request.settings(&writer.settings, writer.longest_answer())?;
         let terms = terms(request.priority, request.timeout_ms)?;
         let texts = request.input.into_vec();
         let options = &service.options;

@@ -6,6 +6,7 @@ use sessile_models::generation::SettingsOverrides;
 use utoipa::ToSchema;
 
 use crate::failure::{Failure, FailureKind};
+use crate::json::whole;
 
 /// A request for texts. What is left out is as the model's generation_config.json has it.
 #[derive(Deserialize, ToSchema)]
@@ -23,38 +24,50 @@ pub(crate) struct WritingRequest {
     /// Hypotheses that are followed at once; 1 is greedy search. Only then tokens are streamed one
     /// by one.
     #[schema(minimum = 1, maximum = 64)]
+    #[serde(default, deserialize_with = "whole::optional")]
     num_beams: Option<usize>,
     /// More than 0 favours long texts, less than 0 short ones.
+    #[schema(minimum = -1000000.0, maximum = 1000000.0)]
     length_penalty: Option<f32>,
     /// Fewest tokens.
+    #[serde(default, deserialize_with = "whole::optional")]
     min_length: Option<usize>,
     /// Most tokens.
     #[schema(minimum = 2)]
+    #[serde(default, deserialize_with = "whole::optional")]
     max_length: Option<usize>,
     /// No so many tokens in a row appear twice; 0 turns it off.
+    #[schema(maximum = 1000000)]
+    #[serde(default, deserialize_with = "whole::optional")]
     no_repeat_ngram_size: Option<usize>,
     /// When beam search stops.
     early_stopping: Option<EarlyStoppingChoice>,
     /// More than 1 makes tokens that were there less likely.
-    #[schema(exclusive_minimum = 0.0)]
+    #[schema(minimum = 0.000001, maximum = 1000000.0)]
     repetition_penalty: Option<f32>,
     /// Draw the next token by chance.
     do_sample: Option<bool>,
     /// Less than 1 makes chance bolder for the likely tokens.
-    #[schema(exclusive_minimum = 0.0)]
+    #[schema(minimum = 0.000001, maximum = 1000000.0)]
     temperature: Option<f32>,
     /// Draw among so many of the best tokens; 0: among all.
+    #[schema(maximum = 1000000)]
+    #[serde(default, deserialize_with = "whole::optional")]
     top_k: Option<usize>,
     /// Draw among the best tokens that together have this probability.
-    #[schema(exclusive_minimum = 0.0, maximum = 1.0)]
+    #[schema(minimum = 0.000001, maximum = 1.0)]
     top_p: Option<f32>,
     /// What is drawn follows from this number.
+    #[schema(maximum = 9007199254740991_u64)]
+    #[serde(default, deserialize_with = "whole::optional")]
     seed: Option<u64>,
     /// 0 is served first, 2 last.
     #[schema(minimum = 0, maximum = 2, default = 1)]
+    #[serde(default, deserialize_with = "whole::optional")]
     pub(super) priority: Option<u8>,
     /// Milliseconds after which the answer is not wanted any more.
     #[schema(minimum = 1, maximum = 4294967295_u32)]
+    #[serde(default, deserialize_with = "whole::optional")]
     pub(super) timeout_ms: Option<u64>,
 }
 
@@ -95,18 +108,78 @@ pub(crate) enum Never {
     Never,
 }
 
+/// The least factor or probability: what is less may be no number above 0 any more in f32.
+const LEAST: f32 = 0.000_001;
+
+/// The greatest: beyond it scores are no numbers any more.
+const MOST: f32 = 1e6;
+
+/// The largest seed that every JSON library passes on as it is.
+const LARGEST_SEED: u64 = (1 << 53) - 1;
+
 impl WritingRequest {
-    /// The model's settings with the request's changes.
+    /// What is too small or too great to reckon with.
+    fn check_numbers(&self) -> Result<(), Failure> {
+        let factors = [
+            ("repetition_penalty", self.repetition_penalty),
+            ("temperature", self.temperature),
+            ("top_p", self.top_p),
+        ];
+        for (name, factor) in factors {
+            if factor.is_some_and(|factor| !(LEAST..=MOST).contains(&factor)) {
+                let message = format!("{name} must be within {LEAST} and {MOST}");
+                return Err(Failure::invalid(name, message));
+            }
+        }
+        if self
+            .length_penalty
+            .is_some_and(|penalty| penalty.is_nan() || penalty.abs() > MOST)
+        {
+            let message = format!("length_penalty must be within -{MOST} and {MOST}");
+            return Err(Failure::invalid("length_penalty", message));
+        }
+        let counts = [
+            (
+                "no_repeat_ngram_size",
+                self.no_repeat_ngram_size,
+                MOST as u64,
+            ),
+            ("top_k", self.top_k, MOST as u64),
+        ];
+        let counts =
+            counts.map(|(name, count, most)| (name, count.map(|count| count as u64), most));
+        for (name, count, most) in counts
+            .into_iter()
+            .chain([("seed", self.seed, LARGEST_SEED)])
+        {
+            if count.is_some_and(|count| count > most) {
+                let message = format!("{name} must be at most {most}");
+                return Err(Failure::invalid(name, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The model's settings with the request's changes; `most` is the longest answer of the model.
     pub(super) fn settings(
         &self,
         model: &GenerationSettings,
+        most: usize,
     ) -> Result<GenerationSettings, Failure> {
+        self.check_numbers()?;
+        if let Some(asked) = self.max_length.filter(|&asked| asked > most) {
+            let message = format!("max_length {asked} is more than the model's {most}");
+            return Err(Failure::invalid("max_length", message));
+        }
         let samples = self.do_sample == Some(true);
         let overrides = SettingsOverrides {
             // Beams that the model's file asks for do not go with sampling.
             num_beams: self.num_beams.or(samples.then_some(1)),
             length_penalty: self.length_penalty,
-            min_length: self.min_length,
+            // What the model's file asks for at least gives way to what a request wants at most.
+            min_length: self
+                .min_length
+                .or(self.max_length.filter(|&most| most < model.min_length)),
             max_length: self.max_length,
             no_repeat_ngram_size: self.no_repeat_ngram_size,
             early_stopping: self.early_stopping.map(|choice| match choice {
