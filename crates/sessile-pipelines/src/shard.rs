@@ -1,8 +1,12 @@
 //! Parts of a run on several machines: records or samples are dealt out in turn, so that parts are
 //! alike however long the files are.
 
+mod part;
+
 use std::fmt;
 use std::str::FromStr;
+
+pub(crate) use part::{LineError, PartHeader, PartLines, check_parts, next_part};
 
 /// Which records are computed here: every `of`-th, from the `number`-th on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,10 @@ use super::format::{RecordForm, RecordFormat};
 use super::writer::{RecordWriter, table_path};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::output::{Destination, OutputPlace};
-use crate::shard::Shard;
+use crate::shard::{LineError, PartHeader, PartLines, Shard, check_parts, next_part};
+
+/// What the table of a part begins with.
+const MARK: &str = "#part";
 
 /// The table while it is written.
 pub(super) struct PartTable(Destination);
@@ -22,7 +25,7 @@ pub(super) struct PartTable(Destination);
 impl PartTable {
     /// The table of a part of the run that `job` names.
     pub(super) fn new(mut out: Destination, shard: Shard, job: &str) -> io::Result<Self> {
-        writeln!(out, "#part\t{shard}\t{job}")?;
+        PartHeader::write(&mut out, MARK, shard, job)?;
         Ok(PartTable(out))
     }
 
@@ -61,7 +64,7 @@ pub fn merge(
         .map(|path| Part::open(path))
         .collect::<Result<Vec<_>, _>>()?;
     check(&parts)?;
-    parts.sort_by_key(|part| part.shard.number);
+    parts.sort_by_key(|part| part.header.shard.number);
     let form = parts[0].form;
     let format = match OutputPlace::of(output) {
         OutputPlace::Stdout | OutputPlace::Stream => RecordFormat { form, gzip: false },
@@ -90,12 +93,7 @@ pub fn merge(
     for part in &mut parts {
         part.advance()?;
     }
-    // Records are dealt out in turn, so the least number of the heads is the next record.
-    while let Some(part) = parts
-        .iter_mut()
-        .filter(|part| part.head.is_some())
-        .min_by_key(|part| part.head.map_or(u64::MAX, |(number, _)| number))
-    {
+    while let Some(part) = next_part(&mut parts, |part| part.head.map(|(number, _)| number)) {
         if let Some((number, bytes)) = part.head.take() {
             writer.begin(number, bytes)?;
             part.copy(bytes, &mut writer, &failed)?;
@@ -109,11 +107,9 @@ pub fn merge(
 
 struct Part {
     path: PathBuf,
-    shard: Shard,
-    job: String,
+    header: PartHeader,
     form: RecordForm,
-    table: BufReader<File>,
-    line: u64,
+    table: PartLines,
     records: BufReader<BoxRead>,
     copied: u64,
     /// The next record: its number and its bytes.
@@ -133,67 +129,50 @@ impl Part {
             )
         };
         let table_path = table_path(path);
-        let table = File::open(&table_path).map_err(|error| unreadable(&table_path, &error))?;
+        let table = PartLines::open(&table_path, MAX_LINE_BYTES);
+        let mut table = table.map_err(|error| unreadable(&table_path, &error))?;
         let open = File::open(path).and_then(decompress);
         let (records, _) = open.map_err(|error| unreadable(path, &error))?;
+        let form = RecordFormat::of(path)?.form;
+        let header = table.header(MARK);
+        let header = header.map_err(|error| cut(path, table.number, &error))?;
+        let header = header.ok_or_else(|| wrong(path, "its table is none of a part"))?;
         let mut part = Part {
             path: path.to_owned(),
-            shard: Shard::WHOLE,
-            job: String::new(),
-            form: RecordFormat::of(path)?.form,
-            table: BufReader::new(table),
-            line: 0,
+            header,
+            form,
+            table,
             records: BufReader::with_capacity(1 << 16, records),
             copied: 0,
             head: None,
         };
-        let header = part.next_line()?.unwrap_or_default();
-        let mut fields = header.split('\t');
-        let (mark, shard, job) = (fields.next(), fields.next(), fields.next());
-        let shard = shard.and_then(|shard| shard.parse().ok());
-        let (Some("#part"), Some(shard), Some(job)) = (mark, shard, job) else {
-            return Err(part.wrong("its table is none of a part"));
-        };
-        part.shard = shard;
-        part.job = job.to_owned();
         let before = part.form.header().len() as u64;
         part.skip(before)?;
         Ok(part)
     }
 
     fn wrong(&self, what: &str) -> PipelineError {
-        let message = format!("{}: {what}", self.path.display());
-        PipelineError::new(PipelineErrorKind::Input, message)
-            .with_hint("run this part again with --force")
-    }
-
-    fn next_line(&mut self) -> Result<Option<String>, PipelineError> {
-        self.line += 1;
-        let mut line = String::new();
-        match Read::take(&mut self.table, MAX_LINE_BYTES).read_line(&mut line) {
-            Ok(0) => Ok(None),
-            Ok(_) if line.ends_with('\n') => {
-                line.pop();
-                Ok(Some(line))
-            }
-            Ok(_) => Err(self.wrong(&format!("line {} of its table is not whole", self.line))),
-            Err(error) => Err(self.wrong(&error.to_string())),
-        }
+        wrong(&self.path, what)
     }
 
     fn advance(&mut self) -> Result<(), PipelineError> {
-        let Some(line) = self.next_line()? else {
+        let line = self.table.next_line();
+        let line = line.map_err(|error| cut(&self.path, self.table.number, &error))?;
+        let Some(line) = line else {
             return Ok(());
         };
         let row = line
             .split_once('\t')
             .and_then(|(number, bytes)| Some((number.parse().ok()?, bytes.parse().ok()?)));
         match row {
-            Some((number, bytes)) if self.shard.has(number) => {
+            Some((number, bytes)) if self.header.shard.has(number) => {
                 self.head = Some((number, bytes));
                 Ok(())
             }
-            _ => Err(self.wrong(&format!("line {} of its table is no row of it", self.line))),
+            _ => Err(self.wrong(&format!(
+                "line {} of its table is no row of it",
+                self.table.number
+            ))),
         }
     }
 
@@ -232,40 +211,32 @@ impl Part {
     }
 }
 
-/// Every part once, and all of one run.
+fn wrong(part: &Path, what: &str) -> PipelineError {
+    let message = format!("{}: {what}", part.display());
+    PipelineError::new(PipelineErrorKind::Input, message)
+        .with_hint("run this part again with --force")
+}
+
+/// What is wrong with a line of a part's table that can not be read.
+fn cut(part: &Path, line: u64, error: &LineError) -> PipelineError {
+    match error {
+        LineError::Cut => wrong(part, &format!("line {line} of its table is not whole")),
+        LineError::Unreadable(error) => wrong(part, &error.to_string()),
+    }
+}
+
+/// Every part once, all of one run and of one form.
 fn check(parts: &[Part]) -> Result<(), PipelineError> {
-    let wrong = |message: String| PipelineError::new(PipelineErrorKind::Input, message);
-    let Some(first) = parts.first() else {
-        return Err(wrong("there is no part to merge".to_owned()));
-    };
-    for part in parts {
-        if part.shard.of != first.shard.of || part.job != first.job {
-            return Err(wrong(format!(
-                "{} and {} are of different runs",
-                first.path.display(),
-                part.path.display()
-            ))
-            .with_hint("parts must have the same options and --shard N/M"));
+    let named: Vec<_> = (parts.iter())
+        .map(|part| (&part.path, &part.header))
+        .collect();
+    check_parts(&named, "parts must have the same options and --shard N/M")?;
+    match parts.iter().find(|part| part.form != parts[0].form) {
+        Some(part) => {
+            let (first, other) = (parts[0].path.display(), part.path.display());
+            let message = format!("{first} and {other} have different forms");
+            Err(PipelineError::new(PipelineErrorKind::Input, message))
         }
-        if part.form != first.form {
-            return Err(wrong(format!(
-                "{} and {} have different forms",
-                first.path.display(),
-                part.path.display()
-            )));
-        }
-    }
-    if first.shard.of != parts.len() as u64 {
-        let (given, of) = (parts.len(), first.shard.of);
-        return Err(wrong(format!("{given} parts were given, the run has {of}")));
-    }
-    let mut numbers: Vec<u64> = parts.iter().map(|part| part.shard.number).collect();
-    numbers.sort_unstable();
-    match numbers.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(wrong(format!(
-            "part {}/{} was given twice",
-            pair[0], first.shard.of
-        ))),
         None => Ok(()),
     }
 }

@@ -4,8 +4,7 @@
 //! beside its results, a table that says which record each frame is of; merging walks through all
 //! tables at once and writes the files of an undivided run.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::number::ShortFloat;
@@ -15,7 +14,10 @@ use super::super::results::{
 use super::frames::Frame;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::output::WholeFile;
-use crate::shard::Shard;
+use crate::shard::{LineError, PartHeader, PartLines, Shard, check_parts, next_part};
+
+/// What the table of a part begins with.
+const MARK: &str = "#shard";
 
 /// The table while it is written.
 pub(super) struct ShardTable(WholeFile);
@@ -23,7 +25,7 @@ pub(super) struct ShardTable(WholeFile);
 impl ShardTable {
     pub(super) fn create(folder: &Path, shard: Shard, job: &str) -> io::Result<Self> {
         let mut table = WholeFile::create_locked(&folder.join(SHARD_TABLE), TEMPORARY)?;
-        writeln!(table, "#shard\t{shard}\t{job}")?;
+        PartHeader::write(&mut table, MARK, shard, job)?;
         Ok(ShardTable(table))
     }
 
@@ -68,18 +70,19 @@ pub fn merge(
         .iter()
         .map(|folder| Part::open(folder))
         .collect::<Result<Vec<_>, _>>()?;
-    check_parts(&tables)?;
-    tables.sort_by_key(|part| part.shard.number);
+    let named: Vec<_> = (tables.iter())
+        .map(|part| (&part.path, &part.header))
+        .collect();
+    check_parts(
+        &named,
+        "parts must have the same models, classifier, --chunk and --shard N/M",
+    )?;
+    tables.sort_by_key(|part| part.header.shard.number);
     let mut results = Results::create(output, format, force)?;
     for part in &mut tables {
         part.advance()?;
     }
-    // Records are dealt out in turn, so the least number of the heads is the next record.
-    while let Some(part) = tables
-        .iter_mut()
-        .filter(|part| part.head.is_some())
-        .min_by_key(|part| part.head.as_ref().map_or(u64::MAX, |row| row.record))
-    {
+    while let Some(part) = next_part(&mut tables, |part| Some(part.head.as_ref()?.record)) {
         if let Some(row) = part.head.take() {
             results.write(FrameScore {
                 id: &row.id,
@@ -102,10 +105,8 @@ struct Row {
 
 struct Part {
     path: PathBuf,
-    shard: Shard,
-    job: String,
-    lines: BufReader<File>,
-    number: u64,
+    header: PartHeader,
+    lines: PartLines,
     head: Option<Row>,
 }
 
@@ -115,55 +116,29 @@ const MAX_LINE_BYTES: u64 = 2 << 20;
 impl Part {
     fn open(folder: &Path) -> Result<Self, PipelineError> {
         let path = folder.join(SHARD_TABLE);
-        let file = File::open(&path).map_err(|error| {
+        let mut lines = PartLines::open(&path, MAX_LINE_BYTES).map_err(|error| {
             PipelineError::new(
                 PipelineErrorKind::Input,
                 format!("can not read {}: {error}", path.display()),
             )
             .with_hint("a part is a folder that `sessile viral predict --shard` has finished")
         })?;
-        let mut part = Part {
-            shard: Shard::WHOLE,
-            job: String::new(),
-            lines: BufReader::new(file),
-            number: 0,
+        let header = lines.header(MARK);
+        let header = header.map_err(|error| cut(&path, lines.number, &error))?;
+        let header =
+            header.ok_or_else(|| wrong(&path, lines.number, "it is no table of a part"))?;
+        Ok(Part {
+            header,
+            lines,
             head: None,
             path,
-        };
-        let header = part.line()?.unwrap_or_default();
-        let mut fields = header.splitn(3, '\t');
-        let (mark, shard, job) = (fields.next(), fields.next(), fields.next());
-        let shard = shard.and_then(|shard| shard.parse().ok());
-        let (Some("#shard"), Some(shard), Some(job)) = (mark, shard, job) else {
-            return Err(part.wrong("it is no table of a part"));
-        };
-        part.shard = shard;
-        part.job = job.to_owned();
-        Ok(part)
-    }
-
-    fn wrong(&self, what: &str) -> PipelineError {
-        let place = format!("{}, line {}", self.path.display(), self.number);
-        PipelineError::new(PipelineErrorKind::Input, format!("{place}: {what}"))
-    }
-
-    fn line(&mut self) -> Result<Option<String>, PipelineError> {
-        self.number += 1;
-        let mut line = String::new();
-        let read = io::Read::take(&mut self.lines, MAX_LINE_BYTES).read_line(&mut line);
-        match read {
-            Ok(0) => Ok(None),
-            Ok(_) if line.ends_with('\n') => {
-                line.pop();
-                Ok(Some(line))
-            }
-            Ok(_) => Err(self.wrong("the line is not whole")),
-            Err(error) => Err(self.wrong(&error.to_string())),
-        }
+        })
     }
 
     fn advance(&mut self) -> Result<(), PipelineError> {
-        let Some(line) = self.line()? else {
+        let line = self.lines.next_line();
+        let line = line.map_err(|error| cut(&self.path, self.lines.number, &error))?;
+        let Some(line) = line else {
             self.head = None;
             return Ok(());
         };
@@ -177,45 +152,28 @@ impl Part {
             _ => None,
         };
         match row {
-            Some(row) if self.shard.has(row.record) => {
+            Some(row) if self.header.shard.has(row.record) => {
                 self.head = Some(row);
                 Ok(())
             }
-            _ => Err(self.wrong("it is no row of this part")),
+            _ => Err(wrong(
+                &self.path,
+                self.lines.number,
+                "it is no row of this part",
+            )),
         }
     }
 }
 
-/// Every part once, and all of one run.
-fn check_parts(parts: &[Part]) -> Result<(), PipelineError> {
-    let wrong = |message: String| PipelineError::new(PipelineErrorKind::Input, message);
-    let Some(first) = parts.first() else {
-        return Err(wrong("there is no part to merge".to_owned()));
-    };
-    for part in parts {
-        if part.shard.of != first.shard.of || part.job != first.job {
-            return Err(wrong(format!(
-                "{} and {} are of different runs",
-                first.path.display(),
-                part.path.display()
-            ))
-            .with_hint("parts must have the same models, classifier, --chunk and --shard N/M"));
-        }
-    }
-    if first.shard.of != parts.len() as u64 {
-        return Err(wrong(format!(
-            "{} parts were given, the run has {}",
-            parts.len(),
-            first.shard.of
-        )));
-    }
-    let mut numbers: Vec<u64> = parts.iter().map(|part| part.shard.number).collect();
-    numbers.sort_unstable();
-    match numbers.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(wrong(format!(
-            "part {}/{} was given twice",
-            pair[0], first.shard.of
-        ))),
-        None => Ok(()),
+fn wrong(table: &Path, line: u64, what: &str) -> PipelineError {
+    let message = format!("{}, line {line}: {what}", table.display());
+    PipelineError::new(PipelineErrorKind::Input, message)
+}
+
+/// What is wrong with a line that can not be read.
+fn cut(table: &Path, line: u64, error: &LineError) -> PipelineError {
+    match error {
+        LineError::Cut => wrong(table, line, "the line is not whole"),
+        LineError::Unreadable(error) => wrong(table, line, &error.to_string()),
     }
 }
