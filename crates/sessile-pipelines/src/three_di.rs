@@ -96,7 +96,7 @@ pub fn request(
 }
 
 /// Whether this is a protein, or what is wrong with it.
-fn check_residues(residues: &[u8]) -> Result<(), String> {
+pub(crate) fn check_residues(residues: &[u8]) -> Result<(), String> {
     if residues.is_empty() {
         return Err("the record has no residues".to_owned());
     }

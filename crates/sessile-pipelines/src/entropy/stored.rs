@@ -4,14 +4,14 @@
 //! and 2.2.0): a list of records, one record, or JSON Lines, compressed or not. Sequences are passed
 //! over; memory does not grow with the file.
 
-use std::fmt;
 use std::io::BufReader;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{IgnoredAny, MapAccess};
 use sessile_seq::inputs::Input;
 
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::genome_json::{self, Features, Records, Stopped};
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 1 << 17;
@@ -99,16 +99,7 @@ pub fn read(
         stopped: None,
         records: 0,
     };
-    let mut deserializer = serde_json::Deserializer::from_reader(reader);
-    let result = loop {
-        if let Err(error) = Document(&mut state).deserialize(&mut deserializer) {
-            break Err(error);
-        }
-        // JSON Lines go on with the next record.
-        if deserializer.end().is_ok() {
-            break Ok(());
-        }
-    };
+    let result = genome_json::read(reader, &mut state);
     if let Some(stopped) = state.stopped {
         return Err(stopped);
     }
@@ -131,73 +122,45 @@ struct State<'a> {
 }
 
 impl State<'_> {
-    /// Hands something over. The error ends the reading; what it says is kept beside it.
-    fn hand<E: serde::de::Error>(&mut self, stored: Stored<'_>) -> Result<(), E> {
+    fn hand(&mut self, stored: Stored<'_>) -> Result<(), Stopped> {
         (self.on)(stored).map_err(|error| {
             self.stopped = Some(error);
-            E::custom("stopped")
+            Stopped
         })
     }
-}
 
-/// A list of records, or one record.
-struct Document<'s, 'a>(&'s mut State<'a>);
-
-impl<'de> DeserializeSeed<'de> for Document<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+    fn feature(
+        &mut self,
+        record: &mut StoredRecord,
+        id: &str,
+        mut feature: Feature,
+    ) -> Result<(), Stopped> {
+        if record.model.is_none() {
+            record.model = (feature.three_di.as_mut()).and_then(|states| states.model_name.take());
+        }
+        match feature.orf(&record.id, id) {
+            Ok(orf) => self.hand(Stored::Orf(&orf)),
+            Err(what) => {
+                let what = format!("{what} is missing");
+                self.hand(Stored::Incomplete(id, &what))
+            }
+        }
     }
 }
 
-impl<'de> Visitor<'de> for Document<'_, '_> {
-    type Value = ();
+impl Records for State<'_> {
+    const EXPECTED: &'static str = "a record with features";
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record of a genome or a list of them")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<(), A::Error> {
-        while records.next_element_seed(RecordSeed(self.0))?.is_some() {}
-        // An empty list is a whole run without records.
-        self.0.records += 1;
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, record: A) -> Result<(), A::Error> {
-        RecordSeed(self.0).visit_map(record)
-    }
-}
-
-struct RecordSeed<'s, 'a>(&'s mut State<'a>);
-
-impl<'de> DeserializeSeed<'de> for RecordSeed<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RecordSeed<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a record with features")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+    fn record<'de, A: MapAccess<'de>>(&mut self, mut fields: A) -> Result<(), A::Error> {
         let mut record = StoredRecord::default();
         let mut has_features = false;
         while let Some(key) = fields.next_key::<String>()? {
             match key.as_str() {
                 "features" => {
                     has_features = true;
-                    fields.next_value_seed(Features {
-                        state: &mut *self.0,
-                        record: &mut record,
-                    })?;
+                    fields.next_value_seed(Features::new(|id: String, feature| {
+                        self.feature(&mut record, &id, feature)
+                    }))?;
                 }
                 "schema_version" => record.schema = fields.next_value()?,
                 "input_id" => record.id = fields.next_value()?,
@@ -209,49 +172,15 @@ impl<'de> Visitor<'de> for RecordSeed<'_, '_> {
             }
         }
         if has_features {
-            self.0.records += 1;
-            self.0.hand(Stored::Record(&record))?;
+            self.records += 1;
+            self.hand(Stored::Record(&record)).map_err(Stopped::error)?;
         }
         Ok(())
     }
-}
 
-/// Features by identifier.
-struct Features<'s, 'a> {
-    state: &'s mut State<'a>,
-    record: &'s mut StoredRecord,
-}
-
-impl<'de> DeserializeSeed<'de> for Features<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Features<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("features by identifier")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut features: A) -> Result<(), A::Error> {
-        while let Some((id, mut feature)) = features.next_entry::<String, Feature>()? {
-            if self.record.model.is_none() {
-                self.record.model =
-                    (feature.three_di.as_mut()).and_then(|states| states.model_name.take());
-            }
-            match feature.orf(&self.record.id, &id) {
-                Ok(orf) => self.state.hand(Stored::Orf(&orf))?,
-                Err(what) => {
-                    let what = format!("{what} is missing");
-                    self.state.hand(Stored::Incomplete(&id, &what))?;
-                }
-            }
-        }
-        Ok(())
+    fn end_list(&mut self) {
+        // An empty list is a whole run without records.
+        self.records += 1;
     }
 }
 

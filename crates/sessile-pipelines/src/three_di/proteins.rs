@@ -1,7 +1,7 @@
 //! Proteins on their way to the pool: read on a thread of their own, a bounded number ahead of the
 //! lanes.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -12,6 +12,7 @@ use sessile_seq::inputs::Input;
 
 use super::json;
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::genome_json;
 use crate::interrupt::Interrupt;
 
 /// Proteins read ahead.
@@ -183,7 +184,7 @@ fn read(input: &Input, listener: &Listener) -> bool {
         Err(error) => return listener.send(Protein::unreadable(&error)),
     };
     let name = input.name();
-    match first_symbol(&mut source) {
+    match genome_json::first_symbol(&mut source) {
         Ok(Some(b'[' | b'{')) => match json::read(source, &name, listener) {
             json::End::Whole => true,
             json::End::Unheard => false,
@@ -191,23 +192,6 @@ fn read(input: &Input, listener: &Listener) -> bool {
         },
         Ok(_) => read_fasta(source, &name, listener),
         Err(error) => listener.send(Protein::lost(&name, format!("can not read: {error}"))),
-    }
-}
-
-/// The first byte that is no white space, left where it is.
-fn first_symbol(source: &mut impl BufRead) -> std::io::Result<Option<u8>> {
-    loop {
-        let buffer = source.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(None);
-        }
-        match buffer.iter().position(|byte| !byte.is_ascii_whitespace()) {
-            Some(at) => return Ok(Some(buffer[at])),
-            None => {
-                let len = buffer.len();
-                source.consume(len);
-            }
-        }
     }
 }
 

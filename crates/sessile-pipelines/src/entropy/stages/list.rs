@@ -1,7 +1,7 @@
 //! Lists of records as JSON or JSON Lines: read and written one by one.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 
 use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
@@ -13,6 +13,7 @@ use super::super::sources::reason;
 use super::super::writer::RecordWriter;
 use super::{StageFiles, Told, check_output};
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::genome_json::first_symbol;
 use crate::output::{Destination, OutputPlace};
 
 /// Writes a list.
@@ -177,22 +178,5 @@ impl<'de> Visitor<'de> for List<'_, '_, '_> {
             }
         }
         Ok(())
-    }
-}
-
-/// The first byte that is no white space, left where it is.
-fn first_symbol(source: &mut impl BufRead) -> std::io::Result<Option<u8>> {
-    loop {
-        let buffer = source.fill_buf()?;
-        if buffer.is_empty() {
-            return Ok(None);
-        }
-        match buffer.iter().position(|byte| !byte.is_ascii_whitespace()) {
-            Some(at) => return Ok(Some(buffer[at])),
-            None => {
-                let length = buffer.len();
-                source.consume(length);
-            }
-        }
     }
 }

@@ -11,6 +11,7 @@ use super::{OrfRecord, ProteinRecord, StageCounts, StageFiles, Told, interrupted
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
 use crate::progress::Observer;
+use crate::three_di::check_residues;
 
 /// The table that proteins without an ORF are said to be of, as in genome_entropy.
 const UNKNOWN_TABLE: u8 = 11;
@@ -137,19 +138,7 @@ fn as_protein(record: &mut fasta::Record) -> Result<ProteinRecord, String> {
     if residues.last() == Some(&b'*') {
         residues.pop();
     }
-    let strange = residues
-        .iter()
-        .position(|residue| !residue.is_ascii_alphabetic() && *residue != b'*');
-    if let Some(at) = strange {
-        return Err(format!(
-            "`{}` at position {} is no residue",
-            char::from(residues[at]).escape_default(),
-            at + 1
-        ));
-    }
-    if residues.is_empty() {
-        return Err("the record has no residues".to_owned());
-    }
+    check_residues(&residues)?;
     let aa_sequence = String::from_utf8(residues).unwrap_or_default();
     let id = std::mem::take(&mut record.id);
     Ok(ProteinRecord {
