@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod devices;
 pub(crate) mod embed;
 pub(crate) mod entropy;
+mod job;
 pub(crate) mod man;
 pub(crate) mod models;
 pub(crate) mod plan;

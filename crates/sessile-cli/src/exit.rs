@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use sessile_models::ModelError;
-use sessile_pipelines::{PipelineError, PipelineErrorKind};
+use sessile_pipelines::{Interrupt, PipelineError, PipelineErrorKind};
 use sessile_runtime::{RuntimeError, RuntimeErrorKind};
+use signal_hook::consts::SIGINT;
 
 /// Done.
 pub(crate) const DONE: u8 = 0;
@@ -18,6 +19,14 @@ pub(crate) const BAD_INPUT: u8 = 4;
 pub(crate) const DEVICE: u8 = 5;
 /// Added to the number of the signal that ended a job.
 pub(crate) const SIGNAL_BASE: u8 = 128;
+
+/// The exit code of a job that is done, but for so many records.
+pub(crate) fn finished(failed: u64) -> ExitCode {
+    ExitCode::from(match failed {
+        0 => DONE,
+        _ => SOME_FAILED,
+    })
+}
 
 /// A command that could not be done.
 #[derive(Debug)]
@@ -49,6 +58,17 @@ impl Failure {
     pub(crate) fn interrupted(signal: i32, message: impl Into<String>) -> Self {
         let code = u8::try_from(signal).map_or(SIGNAL_BASE, |signal| SIGNAL_BASE + signal);
         Failure::new(code, message)
+    }
+
+    /// A job that ended early; the signal is part of the exit code.
+    pub(crate) fn ended(error: PipelineError, interrupt: &Interrupt) -> Self {
+        match error.kind() {
+            PipelineErrorKind::Interrupted => {
+                let signal = interrupt.signal().unwrap_or(SIGINT);
+                Failure::interrupted(signal, error.to_string()).with_hint(error.hint())
+            }
+            _ => error.into(),
+        }
     }
 
     /// Its exit code.

@@ -4,6 +4,7 @@
 mod json;
 
 use std::io::{IsTerminal, stderr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -203,6 +204,30 @@ pub(crate) fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `, 3 failed`, or nothing.
+pub(crate) fn several(number: u64, what: &str) -> String {
+    match number {
+        0 => String::new(),
+        number => format!(", {} {what}", count(number)),
+    }
+}
+
+/// `once`, `2 times`.
+pub(crate) fn times(number: u64) -> String {
+    match number {
+        1 => "once".to_owned(),
+        number => format!("{number} times"),
+    }
+}
+
+/// An output as people call it.
+pub(crate) fn place(output: &Path) -> String {
+    match output.to_str() {
+        Some("-") => "standard output".to_owned(),
+        _ => output.display().to_string(),
+    }
 }
 
 /// Bytes for people.

@@ -8,20 +8,18 @@ mod plot;
 mod run;
 mod stages;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use sessile_models::t5::Translation;
 use sessile_models::{GeneratorFiles, ModelFiles, OpenOptions};
 use sessile_pipelines::three_di::StateFiles;
-use sessile_pipelines::{Interrupt, PipelineError, PipelineErrorKind};
 
 use super::{head_options, open_model_with, resolve};
 use crate::arguments::entropy::{
     EntropyArguments, EntropyCommand, HeadArguments, StateMethod, StateModelArguments,
     StateWritingArguments,
 };
-use crate::exit::{DONE, Failure, SOME_FAILED};
+use crate::exit::Failure;
 
 pub(crate) fn run(arguments: EntropyArguments) -> Result<ExitCode, Failure> {
     match arguments.command {
@@ -70,30 +68,4 @@ fn open_states(
     let defaults = Translation::defaults(head.preprocess, files.settings());
     let settings = writing.overrides().over(&defaults)?;
     Ok(StateFiles::Written { files, settings })
-}
-
-/// The exit code of a job that is done.
-fn code(failed: u64) -> ExitCode {
-    ExitCode::from(match failed {
-        0 => DONE,
-        _ => SOME_FAILED,
-    })
-}
-
-/// A job that ended early; the signal is part of the exit code.
-fn ended(error: PipelineError, interrupt: &Interrupt) -> Failure {
-    match (error.kind(), interrupt.signal()) {
-        (PipelineErrorKind::Interrupted, Some(signal)) => {
-            Failure::interrupted(signal, error.to_string()).with_hint(error.hint())
-        }
-        _ => error.into(),
-    }
-}
-
-/// An output as people call it.
-fn place(output: &Path) -> String {
-    match output.to_str() {
-        Some("-") => "standard output".to_owned(),
-        _ => output.display().to_string(),
-    }
 }

@@ -14,11 +14,8 @@ mod verify;
 
 use std::process::ExitCode;
 
-use sessile_pipelines::{Interrupt, PipelineError, PipelineErrorKind, Summary};
-
 use crate::arguments::viral::{ViralArguments, ViralCommand};
-use crate::exit::{DONE, Failure, SOME_FAILED};
-use crate::terminal::count;
+use crate::exit::Failure;
 
 pub(crate) fn run(arguments: ViralArguments) -> Result<ExitCode, Failure> {
     match arguments.command {
@@ -33,32 +30,5 @@ pub(crate) fn run(arguments: ViralArguments) -> Result<ExitCode, Failure> {
         ViralCommand::GenerateConfig(arguments) => generate_config::run(&arguments),
         ViralCommand::Plot(arguments) => plot::run(arguments),
         ViralCommand::Validate(arguments) => validate::run(&arguments),
-    }
-}
-
-/// The exit code of a job that is done.
-fn code(summary: &Summary) -> ExitCode {
-    ExitCode::from(if summary.failed > 0 {
-        SOME_FAILED
-    } else {
-        DONE
-    })
-}
-
-/// A job that ended early; the signal is part of the exit code.
-fn ended(error: PipelineError, interrupt: &Interrupt) -> Failure {
-    match (error.kind(), interrupt.signal()) {
-        (PipelineErrorKind::Interrupted, Some(signal)) => {
-            Failure::interrupted(signal, error.to_string()).with_hint(error.hint())
-        }
-        _ => error.into(),
-    }
-}
-
-/// `, 3 failed`, or nothing.
-fn failed(summary: &Summary) -> String {
-    match summary.failed {
-        0 => String::new(),
-        failed => format!(", {} failed", count(failed)),
     }
 }

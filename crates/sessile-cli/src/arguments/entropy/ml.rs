@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use sessile_models::trees::train::TrainOptions;
 use sessile_pipelines::entropy::classifier::{ClassWeight, Split};
 
 use super::Compat;
@@ -48,100 +49,6 @@ pub(crate) struct TrainArguments {
     #[arg(long, alias = "json-output", value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
 
-    /// What is kept back to judge by: any ORFs, or all ORFs of some records or files
-    #[arg(long, value_enum, default_value_t = SplitBy::Orfs, value_name = "WHAT", help_heading = "Split")]
-    pub(crate) split: SplitBy,
-
-    /// Share that is kept back [default: 0.1 of the ORFs or records, 0.2 of the files]
-    #[arg(short, long, value_name = "SHARE", help_heading = "Split")]
-    pub(crate) test_split: Option<f64>,
-
-    /// Share of the other ORFs that watches training
-    #[arg(
-        short,
-        long,
-        default_value_t = 0.2,
-        value_name = "SHARE",
-        help_heading = "Split"
-    )]
-    pub(crate) validation_split: f64,
-
-    /// What decides who is kept back
-    #[arg(
-        long,
-        default_value_t = 42,
-        alias = "random-seed",
-        value_name = "N",
-        help_heading = "Split"
-    )]
-    pub(crate) seed: u64,
-
-    /// How often annotated ORFs count: equal, balanced, or a number of times
-    #[arg(long, default_value = "equal", value_parser = class_weight, value_name = "WEIGHT", help_heading = "Training")]
-    pub(crate) class_weight: ClassWeight,
-
-    /// Most rounds, a tree each
-    #[arg(
-        long,
-        default_value_t = 100,
-        value_name = "N",
-        help_heading = "Training"
-    )]
-    pub(crate) rounds: usize,
-
-    /// Stop when the validation loss has not fallen for so many rounds, and keep the best
-    #[arg(long, value_name = "ROUNDS", help_heading = "Training")]
-    pub(crate) early_stopping: Option<usize>,
-
-    /// Most splits between root and leaf
-    #[arg(long, default_value_t = 6, value_name = "N", help_heading = "Training")]
-    pub(crate) depth: usize,
-
-    /// What of a tree counts
-    #[arg(
-        long,
-        default_value_t = 0.1,
-        value_name = "RATE",
-        help_heading = "Training"
-    )]
-    pub(crate) rate: f32,
-
-    /// Second derivatives are raised by this: higher is smoother
-    #[arg(
-        long,
-        default_value_t = 1.0,
-        value_name = "X",
-        help_heading = "Training"
-    )]
-    pub(crate) lambda: f32,
-
-    /// What a split must gain
-    #[arg(
-        long,
-        default_value_t = 0.0,
-        value_name = "X",
-        help_heading = "Training"
-    )]
-    pub(crate) min_gain: f32,
-
-    /// Second derivatives that a node must have
-    #[arg(
-        long,
-        default_value_t = 1.0,
-        value_name = "X",
-        help_heading = "Training"
-    )]
-    pub(crate) min_child_weight: f32,
-
-    /// Bins of a feature
-    #[arg(
-        long,
-        default_value_t = 256,
-        value_name = "N",
-        help_heading = "Training"
-    )]
-    pub(crate) bins: usize,
-
     /// Threads [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -157,6 +64,90 @@ pub(crate) struct TrainArguments {
     /// Say nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) kept_back: SplitArguments,
+
+    #[command(flatten)]
+    pub(crate) training: TrainingArguments,
+}
+
+/// What is kept back to judge by.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Split")]
+pub(crate) struct SplitArguments {
+    /// What is kept back to judge by: any ORFs, or all ORFs of some records or files
+    #[arg(long, value_enum, default_value_t = SplitBy::Orfs, value_name = "WHAT")]
+    pub(crate) split: SplitBy,
+
+    /// Share that is kept back [default: 0.1 of the ORFs or records, 0.2 of the files]
+    #[arg(short, long, value_name = "SHARE")]
+    pub(crate) test_split: Option<f64>,
+
+    /// Share of the other ORFs that watches training
+    #[arg(short, long, default_value_t = 0.2, value_name = "SHARE")]
+    pub(crate) validation_split: f64,
+
+    /// What decides who is kept back
+    #[arg(long, default_value_t = 42, alias = "random-seed", value_name = "N")]
+    pub(crate) seed: u64,
+}
+
+/// How the trees are grown.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Training")]
+pub(crate) struct TrainingArguments {
+    /// How often annotated ORFs count: equal, balanced, or a number of times
+    #[arg(long, default_value = "equal", value_parser = class_weight, value_name = "WEIGHT")]
+    pub(crate) class_weight: ClassWeight,
+
+    /// Most rounds, a tree each
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) rounds: usize,
+
+    /// Stop when the validation loss has not fallen for so many rounds, and keep the best
+    #[arg(long, value_name = "ROUNDS")]
+    pub(crate) early_stopping: Option<usize>,
+
+    /// Most splits between root and leaf
+    #[arg(long, default_value_t = 6, value_name = "N")]
+    pub(crate) depth: usize,
+
+    /// What of a tree counts
+    #[arg(long, default_value_t = 0.1, value_name = "RATE")]
+    pub(crate) rate: f32,
+
+    /// Second derivatives are raised by this: higher is smoother
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    pub(crate) lambda: f32,
+
+    /// What a split must gain
+    #[arg(long, default_value_t = 0.0, value_name = "X")]
+    pub(crate) min_gain: f32,
+
+    /// Second derivatives that a node must have
+    #[arg(long, default_value_t = 1.0, value_name = "X")]
+    pub(crate) min_child_weight: f32,
+
+    /// Bins of a feature
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub(crate) bins: usize,
+}
+
+impl TrainingArguments {
+    pub(crate) fn options(&self) -> TrainOptions {
+        TrainOptions {
+            rounds: self.rounds,
+            depth: self.depth,
+            rate: self.rate,
+            lambda: self.lambda,
+            min_gain: self.min_gain,
+            min_child_weight: self.min_child_weight,
+            bins: self.bins,
+            patience: self.early_stopping,
+            ..TrainOptions::default()
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

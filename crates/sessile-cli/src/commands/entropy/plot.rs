@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use sessile_pipelines::entropy::plot::{PlotOptions, Plotted, plot};
 use sessile_pipelines::entropy::report::{self, ReportOptions};
 
-use super::{code, ended, place};
 use crate::arguments::entropy::plot::{FigureName, PlotArguments};
-use crate::exit::Failure;
+use crate::exit::{Failure, finished};
 use crate::signals;
-use crate::terminal::{Terminal, count};
+use crate::terminal::{Terminal, count, place};
 
 pub(super) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
@@ -27,9 +26,9 @@ pub(super) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
         };
         let failed = report::write(&options, &mut terminal, &interrupt);
         terminal.clear();
-        let failed = failed.map_err(|error| ended(error, &interrupt))?;
+        let failed = failed.map_err(|error| Failure::ended(error, &interrupt))?;
         terminal.summary(&format!("result: {output}"));
-        return Ok(code(failed));
+        return Ok(finished(failed));
     }
     let options = PlotOptions {
         inputs: arguments.input,
@@ -41,10 +40,10 @@ pub(super) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
     };
     let plotted = plot(&options, &mut terminal, &interrupt);
     terminal.clear();
-    let plotted = plotted.map_err(|error| ended(error, &interrupt))?;
+    let plotted = plotted.map_err(|error| Failure::ended(error, &interrupt))?;
     let what = describe(&plotted, arguments.figure);
     terminal.summary(&format!("{what}\nresult: {output}"));
-    Ok(code(plotted.failed))
+    Ok(finished(plotted.failed))
 }
 
 fn describe(plotted: &Plotted, figure: FigureName) -> String {

@@ -1,6 +1,6 @@
 //! `sessile entropy run`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sessile_pipelines::entropy::report::{self, ReportOptions};
@@ -9,42 +9,22 @@ use sessile_pipelines::entropy::{
     Shortest, output_formats, read_sample_sheet,
 };
 use sessile_pipelines::output::OutputPlace;
-use sessile_pipelines::{Interrupt, Observer, PipelineError, PipelineErrorKind, Summary};
+use sessile_pipelines::{Interrupt, Observer, PipelineError, Summary};
 use sessile_runtime::{DeviceChoice, PoolOptions};
 
+use super::super::job::{self, Done};
 use super::open_states;
 use crate::arguments::entropy::{Compat, NO_MODEL, RunArguments};
-use crate::exit::{DONE, Failure, SOME_FAILED};
-use crate::signals;
-use crate::terminal::{JsonLog, Terminal, count, duration};
+use crate::exit::Failure;
+use crate::terminal::{count, duration, place, several, times};
 
 pub(super) fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
-    let interrupt = signals::listen()?;
-    if arguments.report.json_progress {
-        let mut log = JsonLog::new();
-        return match compute(&arguments, &mut log, &interrupt) {
-            Ok(summary) => {
-                log.summary(&as_summary(&summary));
-                Ok(code(&summary))
-            }
-            Err(failure) => {
-                log.failed(&failure);
-                Err(failure.said())
-            }
-        };
-    }
-    let mut terminal = Terminal::new(arguments.report.quiet);
-    let done = compute(&arguments, &mut terminal, &interrupt);
-    terminal.clear();
-    let summary = done?;
-    terminal.summary(&describe(&summary, &arguments));
-    Ok(code(&summary))
-}
-
-fn code(summary: &EntropySummary) -> ExitCode {
-    ExitCode::from(match summary.failed {
-        0 => DONE,
-        _ => SOME_FAILED,
+    job::run(&arguments.report, |observer, interrupt| {
+        let summary = compute(&arguments, observer, interrupt)?;
+        Ok(Done {
+            text: describe(&summary, &arguments),
+            summary: as_summary(&summary),
+        })
     })
 }
 
@@ -86,13 +66,7 @@ fn compute(
         (None, [sample]) => analysis.run(sample, observer, interrupt),
         _ => analysis.run_sheet(&samples, &arguments.output[0], observer, interrupt),
     };
-    let failed = |error: PipelineError| match error.kind() {
-        PipelineErrorKind::Interrupted => {
-            let signal = interrupt.signal().unwrap_or(signal_hook::consts::SIGINT);
-            Failure::interrupted(signal, error.to_string()).with_hint(error.hint())
-        }
-        _ => error.into(),
-    };
+    let failed = |error: PipelineError| Failure::ended(error, interrupt);
     let summary = result.map_err(failed)?;
     if let Some(mut options) = report {
         // Samples that failed, or that are of another part, have no file.
@@ -196,17 +170,10 @@ fn as_summary(summary: &EntropySummary) -> Summary {
 
 fn describe(summary: &EntropySummary, arguments: &RunArguments) -> String {
     let seconds = summary.run.as_secs_f64().max(1e-9);
-    let several = |number: u64, what: &str| match number {
-        0 => String::new(),
-        number => format!(", {} {what}", count(number)),
-    };
     let model = match summary.model_loads {
         0 => String::new(),
         loads => {
-            let loads = match loads {
-                1 => "once".to_owned(),
-                loads => format!("{loads} times"),
-            };
+            let loads = times(loads);
             let load = duration(summary.load.as_secs_f64());
             let rate = count((summary.tokens as f64 / seconds) as u64);
             let busy = 100.0 * summary.busy;
@@ -228,11 +195,4 @@ fn describe(summary: &EntropySummary, arguments: &RunArguments) -> String {
         several(summary.resumed, "proteins from the earlier run"),
         places.join(", ")
     )
-}
-
-fn place(output: &Path) -> String {
-    match output.to_str() {
-        Some("-") => "standard output".to_owned(),
-        _ => output.display().to_string(),
-    }
 }

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use sessile_pipelines::entropy::Shortest;
 use sessile_pipelines::entropy::stages::{self, MeasureOptions, OrfForm, StageCounts, StageFiles};
-use sessile_pipelines::{Interrupt, PipelineError, PipelineErrorKind};
+use sessile_pipelines::{Interrupt, PipelineError};
 
 use crate::arguments::entropy::{
     MeasureArguments, OrfArguments, OrfFormat, StageArguments, TranslateArguments,
 };
-use crate::exit::{DONE, Failure, SOME_FAILED};
+use crate::exit::{Failure, finished};
 use crate::signals;
-use crate::terminal::{Terminal, count};
+use crate::terminal::{Terminal, count, several};
 
 /// The shortest ORF that is kept when no length is named.
 const SHORTEST: Shortest = Shortest::Residues(30);
@@ -61,7 +61,7 @@ pub(super) fn measure(arguments: MeasureArguments) -> Result<ExitCode, Failure> 
 
 fn run(
     arguments: StageArguments,
-    done: &str,
+    what: &str,
     stage: impl FnOnce(
         &StageFiles,
         &mut dyn sessile_pipelines::Observer,
@@ -77,24 +77,11 @@ fn run(
     };
     let result = stage(&files, &mut terminal, &interrupt);
     terminal.clear();
-    let counts = match result {
-        Ok(counts) => counts,
-        Err(error) if error.kind() == PipelineErrorKind::Interrupted => {
-            let signal = interrupt.signal().unwrap_or(signal_hook::consts::SIGINT);
-            return Err(Failure::interrupted(signal, error.to_string()).with_hint(error.hint()));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let counts = result.map_err(|error| Failure::ended(error, &interrupt))?;
     // On standard output the result speaks for itself, as the programs before this one did.
     if files.output.as_os_str() != "-" || counts.failed > 0 {
-        let failed = match counts.failed {
-            0 => String::new(),
-            failed => format!(", {} failed", count(failed)),
-        };
-        terminal.summary(&format!("{done} {} records{failed}", count(counts.written)));
+        let failed = several(counts.failed, "failed");
+        terminal.summary(&format!("{what} {} records{failed}", count(counts.written)));
     }
-    Ok(ExitCode::from(match counts.failed {
-        0 => DONE,
-        _ => SOME_FAILED,
-    }))
+    Ok(finished(counts.failed))
 }

@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use sessile_pipelines::viral::identify::{self, IdentifyOptions};
 
-use super::{code, ended, failed};
 use crate::arguments::viral::ChunkArguments;
-use crate::exit::Failure;
+use crate::exit::{Failure, finished};
 use crate::signals;
-use crate::terminal::{Terminal, count, duration};
+use crate::terminal::{Terminal, count, duration, several};
 
 pub(crate) fn run(arguments: ChunkArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
@@ -23,7 +22,7 @@ pub(crate) fn run(arguments: ChunkArguments) -> Result<ExitCode, Failure> {
     };
     let result = identify::run(&options, &mut terminal, &interrupt);
     terminal.clear();
-    let done = result.map_err(|error| ended(error, &interrupt))?;
+    let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
     if !arguments.quiet {
         eprintln!(
             "cut {} records into {} chunks of {} bases in {}{}",
@@ -31,8 +30,8 @@ pub(crate) fn run(arguments: ChunkArguments) -> Result<ExitCode, Failure> {
             count(done.chunks),
             arguments.chunk,
             duration(done.summary.run.as_secs_f64()),
-            failed(&done.summary)
+            several(done.summary.failed, "failed")
         );
     }
-    Ok(code(&done.summary))
+    Ok(finished(done.summary.failed))
 }

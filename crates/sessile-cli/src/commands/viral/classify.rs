@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use sessile_pipelines::viral::classify::{self, ClassifyOptions};
 use sessile_pipelines::viral::features::FeatureSource;
 
-use super::{code, ended, failed};
 use crate::arguments::viral::ClassifyArguments;
-use crate::exit::Failure;
+use crate::exit::{Failure, finished};
 use crate::signals;
-use crate::terminal::{Terminal, count, duration};
+use crate::terminal::{Terminal, count, duration, several};
 
 pub(crate) fn run(arguments: ClassifyArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
@@ -46,7 +45,7 @@ pub(crate) fn run(arguments: ClassifyArguments) -> Result<ExitCode, Failure> {
     };
     let result = classify::run(&options, &mut terminal, &interrupt);
     terminal.clear();
-    let done = result.map_err(|error| ended(error, &interrupt))?;
+    let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
     if !arguments.quiet {
         eprintln!(
             "{} of {} chunks are viruses ({} frames in {} contigs) in {}{}\nresult: {}",
@@ -55,9 +54,9 @@ pub(crate) fn run(arguments: ClassifyArguments) -> Result<ExitCode, Failure> {
             count(done.counts.frames),
             count(done.counts.contigs),
             duration(done.summary.run.as_secs_f64()),
-            failed(&done.summary),
+            several(done.summary.failed, "failed"),
             options.output.display()
         );
     }
-    Ok(code(&done.summary))
+    Ok(finished(done.summary.failed))
 }

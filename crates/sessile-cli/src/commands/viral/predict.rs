@@ -13,11 +13,10 @@ use sessile_pipelines::{Observer, Summary};
 use sessile_runtime::PoolOptions;
 
 use super::super::open_model;
-use super::{code, ended, failed};
 use crate::arguments::viral::PredictArguments;
-use crate::exit::Failure;
+use crate::exit::{Failure, finished};
 use crate::signals;
-use crate::terminal::{Terminal, count, duration};
+use crate::terminal::{Terminal, count, duration, several};
 
 /// How often a line of `--json-progress` is printed.
 const JSON_EVERY: Duration = Duration::from_secs(1);
@@ -58,7 +57,7 @@ pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
         let mut told = Told(&mut terminal, quiet);
         let result = predictor.run(sample, &mut told, &mut watcher, &interrupt);
         watcher.clear();
-        let done = result.map_err(|error| ended(error, &interrupt))?;
+        let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
         whole.failed += done.summary.failed;
         if !quiet {
             let seconds = done.summary.run.as_secs_f64().max(1e-9);
@@ -71,7 +70,7 @@ pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
                 count(done.counts.frames),
                 count(done.counts.contigs),
                 duration(seconds),
-                failed(&done.summary),
+                several(done.summary.failed, "failed"),
                 count((done.summary.tokens as f64 / seconds) as u64),
                 100.0 * done.summary.busy,
                 done.summary.model_loads,
@@ -82,7 +81,7 @@ pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
             profile(&predictor, &done.stages);
         }
     }
-    Ok(code(&whole))
+    Ok(finished(whole.failed))
 }
 
 fn samples(arguments: &PredictArguments) -> Result<Vec<Sample>, Failure> {

@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use sessile_pipelines::viral::prepare::{self, PrepareOptions};
 
-use super::{code, ended, failed};
 use crate::arguments::viral::PrepareArguments;
-use crate::exit::Failure;
+use crate::exit::{Failure, finished};
 use crate::signals;
-use crate::terminal::{Terminal, count, duration};
+use crate::terminal::{Terminal, count, duration, several};
 
 pub(crate) fn run(arguments: PrepareArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
@@ -24,7 +23,7 @@ pub(crate) fn run(arguments: PrepareArguments) -> Result<ExitCode, Failure> {
     };
     let result = prepare::run(&options, &mut terminal, &interrupt);
     terminal.clear();
-    let done = result.map_err(|error| ended(error, &interrupt))?;
+    let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
     if !arguments.quiet {
         eprintln!(
             "found {} annotated frames in {} chunks of {} records in {}{}",
@@ -32,8 +31,8 @@ pub(crate) fn run(arguments: PrepareArguments) -> Result<ExitCode, Failure> {
             count(done.chunks),
             count(done.summary.records - done.summary.failed),
             duration(done.summary.run.as_secs_f64()),
-            failed(&done.summary)
+            several(done.summary.failed, "failed")
         );
     }
-    Ok(code(&done.summary))
+    Ok(finished(done.summary.failed))
 }

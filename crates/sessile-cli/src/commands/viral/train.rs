@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sessile_models::classifier::Binding;
-use sessile_models::classifier::train::{Epoch, TrainOptions, Trained};
+use sessile_models::classifier::train::{Epoch, Trained};
 use sessile_pipelines::viral::features::FeatureSource;
 use sessile_pipelines::viral::train::{self, TrainJob};
 
-use super::{code, ended, failed};
 use crate::arguments::viral::TrainArguments;
-use crate::exit::Failure;
+use crate::exit::{Failure, finished};
 use crate::signals;
-use crate::terminal::{Terminal, count, duration};
+use crate::terminal::{Terminal, count, duration, several};
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
@@ -30,20 +29,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
         },
         output: arguments.output,
         force: arguments.force,
-        options: TrainOptions {
-            hidden: arguments.hidden,
-            batch: arguments.batch,
-            epochs: arguments.epochs,
-            rate: arguments.rate,
-            momentum: arguments.momentum,
-            rate_step: arguments.rate_step,
-            rate_factor: arguments.rate_factor,
-            dropout: arguments.dropout,
-            patience: arguments.patience,
-            held_out: arguments.held_out,
-            seed: arguments.seed,
-            ..TrainOptions::default()
-        },
+        options: arguments.training.options(),
     };
     let quiet = arguments.quiet;
     let mut on_epoch = |epoch: &Epoch| {
@@ -53,7 +39,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     };
     let result = train::run(&job, &mut terminal, &mut on_epoch, &interrupt);
     terminal.clear();
-    let (trained, summary) = result.map_err(|error| ended(error, &interrupt))?;
+    let (trained, summary) = result.map_err(|error| Failure::ended(error, &interrupt))?;
     if arguments.json {
         writeln!(stdout().lock(), "{:#}", json(&trained))?;
     }
@@ -69,11 +55,11 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
                 ""
             },
             duration(summary.run.as_secs_f64()),
-            failed(&summary),
+            several(summary.failed, "failed"),
             job.output.display()
         );
     }
-    Ok(code(&summary))
+    Ok(finished(summary.failed))
 }
 
 fn describe(epoch: &Epoch) -> String {

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use sessile_pipelines::viral::validate;
 
-use super::ended;
 use crate::arguments::viral::ValidateArguments;
 use crate::exit::{BAD_INPUT, DONE, Failure};
 use crate::signals;
@@ -16,7 +15,7 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
     let mut terminal = Terminal::new(false);
     let result = validate::run(&arguments.input, &mut terminal, &interrupt);
     terminal.clear();
-    let found = result.map_err(|error| ended(error, &interrupt))?;
+    let found = result.map_err(|error| Failure::ended(error, &interrupt))?;
     let mut out = stdout().lock();
     if arguments.json {
         let json = serde_json::json!({

@@ -8,7 +8,6 @@ use sessile_pipelines::viral::predict::Shard;
 use sessile_pipelines::viral::verify::{self, Verified, VerifyOptions};
 
 use super::super::open_model;
-use super::ended;
 use crate::arguments::viral::VerifyArguments;
 use crate::exit::{BAD_INPUT, DONE, Failure};
 use crate::signals;
@@ -38,7 +37,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     };
     let (exact, reduced) = (open()?, open()?);
     let found = verify::run(exact, reduced, &options, &mut terminal, &interrupt)
-        .map_err(|error| ended(error, &interrupt))?;
+        .map_err(|error| Failure::ended(error, &interrupt))?;
     let is_good = found.frames > 0
         && found.nucleotide.smallest >= arguments.min_cosine
         && found.protein.smallest >= arguments.min_cosine

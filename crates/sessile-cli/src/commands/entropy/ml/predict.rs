@@ -6,12 +6,11 @@ use sessile_pipelines::entropy::classifier::{
     PredictOptions, Predicted, PredictionColumns, predict,
 };
 
-use super::super::{code, ended, place};
 use crate::arguments::entropy::Compat;
 use crate::arguments::entropy::ml::PredictArguments;
-use crate::exit::Failure;
+use crate::exit::{Failure, finished};
 use crate::signals;
-use crate::terminal::{Terminal, count, duration};
+use crate::terminal::{Terminal, count, duration, place};
 
 pub(super) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
@@ -29,9 +28,9 @@ pub(super) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
     };
     let result = predict(&options, &mut terminal, &interrupt);
     terminal.clear();
-    let predicted = result.map_err(|error| ended(error, &interrupt))?;
+    let predicted = result.map_err(|error| Failure::ended(error, &interrupt))?;
     terminal.summary(&describe(&predicted, &place(&options.output)));
-    Ok(code(predicted.summary.failed))
+    Ok(finished(predicted.summary.failed))
 }
 
 fn describe(predicted: &Predicted, output: &str) -> String {

@@ -4,14 +4,13 @@ use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use sessile_models::metrics::Metrics;
-use sessile_models::trees::train::{Round, TrainOptions};
+use sessile_models::trees::train::Round;
 use sessile_pipelines::entropy::classifier::{
     ClassifierReport, Split, TrainJob, TrainedClassifier, train,
 };
 
-use super::super::{code, ended};
 use crate::arguments::entropy::ml::TrainArguments;
-use crate::exit::Failure;
+use crate::exit::{Failure, finished};
 use crate::signals;
 use crate::terminal::{Terminal, count, duration};
 
@@ -21,31 +20,22 @@ const STRIDE: usize = 10;
 pub(super) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
     let mut terminal = Terminal::new(arguments.quiet);
+    let kept_back = arguments.kept_back;
     let (inputs, split) = match arguments.split_dir {
         Some(folder) => (vec![folder], Split::Files),
-        None => (arguments.input, arguments.split.into()),
+        None => (arguments.input, kept_back.split.into()),
     };
     let job = TrainJob {
         inputs,
         split,
-        test_share: arguments.test_split.unwrap_or(match split {
+        test_share: kept_back.test_split.unwrap_or(match split {
             Split::Orfs | Split::Records => 0.1,
             Split::Files => 0.2,
         }),
-        validation_share: arguments.validation_split,
-        seed: arguments.seed,
-        weight: arguments.class_weight,
-        options: TrainOptions {
-            rounds: arguments.rounds,
-            depth: arguments.depth,
-            rate: arguments.rate,
-            lambda: arguments.lambda,
-            min_gain: arguments.min_gain,
-            min_child_weight: arguments.min_child_weight,
-            bins: arguments.bins,
-            patience: arguments.early_stopping,
-            ..TrainOptions::default()
-        },
+        validation_share: kept_back.validation_split,
+        seed: kept_back.seed,
+        weight: arguments.training.class_weight,
+        options: arguments.training.options(),
         threads: arguments.threads,
         output: arguments.output,
         report: arguments.report,
@@ -59,7 +49,7 @@ pub(super) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     };
     let result = train(&job, &mut terminal, &mut on_round, &interrupt);
     terminal.clear();
-    let (classifier, summary) = result.map_err(|error| ended(error, &interrupt))?;
+    let (classifier, summary) = result.map_err(|error| Failure::ended(error, &interrupt))?;
     if arguments.json {
         writeln!(stdout().lock(), "{:#}", json(&classifier))?;
     }
@@ -76,7 +66,7 @@ pub(super) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
             job.output.display()
         );
     }
-    Ok(code(summary.failed))
+    Ok(finished(summary.failed))
 }
 
 fn describe_round(round: &Round) -> String {

@@ -1,0 +1,156 @@
+//! From genomes to results: `sessile viral predict`, `merge` and `verify`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+use sessile_pipelines::viral::predict::Shard;
+
+use super::super::PoolArguments;
+use super::Tables;
+
+/// Both models and the classifier.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ViralModels {
+    /// The classifier: .pth, .pt or .safetensors
+    #[arg(long, value_name = "FILE")]
+    pub(crate) classifier: PathBuf,
+
+    /// Bases of a chunk: what the classifier was trained for
+    #[arg(long, value_name = "BASES")]
+    pub(crate) chunk: NonZeroUsize,
+
+    /// The model of nucleotides: a directory or hub name
+    #[arg(long, default_value = "zhihan1996/DNABERT-S", value_name = "MODEL")]
+    pub(crate) dnabert: String,
+
+    /// The model of proteins: a directory, file, hub name or short name
+    #[arg(long, default_value = "esm2_t36_3B", value_name = "MODEL")]
+    pub(crate) esm: String,
+
+    /// The layer of the protein model whose vectors are taken [default: the last]
+    #[arg(long, value_name = "N")]
+    pub(crate) esm_layer: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile viral predict genomes/*.fa.gz --classifier 500_model.pth --chunk 500 --output results\n  \
+    sessile viral predict --sample-sheet samples.csv --classifier 300_model.pth --chunk 300 \
+--output results\n  \
+    sessile viral predict all.fa --classifier c.pth --chunk 500 --shard 3/16 --output part3\n\n\
+    After a crash, a full disk or Ctrl-C the same command goes on where it stopped.")]
+pub(crate) struct PredictArguments {
+    /// FASTA files, folders, patterns, or - for standard input
+    #[arg(required_unless_present = "sample_sheet", value_name = "IN")]
+    pub(crate) input: Vec<PathBuf>,
+
+    /// Samples to predict apart from each other: a CSV file with lines of `sample,path`
+    #[arg(long, conflicts_with = "input", value_name = "FILE")]
+    pub(crate) sample_sheet: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) models: ViralModels,
+
+    /// Folder for the result files; with a sample sheet, for a folder of each sample
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+
+    /// Compute every M-th record only, from the N-th on; `sessile viral merge` joins the parts
+    #[arg(long, default_value = "1/1", value_name = "N/M")]
+    pub(crate) shard: Shard,
+
+    /// Format of the tables by frame, chunk and contig
+    #[arg(long, value_enum, default_value = "tsv", value_name = "FORMAT")]
+    pub(crate) tables: Tables,
+
+    /// Also write the vectors, in the original's files
+    #[arg(long)]
+    pub(crate) save_features: bool,
+
+    /// Throw away what an earlier run has finished
+    #[arg(long)]
+    pub(crate) restart: bool,
+
+    /// Go on although the earlier run had another model, number format or processor
+    #[arg(long)]
+    pub(crate) allow_mixed: bool,
+
+    /// Keep no journal: nothing to go on with after a crash
+    #[arg(long)]
+    pub(crate) no_journal: bool,
+
+    /// Write over results that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Print a line of JSON a second on standard error
+    #[arg(long)]
+    pub(crate) json_progress: bool,
+
+    /// Show where the time went, by stage and operation
+    #[arg(long)]
+    pub(crate) profile: bool,
+
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) pool: PoolArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sessile viral merge part*/ --output results")]
+pub(crate) struct MergeArguments {
+    /// The folders of all parts, in any order
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) parts: Vec<PathBuf>,
+
+    /// Folder for the result files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+
+    /// Format of the tables by frame, chunk and contig
+    #[arg(long, value_enum, default_value = "tsv", value_name = "FORMAT")]
+    pub(crate) tables: Tables,
+
+    /// Write over results that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Say nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    sessile viral verify genomes.fa --classifier 500_model.pth --chunk 500 --dtype bf16")]
+pub(crate) struct VerifyArguments {
+    /// FASTA files, folders, patterns, or - for standard input
+    #[arg(required = true, value_name = "IN")]
+    pub(crate) input: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) models: ViralModels,
+
+    /// Frames to compare: the first so many
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    pub(crate) sample: usize,
+
+    /// Smallest cosine between the vectors of both formats
+    #[arg(long, default_value_t = 0.999, value_name = "COSINE")]
+    pub(crate) min_cosine: f64,
+
+    /// Smallest share of frames with the same label
+    #[arg(long, default_value_t = 0.99, value_name = "SHARE")]
+    pub(crate) min_agreement: f64,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) pool: PoolArguments,
+}
