@@ -413,3 +413,72 @@ impl Drop for Event {
         });
     }
 }
+
+/// Work of a stream that was recorded, ready to start with one call.
+pub(crate) struct Graph {
+    context: Arc<Context>,
+    raw: RawHandle,
+}
+
+// SAFETY: a graph may be started from any thread, by one at a time.
+unsafe impl Send for Graph {}
+
+impl Graph {
+    /// Records what `queue` asks of `stream`, which does nothing of it now. `None` when the driver
+    /// does not record it; the stream is as it was then.
+    pub(crate) fn record(
+        stream: &Stream,
+        queue: impl FnOnce() -> Result<(), DeviceError>,
+    ) -> Option<Graph> {
+        /// `CU_STREAM_CAPTURE_MODE_THREAD_LOCAL`: what other threads do is no part of it.
+        const MODE: i32 = 1;
+        let context = &stream.context;
+        if context.is_lost() || context.enter("recording").is_err() {
+            return None;
+        }
+        let functions = &context.driver.functions;
+        // SAFETY: the stream is alive and of the current context.
+        if unsafe { (functions.capture_begin)(stream.raw, MODE) } != 0 {
+            return None;
+        }
+        let queued = queue();
+        let (mut graph, mut raw) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: as above; the pointers are to handles. A graph that was made is destroyed once,
+        // and what was made of it lives on (CUDA driver API, cuGraphInstantiate).
+        unsafe {
+            let mut status = (functions.capture_end)(stream.raw, &raw mut graph);
+            if graph.is_null() {
+                return None;
+            }
+            if status == 0 && queued.is_ok() {
+                status = (functions.graph_instantiate)(&raw mut raw, graph, 0);
+            }
+            (functions.graph_destroy)(graph);
+            if status != 0 || queued.is_err() || raw.is_null() {
+                return None;
+            }
+        }
+        Some(Graph {
+            context: Arc::clone(context),
+            raw,
+        })
+    }
+
+    /// Queues everything that was recorded.
+    pub(crate) fn start(&self, stream: &Stream) -> Result<(), DeviceError> {
+        self.context.call("starting a graph", |driver| {
+            // SAFETY: both are alive and of this context.
+            unsafe { (driver.functions.graph_launch)(self.raw, stream.raw) }
+        })
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        let _ = self.context.call("giving a graph back", |driver| {
+            // SAFETY: the graph is this value's own and is given back once; one that still runs
+            // is kept by the driver until it is done (CUDA driver API, cuGraphExecDestroy).
+            unsafe { (driver.functions.graph_executable_destroy)(self.raw) }
+        });
+    }
+}

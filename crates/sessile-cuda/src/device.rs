@@ -27,6 +27,7 @@ const STATIC_SHARED_BYTES: usize = 1024;
 #[derive(Clone)]
 pub struct CudaDevice {
     pub(crate) shared: Arc<Shared>,
+    records: bool,
 }
 
 /// What the device and its lanes share.
@@ -72,6 +73,7 @@ impl CudaDevice {
             None => None,
         };
         Ok(CudaDevice {
+            records: true,
             shared: Arc::new(Shared {
                 packing: Packing::new(&context, threads),
                 kernels,
@@ -81,6 +83,13 @@ impl CudaDevice {
                 context,
             }),
         })
+    }
+
+    /// The device with lanes that queue every kernel by itself: no CUDA graphs of small passes.
+    #[must_use]
+    pub fn without_graphs(mut self) -> Self {
+        self.records = false;
+        self
     }
 
     /// Free and total bytes of the GPU's memory.
@@ -148,6 +157,6 @@ impl Device for CudaDevice {
     fn lane(&self, spec: &LaneSpec) -> Result<CudaLane, DeviceError> {
         // Weights are there by now.
         self.shared.packing.rest();
-        CudaLane::new(&self.shared, spec.arena_bytes)
+        CudaLane::new(&self.shared, spec.arena_bytes, self.records)
     }
 }

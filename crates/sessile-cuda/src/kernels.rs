@@ -133,7 +133,7 @@ impl Argument {
 }
 
 /// How many blocks and threads, and how much shared memory for each block.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Grid {
     pub(crate) blocks: usize,
     pub(crate) blocks_y: usize,
@@ -159,6 +159,15 @@ const MAX_ARGUMENTS: usize = 24;
 /// Blocks that a grid may have across, and down.
 const MAX_BLOCKS: usize = i32::MAX as usize;
 const MAX_BLOCKS_Y: usize = 65_535;
+
+/// A kernel with all that it takes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Launch {
+    name: &'static str,
+    grid: Grid,
+    /// The arguments in their order, zeros behind them.
+    values: [u64; MAX_ARGUMENTS],
+}
 
 /// The kernels of one GPU.
 pub(crate) struct Kernels {
@@ -223,20 +232,19 @@ impl Kernels {
         })
     }
 
-    /// Queues a kernel.
+    /// What queues a kernel; nothing for an empty grid.
     ///
     /// # Panics
     ///
     /// When there is no kernel of this name.
-    pub(crate) fn launch(
+    pub(crate) fn prepare(
         &self,
-        stream: &Stream,
         name: &str,
         grid: Grid,
         arguments: &[Argument],
-    ) -> Result<(), DeviceError> {
+    ) -> Result<Option<Launch>, DeviceError> {
         if grid.blocks == 0 || grid.blocks_y == 0 {
-            return Ok(());
+            return Ok(None);
         }
         if grid.blocks > MAX_BLOCKS || grid.blocks_y > MAX_BLOCKS_Y {
             return Err(DeviceError::new(
@@ -244,22 +252,32 @@ impl Kernels {
                 format!("{name} over {} × {} blocks", grid.blocks, grid.blocks_y),
             ));
         }
-        let function = *self
+        let (&name, _) = self
             .functions
-            .get(name)
+            .get_key_value(name)
             .unwrap_or_else(|| panic!("there is no kernel {name}"));
         assert!(arguments.len() <= MAX_ARGUMENTS);
         let mut values = [0_u64; MAX_ARGUMENTS];
-        let mut pointers = [ptr::null_mut::<c_void>(); MAX_ARGUMENTS];
-        for (index, argument) in arguments.iter().enumerate() {
-            values[index] = argument.bytes();
-            pointers[index] = (&raw mut values[index]).cast();
+        for (value, argument) in values.iter_mut().zip(arguments) {
+            *value = argument.bytes();
         }
+        Ok(Some(Launch { name, grid, values }))
+    }
+
+    /// Queues a kernel.
+    pub(crate) fn queue(&self, stream: &Stream, launch: &Launch) -> Result<(), DeviceError> {
+        let Launch { name, grid, values } = launch;
+        let function = self.functions[name];
+        let mut values = *values;
+        let mut pointers = values
+            .each_mut()
+            .map(|value| ptr::from_mut(value).cast::<c_void>());
         self.context.call(name, |driver| {
             // SAFETY: the function is of this context. Each pointer is to a value of the type and
-            // place in the kernel's list (the tests run every kernel through this very call); the
-            // driver copies the values before it returns. That the addresses lie in memory of this
-            // GPU and are large enough is what the operations of `lane.rs` look after.
+            // place in the kernel's list (the tests run every kernel through this very call; what
+            // stands behind the kernel's arguments is not read); the driver copies the values
+            // before it returns. That the addresses lie in memory of this GPU and are large enough
+            // is what the operations of `lane.rs` look after.
             unsafe {
                 (driver.functions.launch)(
                     function,

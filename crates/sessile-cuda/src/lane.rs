@@ -5,6 +5,7 @@
 
 mod attention;
 mod decoding;
+mod graphs;
 mod linear;
 mod staging;
 
@@ -23,6 +24,7 @@ use crate::kernels::{Argument, Grid, names};
 use crate::products::LaneProducts;
 use crate::weight::CudaWeight;
 use Argument::{Address, Float, Long, Word};
+use graphs::{Graphs, Hands, Work};
 use staging::{Reads, Uploads};
 
 /// The numbers of `prelude.cuh` for what was wrong with an index.
@@ -44,6 +46,7 @@ pub struct CudaLane {
     arena: Arena,
     memory: DeviceMemory,
     products: Option<LaneProducts>,
+    graphs: Graphs,
     uploads: Uploads,
     reads: Reads,
     /// A word that kernels write when an index of a user's data is wrong.
@@ -63,7 +66,11 @@ struct View {
 }
 
 impl CudaLane {
-    pub(crate) fn new(shared: &Arc<Shared>, arena_bytes: usize) -> Result<Self, DeviceError> {
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        arena_bytes: usize,
+        records: bool,
+    ) -> Result<Self, DeviceError> {
         let context = &shared.context;
         // A plan that was counted without bounds is no size to take.
         let arena_bytes = arena_bytes.next_multiple_of(arena::ALIGNMENT);
@@ -72,6 +79,7 @@ impl CudaLane {
             arena: Arena::new(arena_bytes),
             memory: DeviceMemory::new(context, arena_bytes)?,
             products: shared.products.as_ref().map(LaneProducts::new),
+            graphs: Graphs::new(records),
             uploads: Uploads::new(context)?,
             reads: Reads::default(),
             index_fault: PinnedMemory::new(context, size_of::<u64>())?,
@@ -94,13 +102,41 @@ impl CudaLane {
         if self.fault.is_some() {
             return;
         }
-        let launched = self
-            .shared
-            .kernels
-            .launch(&self.stream, name, grid, arguments);
-        if let Err(error) = launched {
+        match self.shared.kernels.prepare(name, grid, arguments) {
+            Ok(Some(launch)) => self.queue(Work::Kernel(launch)),
+            Ok(None) => {}
+            Err(error) => self.note(error),
+        }
+    }
+
+    /// Queues work, or keeps it for the end of a small pass.
+    fn queue(&mut self, work: Work) {
+        if let Some(work) = self.graphs.keep(work)
+            && let Err(error) = self.hands().1.queue(&work)
+        {
             self.note(error);
         }
+    }
+
+    /// Queues what was kept: it comes before whatever the stream is asked next.
+    fn flush(&mut self) {
+        if self.fault.is_some() {
+            return self.graphs.forget();
+        }
+        let (graphs, hands) = self.hands();
+        if let Err(error) = graphs.flush(hands) {
+            self.note(error);
+        }
+    }
+
+    /// What was kept, and who does the work.
+    fn hands(&mut self) -> (&mut Graphs, Hands<'_>) {
+        let hands = Hands {
+            stream: &self.stream,
+            kernels: &self.shared.kernels,
+            products: self.products.as_mut(),
+        };
+        (&mut self.graphs, hands)
     }
 
     /// Where a buffer lies.
@@ -158,6 +194,7 @@ impl CudaLane {
         let mark = self.arena.mark();
         let buf = self.arena.buffer(&CudaGeometry, count, 1, format)?;
         let address = self.view(buf).address;
+        self.flush();
         if self.fault.is_none()
             && let Err(error) = copy(self, address)
         {
@@ -226,6 +263,9 @@ impl Lane for CudaLane {
     }
 
     fn upload(&mut self, batch: &PackedBatch) -> Result<BatchBuf, DeviceError> {
+        // What the pass before has kept was kept by its own size.
+        self.flush();
+        self.graphs.begin(batch.tokens().len());
         let mark = self.mark();
         let tokens = self.upload_indices(batch.tokens())?;
         let offsets = self
@@ -387,6 +427,7 @@ impl Lane for CudaLane {
             .as_ref()
             .is_none_or(|margins| margins.len() < bytes)
         {
+            self.flush();
             if self.fault.is_some() {
                 return;
             }
@@ -510,6 +551,7 @@ impl Lane for CudaLane {
 
     fn read(&mut self, x: Buf) -> Ticket {
         let from = self.f32(x);
+        self.flush();
         let shape = [x.rows(), x.cols(), from.stride];
         let (ticket, result) =
             self.reads
@@ -529,6 +571,7 @@ impl Lane for CudaLane {
         if taken.is_err() {
             // Nothing of the failed pass may still be under way when the next one begins. A lost
             // GPU says so again, which changes nothing.
+            self.graphs.forget();
             let _ = self.stream.wait();
             self.reads.forget();
             self.index_fault.set_word(0);

@@ -76,7 +76,7 @@ pub(crate) struct Shape {
 }
 
 /// One product.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Product {
     pub(crate) shape: Shape,
     pub(crate) rows: usize,
@@ -425,8 +425,8 @@ impl LaneProducts {
         }
     }
 
-    /// Queues a product. Returns whether cuBLASLt has taken it.
-    pub(crate) fn run(&mut self, stream: &Stream, product: &Product) -> Result<bool, DeviceError> {
+    /// Whether cuBLASLt takes a product.
+    pub(crate) fn takes(&mut self, product: &Product) -> Result<bool, DeviceError> {
         let shared = &self.shared;
         let entry = match self.prepared.entry(product.shape) {
             Entry::Occupied(known) => known.into_mut(),
@@ -445,8 +445,17 @@ impl LaneProducts {
                 })
             }
         };
-        let Some((prepared, algorithm)) = entry else {
-            return Ok(false);
+        Ok(entry.is_some())
+    }
+
+    /// Queues a product that is taken.
+    pub(crate) fn queue(&self, stream: &Stream, product: &Product) -> Result<(), DeviceError> {
+        let shared = &self.shared;
+        let Some(Some((prepared, algorithm))) = self.prepared.get(&product.shape) else {
+            return Err(DeviceError::new(
+                DeviceErrorKind::Misuse,
+                "a product without an algorithm",
+            ));
         };
         if shared.context.is_lost() {
             return Err(shared.context.gone());
@@ -486,7 +495,7 @@ impl LaneProducts {
             )
         };
         match status {
-            0 => Ok(true),
+            0 => Ok(()),
             status => Err(failed(&shared.context, "a product fails", status)),
         }
     }

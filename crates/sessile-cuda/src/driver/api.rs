@@ -63,6 +63,12 @@ functions! {
     stream_create = "cuStreamCreate"(*mut RawHandle, c_uint);
     stream_destroy = "cuStreamDestroy_v2"(RawHandle);
     stream_synchronize = "cuStreamSynchronize"(RawHandle);
+    capture_begin = "cuStreamBeginCapture_v2"(RawHandle, c_int);
+    capture_end = "cuStreamEndCapture"(RawHandle, *mut RawHandle);
+    graph_instantiate = "cuGraphInstantiateWithFlags"(*mut RawHandle, RawHandle, u64);
+    graph_launch = "cuGraphLaunch"(RawHandle, RawHandle);
+    graph_destroy = "cuGraphDestroy"(RawHandle);
+    graph_executable_destroy = "cuGraphExecDestroy"(RawHandle);
     event_create = "cuEventCreate"(*mut RawHandle, c_uint);
     event_destroy = "cuEventDestroy_v2"(RawHandle);
     event_record = "cuEventRecord"(RawHandle, RawHandle);

@@ -3,7 +3,7 @@
 
 use sessile_device::{Buf, DType, DeviceErrorKind, Epilogue, Format, WeightLayout};
 
-use super::{Address, CudaLane, Long, View, Word, dtype, word};
+use super::{Address, CudaLane, Long, View, Word, Work, dtype, word};
 use crate::driver::RawAddress;
 use crate::geometry::padded;
 use crate::kernels::{Grid, names};
@@ -223,8 +223,12 @@ impl CudaLane {
         let Some(products) = &mut self.products else {
             return false;
         };
-        match products.run(&self.stream, &product) {
-            Ok(taken) => taken,
+        match products.takes(&product) {
+            Ok(true) => {
+                self.queue(Work::Product(product));
+                true
+            }
+            Ok(false) => false,
             Err(error) => {
                 if error.kind() == DeviceErrorKind::Unsupported {
                     let hint = "SESSILE_CUDA_PRODUCTS=own uses the embedded kernels";

@@ -30,14 +30,18 @@ struct Device {
     size_t memory = 0, used = 0;
     int error = 0;
     long fails_after = -1, fail_code = ILLEGAL_ADDRESS;
-    long launches = 0, products = 0;
+    long launches = 0, products = 0, graphs_started = 0, graphs_alive = 0;
+    bool refuses_graphs = false;
     unsigned long long copied_in = 0;
     std::set<Stream*> streams;
 };
+typedef std::vector<std::function<void()>> Graph;
 struct Stream {
     Device* device;
     std::deque<std::function<void()>> work;
     unsigned long long queued = 0, done = 0;
+    // What is recorded, in place of being queued.
+    Graph* recording = nullptr;
 };
 struct Event {
     Stream* stream = nullptr;
@@ -79,6 +83,10 @@ void run_until(Stream* stream, unsigned long long at) {
     while (stream->done < at) run_one(stream);
 }
 void enqueue(Stream* stream, std::function<void()> work) {
+    if (stream->recording) {
+        stream->recording->push_back(std::move(work));
+        return;
+    }
     stream->work.push_back(std::move(work));
     stream->queued++;
 }
@@ -102,6 +110,12 @@ bool inside(Address at, size_t len, Device* device) {
 }
 }  // namespace
 
+// While this thread records a stream, nothing may wait, take or give back memory, or copy from memory
+// that the next start of the graph would find changed (CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED).
+thread_local bool records = false;
+
+#define NOT_RECORDED \
+    if (records) return 900;
 #define ENTER                             \
     Lock lock(everything);                \
     if (!devices) return 3;
@@ -171,6 +185,7 @@ EXPORT Result cuMemGetInfo_v2(size_t* free, size_t* total) {
 }
 EXPORT Result cuMemAlloc_v2(Address* address, size_t len) {
     ENTER_CONTEXT
+    NOT_RECORDED
     if (len == 0) return INVALID_VALUE;
     if (len > current->memory - current->used) return OUT_OF_MEMORY;
     u8* start = (u8*)std::aligned_alloc(512, (len + REDZONE + 511) / 512 * 512);
@@ -184,6 +199,7 @@ EXPORT Result cuMemAlloc_v2(Address* address, size_t len) {
 }
 EXPORT Result cuMemFree_v2(Address address) {
     ENTER_CONTEXT
+    NOT_RECORDED
     auto found = blocks.find(address);
     if (found == blocks.end()) return INVALID_VALUE;
     Device* device = &(*devices)[found->second.device];
@@ -198,18 +214,21 @@ EXPORT Result cuMemFree_v2(Address address) {
 }
 EXPORT Result cuMemHostAlloc(void** pointer, size_t len, unsigned) {
     ENTER_CONTEXT
+    NOT_RECORDED
     *pointer = std::aligned_alloc(4096, (len + 4095) / 4096 * 4096);
     std::memset(*pointer, 0xff, len);
     return SUCCESS;
 }
 EXPORT Result cuMemFreeHost(void* pointer) {
     ENTER_CONTEXT
+    NOT_RECORDED
     for (Stream* stream : current->streams) run_until(stream, stream->queued);
     std::free(pointer);
     return SUCCESS;
 }
 EXPORT Result cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t len, Stream* stream) {
     ENTER_CONTEXT
+    NOT_RECORDED
     if (!inside(to, len, current)) return INVALID_VALUE;
     current->copied_in += len;
     enqueue(stream, [=] { std::memcpy((void*)to, from, len); });
@@ -217,6 +236,7 @@ EXPORT Result cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t len, Str
 }
 EXPORT Result cuMemcpyDtoHAsync_v2(void* to, Address from, size_t len, Stream* stream) {
     ENTER_CONTEXT
+    NOT_RECORDED
     if (!inside(from, len, current)) return INVALID_VALUE;
     enqueue(stream, [=] { std::memcpy(to, (void*)from, len); });
     return SUCCESS;
@@ -229,6 +249,7 @@ EXPORT Result cuStreamCreate(Stream** stream, unsigned) {
 }
 EXPORT Result cuStreamDestroy_v2(Stream* stream) {
     ENTER_CONTEXT
+    NOT_RECORDED
     run_until(stream, stream->queued);
     stream->device->streams.erase(stream);
     delete stream;
@@ -236,6 +257,7 @@ EXPORT Result cuStreamDestroy_v2(Stream* stream) {
 }
 EXPORT Result cuStreamSynchronize(Stream* stream) {
     ENTER_CONTEXT
+    NOT_RECORDED
     run_until(stream, stream->queued);
     return stream->device->error;
 }
@@ -251,17 +273,20 @@ EXPORT Result cuEventDestroy_v2(Event* event) {
 }
 EXPORT Result cuEventRecord(Event* event, Stream* stream) {
     ENTER_CONTEXT
+    NOT_RECORDED
     event->stream = stream;
     event->at = stream->queued;
     return SUCCESS;
 }
 EXPORT Result cuEventSynchronize(Event* event) {
     ENTER_CONTEXT
+    NOT_RECORDED
     if (event->stream) run_until(event->stream, event->at);
     return current->error;
 }
 EXPORT Result cuModuleLoadData(void** module, const void* image) {
     ENTER_CONTEXT
+    NOT_RECORDED
     const u8* bytes = (const u8*)image;
     if (!std::memcmp(bytes, "\x7f" "ELF", 4)) {
         // The low byte of the ELF header's flags is the capability of a cubin.
@@ -307,6 +332,47 @@ EXPORT Result cuLaunchKernel(Function* function, unsigned x, unsigned y, unsigne
         emulator::seed++;
         emulator::launch(grid, (int)threads, dynamic, [&] { function->kernel->invoke(pointers.data()); });
     });
+    return SUCCESS;
+}
+
+EXPORT Result cuStreamBeginCapture_v2(Stream* stream, int mode) {
+    ENTER_CONTEXT
+    if (mode != 1 || stream->recording) return INVALID_VALUE;
+    if (current->refuses_graphs) return 801;
+    stream->recording = new Graph;
+    records = true;
+    return SUCCESS;
+}
+EXPORT Result cuStreamEndCapture(Stream* stream, Graph** graph) {
+    ENTER_CONTEXT
+    if (!stream->recording) return INVALID_VALUE;
+    *graph = stream->recording;
+    stream->recording = nullptr;
+    records = false;
+    return SUCCESS;
+}
+EXPORT Result cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, unsigned long long flags) {
+    ENTER_CONTEXT
+    if (flags) return INVALID_VALUE;
+    *executable = new Graph(*graph);
+    current->graphs_alive++;
+    return SUCCESS;
+}
+EXPORT Result cuGraphLaunch(Graph* executable, Stream* stream) {
+    ENTER_CONTEXT
+    current->graphs_started++;
+    for (auto& work : *executable) enqueue(stream, work);
+    return SUCCESS;
+}
+EXPORT Result cuGraphDestroy(Graph* graph) {
+    ENTER_CONTEXT
+    delete graph;
+    return SUCCESS;
+}
+EXPORT Result cuGraphExecDestroy(Graph* graph) {
+    ENTER_CONTEXT
+    current->graphs_alive--;
+    delete graph;
     return SUCCESS;
 }
 
@@ -487,6 +553,10 @@ EXPORT void fake_limit(int device, size_t bytes) {
     Lock lock(everything);
     (*devices)[device].memory = bytes;
 }
+EXPORT void fake_refuse_graphs(int device) {
+    Lock lock(everything);
+    (*devices)[device].refuses_graphs = true;
+}
 EXPORT size_t fake_used(int device) {
     Lock lock(everything);
     return (*devices)[device].used;
@@ -494,7 +564,8 @@ EXPORT size_t fake_used(int device) {
 EXPORT unsigned long long fake_count(int device, int what) {
     Lock lock(everything);
     const Device& it = (*devices)[device];
-    return what == 0 ? it.launches : what == 1 ? it.products : it.copied_in;
+    return what == 0 ? it.launches : what == 1 ? it.products : what == 2 ? it.copied_in
+         : what == 3 ? it.graphs_started : it.graphs_alive;
 }
 EXPORT void fake_check_memory() {
     Lock lock(everything);

@@ -221,7 +221,20 @@ impl Machine {
         }
     }
 
-    /// Launches (0), products of the library (1) and bytes copied to a GPU (2).
+    /// A GPU whose driver records no graphs from now on.
+    pub fn refuse_graphs(&self, device: i32) {
+        // SAFETY: as above.
+        unsafe {
+            let function = self
+                .library
+                .get::<unsafe extern "C" fn(i32)>(b"fake_refuse_graphs\0")
+                .unwrap();
+            function(device);
+        }
+    }
+
+    /// Launches (0), products of the library (1), bytes copied to a GPU (2), graphs started (3) and
+    /// graphs that are there (4).
     pub fn count(&self, device: i32, what: i32) -> u64 {
         // SAFETY: as above.
         unsafe {
