@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) products: Option<Arc<Products>>,
     pub(crate) packing: Packing,
     capability: (i32, i32),
+    /// `h100-80gb-hbm3x132`: the product and its multiprocessors.
+    product: String,
     shared_bytes: usize,
 }
 
@@ -68,8 +70,13 @@ impl CudaDevice {
         }
         let context = Context::new(driver, gpu.ordinal)?;
         let kernels = Kernels::load(&context, gpu.capability, gpu.shared_bytes)?;
-        let products = match cublaslt {
-            Some(library) => Some(Arc::new(Products::new(&context, library)?)),
+        let products = match cublaslt.map(|library| Products::new(&context, library)) {
+            Some(Ok(products)) => Some(Arc::new(products)),
+            Some(Err(error)) if error.kind() == DeviceErrorKind::Unsupported => {
+                tracing::warn!("{error}: products run on own kernels, which are slower");
+                None
+            }
+            Some(Err(error)) => return Err(error),
             None => None,
         };
         Ok(CudaDevice {
@@ -79,6 +86,7 @@ impl CudaDevice {
                 kernels,
                 products,
                 capability: gpu.capability,
+                product: format!("{}x{}", product(&gpu.name), gpu.multiprocessors),
                 shared_bytes: gpu.shared_bytes as usize,
                 context,
             }),
@@ -125,18 +133,22 @@ impl Device for CudaDevice {
         DeviceId::Cuda(self.shared.context.ordinal())
     }
 
-    /// For example `cuda-sm_90a-cublaslt120405-bf16`: the order of sums follows from the kernels'
-    /// target, the library that multiplies and the number format. Kernels that the driver compiles
-    /// are named with the GPU's capability.
+    /// For example `cuda-sm_90a-h100-80gb-hbm3x132-cublaslt120405-bf16`: the order of sums follows
+    /// from the kernels' target, the library that multiplies, the GPU it chooses for (a part of a
+    /// GPU has fewer multiprocessors) and the number format.
     fn kernel_family(&self, dtype: DType) -> String {
         let (major, minor) = self.shared.capability;
+        let product = &self.shared.product;
         let target = match Target::of(self.shared.capability) {
+            // The driver compiles these for the GPU's capability.
             Target::Compute80 => format!("compute_80-on-{major}.{minor}"),
-            // cuBLASLt chooses by the GPU's own capability.
-            target => format!("{}-on-{major}.{minor}", target.name()),
+            target => target.name().to_owned(),
         };
         match &self.shared.products {
-            Some(products) => format!("cuda-{target}-cublaslt{}-{dtype}", products.version()),
+            Some(products) => {
+                let version = products.version();
+                format!("cuda-{target}-{product}-cublaslt{version}-{dtype}")
+            }
             None => format!("cuda-{target}-own-{dtype}"),
         }
     }
@@ -158,5 +170,36 @@ impl Device for CudaDevice {
         // Weights are there by now.
         self.shared.packing.rest();
         CudaLane::new(&self.shared, spec.arena_bytes, self.records)
+    }
+}
+
+/// The product's name as a word: small letters, and dashes for what is neither letter nor digit.
+fn product(name: &str) -> String {
+    let words: Vec<String> = name
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty() && !word.eq_ignore_ascii_case("nvidia"))
+        .map(str::to_ascii_lowercase)
+        .collect();
+    words.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_words() {
+        let cases = [
+            ("NVIDIA H100 80GB HBM3", "h100-80gb-hbm3"),
+            (
+                "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+                "h100-80gb-hbm3-mig-1g-10gb",
+            ),
+            ("NVIDIA A100-SXM4-40GB", "a100-sxm4-40gb"),
+            ("", ""),
+        ];
+        for (name, word) in cases {
+            assert_eq!(product(name), word);
+        }
     }
 }

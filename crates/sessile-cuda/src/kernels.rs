@@ -39,6 +39,8 @@ impl Target {
     /// The best one for a GPU.
     pub(crate) fn of(capability: (i32, i32)) -> Self {
         match capability {
+            // Orin: code for desktop GPUs does not run there.
+            (8, 7) => Target::Compute80,
             (8, minor) if minor >= 9 => Target::Sm89,
             (8, 6..) => Target::Sm86,
             (8, _) => Target::Sm80,

@@ -97,6 +97,18 @@ impl CudaLane {
         self.note(DeviceError::new(kind, message));
     }
 
+    /// Ends a pass that has failed. Returns what went wrong first.
+    ///
+    /// Nothing of it may still be under way when the next one begins, nor be told to that one. A
+    /// lost GPU says so again, which changes nothing.
+    fn abandon(&mut self, error: DeviceError) -> DeviceError {
+        self.graphs.forget();
+        let _ = self.stream.wait();
+        self.reads.forget();
+        self.index_fault.set_word(0);
+        self.fault.take().unwrap_or(error)
+    }
+
     /// Queues a kernel unless something has gone wrong before.
     fn launch(&mut self, name: &str, grid: Grid, arguments: &[Argument]) {
         if self.fault.is_some() {
@@ -192,14 +204,14 @@ impl CudaLane {
         copy: impl FnOnce(&mut Self, RawAddress) -> Result<(), DeviceError>,
     ) -> Result<Buf, DeviceError> {
         let mark = self.arena.mark();
-        let buf = self.arena.buffer(&CudaGeometry, count, 1, format)?;
+        let buf = self.buffer(count, 1, format)?;
         let address = self.view(buf).address;
         self.flush();
         if self.fault.is_none()
             && let Err(error) = copy(self, address)
         {
             self.arena.release(mark);
-            return Err(error);
+            return Err(self.abandon(error));
         }
         Ok(buf)
     }
@@ -251,7 +263,9 @@ impl Lane for CudaLane {
     type Weight = CudaWeight;
 
     fn buffer(&mut self, rows: usize, cols: usize, format: Format) -> Result<Buf, DeviceError> {
-        self.arena.buffer(&CudaGeometry, rows, cols, format)
+        let buf = self.arena.buffer(&CudaGeometry, rows, cols, format);
+        // Whoever gets no buffer ends the pass here and waits for nothing.
+        buf.map_err(|error| self.abandon(error))
     }
 
     fn mark(&self) -> Mark {
@@ -568,15 +582,7 @@ impl Lane for CudaLane {
             None => self.reads.take(ticket, into),
         };
         let taken = taken.and_then(|()| self.take_index_fault().map_or(Ok(()), Err));
-        if taken.is_err() {
-            // Nothing of the failed pass may still be under way when the next one begins. A lost
-            // GPU says so again, which changes nothing.
-            self.graphs.forget();
-            let _ = self.stream.wait();
-            self.reads.forget();
-            self.index_fault.set_word(0);
-        }
-        taken
+        taken.map_err(|error| self.abandon(error))
     }
 }
 

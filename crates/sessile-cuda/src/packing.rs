@@ -28,8 +28,9 @@ const SLAB_BYTES: usize = 32 << 20;
 
 /// One thread's way to the GPU.
 struct Packer {
-    stage: PinnedMemory,
+    // Dropped first: it waits for the copies out of the stage.
     stream: Stream,
+    stage: PinnedMemory,
     values: Vec<f32>,
 }
 

@@ -3,8 +3,8 @@
 //! cuBLASLt counts columns first, so `out = x · Wᵀ` over row-major matrices is its
 //! `D[n, rows] = W[k, n]ᵀ · X[k, rows]`. The algorithm of a shape is chosen once, for a nominal
 //! number of rows, among those that sum K in one piece: no split-K, no reduction, no workspace. It
-//! must be valid from one row to very many. Where there is none the embedded kernels take the
-//! shape, for every number of rows.
+//! must be valid from one row to the most of one call, and more rows are several calls. Where there
+//! is none the embedded kernels take the shape, for every number of rows, and a warning says so.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,14 +18,22 @@ use crate::context::{Context, Stream};
 use crate::cublaslt::{Algorithm, Candidate, CublasLt};
 use crate::driver::{RawAddress, RawHandle};
 
-/// Rows that an algorithm is chosen for: a full batch.
-const NOMINAL_ROWS: usize = 8192;
+/// Rows that an algorithm is chosen for: a full batch of the default token budget.
+const NOMINAL_ROWS: usize = 16_384;
 
-/// Numbers of rows for which it must be valid.
-const CHECKED_ROWS: [usize; 6] = [1, 2, 17, 333, NOMINAL_ROWS, 1 << 20];
+/// Numbers of rows for which it must be valid, beside the most of a call.
+const CHECKED_ROWS: [usize; 5] = [1, 2, 17, 333, NOMINAL_ROWS];
+
+/// The most rows of one call.
+const MAX_ROWS: usize = 1 << 16;
+
+/// Elements of a matrix up to which cuBLASLt's choice is stable: the heuristics of 12.9 and 13 take
+/// other algorithms from 2³¹ elements on, and some that are offered there fail
+/// (<https://github.com/rapidsai/raft/issues/3097>).
+const MAX_ELEMENTS: usize = (1 << 31) - 1;
 
 /// Algorithms that are looked at.
-const CANDIDATES: usize = 16;
+const CANDIDATES: usize = 32;
 
 // Numbers of cublasLt.h and library_types.h.
 const COMPUTE_32F: c_int = 68;
@@ -36,8 +44,12 @@ const LAYOUT_COLS: c_int = 3;
 const PREFERENCE_WORKSPACE: c_int = 1;
 const PREFERENCE_REDUCTIONS: c_int = 3;
 const PREFERENCE_ALIGNMENTS: [c_int; 4] = [5, 6, 7, 8];
+const CONFIG_ID: c_int = 0;
+const CONFIG_TILE: c_int = 1;
 const CONFIG_SPLIT_K: c_int = 2;
 const CONFIG_REDUCTION: c_int = 3;
+const CONFIG_CUSTOM: c_int = 5;
+const CONFIG_STAGES: c_int = 6;
 const TRANSPOSE: c_int = 1;
 
 /// What cuBLASLt does with a product before it stores it.
@@ -46,6 +58,7 @@ pub(crate) enum Ending {
     Plain,
     Relu,
     Bias,
+    ReluBias,
 }
 
 impl Ending {
@@ -54,7 +67,12 @@ impl Ending {
             Ending::Plain => 1,
             Ending::Relu => 2,
             Ending::Bias => 4,
+            Ending::ReluBias => 6,
         }
+    }
+
+    fn has_bias(self) -> bool {
+        matches!(self, Ending::Bias | Ending::ReluBias)
     }
 }
 
@@ -71,8 +89,16 @@ pub(crate) struct Shape {
     pub(crate) ending: Ending,
     /// Whether the product is added to what `out` holds.
     pub(crate) accumulates: bool,
-    /// Bytes that every matrix's start is a multiple of, at most 16.
-    pub(crate) alignment: u32,
+    /// Bytes that the starts and rows of weight, operand and result are multiples of, at most 16.
+    pub(crate) alignments: [u32; 3],
+}
+
+impl Shape {
+    /// The most rows of one call.
+    fn most_rows(&self) -> usize {
+        let widest = self.x_stride.max(self.out_stride).max(1);
+        MAX_ROWS.min(MAX_ELEMENTS / widest).max(1)
+    }
 }
 
 /// One product.
@@ -84,6 +110,25 @@ pub(crate) struct Product {
     pub(crate) w: RawAddress,
     pub(crate) bias: RawAddress,
     pub(crate) out: RawAddress,
+}
+
+impl Product {
+    /// The same product without the rows before `first`.
+    fn from_row(&self, first: usize) -> Product {
+        let Shape {
+            x_stride,
+            out_stride,
+            dtype,
+            out_dtype,
+            ..
+        } = self.shape;
+        Product {
+            rows: self.rows - first,
+            x: self.x + (first * x_stride * dtype.size()) as u64,
+            out: self.out + (first * out_stride * out_dtype.size()) as u64,
+            ..*self
+        }
+    }
 }
 
 /// `cudaDataType_t`.
@@ -118,7 +163,7 @@ impl Products {
         // SAFETY: the context is current; the pointer is to a handle.
         let status = unsafe { (library.functions.create)(&raw mut handle) };
         if status != 0 {
-            return Err(failed(context, "cuBLASLt does not start", status));
+            return Err(failed(context, None, "cuBLASLt does not start", status));
         }
         Ok(Products {
             context: Arc::clone(context),
@@ -169,13 +214,14 @@ impl Products {
                 size_of::<u32>(),
             )
         };
-        for attribute in PREFERENCE_ALIGNMENTS {
+        let [w, x, out] = shape.alignments;
+        for (attribute, alignment) in PREFERENCE_ALIGNMENTS.into_iter().zip([w, x, out, out]) {
             // SAFETY: as above.
             status |= unsafe {
                 (f.preference_set)(
                     preference,
                     attribute,
-                    (&raw const shape.alignment).cast(),
+                    (&raw const alignment).cast(),
                     size_of::<u32>(),
                 )
             };
@@ -211,39 +257,77 @@ impl Products {
             if candidate.state == 0
                 && candidate.workspace == 0
                 && self.sums_in_one_piece(&candidate.algorithm)
-                && self.serves_any_rows(&prepared, &candidate.algorithm)?
+                && self.serves_any_rows(shape, &prepared, &candidate.algorithm)?
             {
+                self.report(shape, Some(candidate));
                 return Ok(Some(candidate.algorithm));
             }
         }
+        self.report(shape, None);
         Ok(None)
     }
 
-    fn sums_in_one_piece(&self, algorithm: &Algorithm) -> bool {
-        let setting = |attribute: c_int| {
-            let (mut value, mut written) = (0_i32, 0_usize);
-            // SAFETY: the setting has four bytes, and so has `value`.
-            let status = unsafe {
-                (self.library.functions.config_get)(
-                    algorithm,
-                    attribute,
-                    (&raw mut value).cast(),
-                    size_of::<i32>(),
-                    &raw mut written,
-                )
-            };
-            (status == 0).then_some(value)
+    /// Says what computes a shape: the first thing to look at where a GPU is slower than it should.
+    fn report(&self, shape: &Shape, chosen: Option<&Candidate>) {
+        let device = self.context.ordinal();
+        let Shape { n, k, ending, .. } = *shape;
+        let (from, to) = (shape.dtype, shape.out_dtype);
+        match chosen {
+            Some(Candidate {
+                algorithm, waves, ..
+            }) => {
+                let setting = |attribute| self.setting(algorithm, attribute).unwrap_or(-1);
+                tracing::debug!(
+                    "cuda:{device}: products {n} x {k}, {from} to {to}, {ending:?}: cuBLASLt \
+                     algorithm {}, tile {}, stages {}, option {}, {waves:.2} waves",
+                    setting(CONFIG_ID),
+                    setting(CONFIG_TILE),
+                    setting(CONFIG_STAGES),
+                    setting(CONFIG_CUSTOM),
+                );
+            }
+            // What is small or oddly aligned matters to nobody's time.
+            None if ending == Ending::Plain && n >= 256 && k >= 256 => tracing::warn!(
+                "cuda:{device}: products {n} x {k}, {from} to {to}: this cuBLASLt has no algorithm \
+                 that sums in one piece for any number of rows; own kernels take them, which are \
+                 slower. Another version may help"
+            ),
+            None => tracing::debug!(
+                "cuda:{device}: products {n} x {k}, {from} to {to}, {ending:?}: not by cuBLASLt"
+            ),
+        }
+    }
+
+    /// A setting of an algorithm.
+    fn setting(&self, algorithm: &Algorithm, attribute: c_int) -> Option<i32> {
+        let (mut value, mut written) = (0_i32, 0_usize);
+        // SAFETY: the setting has four bytes, and so has `value`.
+        let status = unsafe {
+            (self.library.functions.config_get)(
+                algorithm,
+                attribute,
+                (&raw mut value).cast(),
+                size_of::<i32>(),
+                &raw mut written,
+            )
         };
-        setting(CONFIG_SPLIT_K).is_some_and(|parts| parts <= 1)
-            && setting(CONFIG_REDUCTION) == Some(0)
+        (status == 0).then_some(value)
+    }
+
+    fn sums_in_one_piece(&self, algorithm: &Algorithm) -> bool {
+        matches!(self.setting(algorithm, CONFIG_SPLIT_K), Some(0 | 1))
+            && self.setting(algorithm, CONFIG_REDUCTION) == Some(0)
     }
 
     fn serves_any_rows(
         &self,
+        shape: &Shape,
         prepared: &Prepared,
         algorithm: &Algorithm,
     ) -> Result<bool, DeviceError> {
-        for rows in CHECKED_ROWS {
+        let most = shape.most_rows();
+        let fitting = CHECKED_ROWS.into_iter().filter(|&rows| rows < most);
+        for rows in fitting.chain([most]) {
             prepared.set_rows(rows)?;
             let mut result = Candidate::default();
             // SAFETY: every handle is alive; the pointers are to an algorithm and a result.
@@ -269,20 +353,25 @@ impl Products {
     fn check(&self, status: c_int) -> Result<(), DeviceError> {
         match status {
             0 => Ok(()),
-            status => Err(failed(&self.context, "cuBLASLt fails", status)),
+            status => Err(failed(&self.context, None, "cuBLASLt fails", status)),
         }
     }
 }
 
-/// An error of cuBLASLt (`cublasStatus_t`).
-fn failed(context: &Context, what: &str, status: c_int) -> DeviceError {
+/// An error of cuBLASLt (`cublasStatus_t`) while a product was described or queued on `stream`.
+fn failed(context: &Context, stream: Option<&Stream>, what: &str, status: c_int) -> DeviceError {
     let kind = match status {
         // Allocation failed.
         3 => DeviceErrorKind::OutOfMemory,
-        // Architecture mismatch, not supported.
-        8 | 15 => DeviceErrorKind::Unsupported,
-        // Mapping error, execution failed, internal error: as a launch that fails.
-        11 | 13 | 14 => return context.note(crate::driver::Code(719), what),
+        // Not initialized, architecture mismatch, not supported.
+        1 | 8 | 15 => DeviceErrorKind::Unsupported,
+        // Mapping error, execution failed, internal error. The library says so of a GPU that is
+        // lost, and as well where it has no memory left to load a kernel: the stream knows.
+        11 | 13 | 14 => match stream.map(Stream::wait) {
+            Some(Err(error)) => return error,
+            Some(Ok(())) => DeviceErrorKind::OutOfMemory,
+            None => DeviceErrorKind::Unsupported,
+        },
         _ => DeviceErrorKind::Misuse,
     };
     DeviceError::new(
@@ -328,7 +417,7 @@ impl Prepared {
         prepared.set(DESCRIPTOR_TRANSPOSE_A, &TRANSPOSE)?;
         prepared.set(DESCRIPTOR_EPILOGUE, &shape.ending.number())?;
         // Unless something else is said, a bias is in the format of the output.
-        if shape.ending == Ending::Bias {
+        if shape.ending.has_bias() {
             prepared.set(DESCRIPTOR_BIAS_POINTER, &bias)?;
         }
         let (n, k, rows) = (shape.n as u64, shape.k as u64, NOMINAL_ROWS as u64);
@@ -387,6 +476,7 @@ impl Prepared {
             0 => Ok(()),
             status => Err(failed(
                 &self.context,
+                None,
                 "a product can not be described",
                 status,
             )),
@@ -461,42 +551,65 @@ impl LaneProducts {
             return Err(shared.context.gone());
         }
         shared.context.enter("a product")?;
-        prepared.set_rows(product.rows)?;
-        if product.shape.ending == Ending::Bias {
+        if product.shape.ending.has_bias() {
             prepared.set(DESCRIPTOR_BIAS_POINTER, &product.bias)?;
         }
-        let one = 1.0_f32;
-        let keep = if product.shape.accumulates {
-            1.0_f32
-        } else {
-            0.0
-        };
-        // SAFETY: every handle is alive and of this context; the addresses are of matrices of the
-        // shapes that the layouts say, in memory of this GPU (`lane/linear.rs` measures them); the
-        // algorithm needs no workspace; the scalars are read before the call returns.
-        let status = unsafe {
-            (shared.library.functions.matmul)(
-                shared.handle,
-                prepared.descriptor,
-                (&raw const one).cast::<c_void>(),
-                product.w,
-                prepared.w,
-                product.x,
-                prepared.x,
-                (&raw const keep).cast::<c_void>(),
-                product.out,
-                prepared.out,
-                product.out,
-                prepared.out,
-                algorithm,
-                0,
-                0,
-                stream.raw(),
-            )
-        };
-        match status {
-            0 => Ok(()),
-            status => Err(failed(&shared.context, "a product fails", status)),
+        let most = product.shape.most_rows();
+        let mut first = 0;
+        while first < product.rows {
+            let rows = most.min(product.rows - first);
+            prepared.set_rows(rows)?;
+            let slice = product.from_row(first);
+            let status = multiply(shared, prepared, algorithm, &slice, stream);
+            if status != 0 {
+                return Err(failed(
+                    &shared.context,
+                    Some(stream),
+                    "a product fails",
+                    status,
+                ));
+            }
+            first += rows;
         }
+        Ok(())
+    }
+}
+
+/// Queues one call. Returns cuBLASLt's status.
+fn multiply(
+    shared: &Products,
+    prepared: &Prepared,
+    algorithm: &Algorithm,
+    product: &Product,
+    stream: &Stream,
+) -> c_int {
+    let one = 1.0_f32;
+    let keep = if product.shape.accumulates {
+        1.0_f32
+    } else {
+        0.0
+    };
+    // SAFETY: every handle is alive and of this context; the addresses are of matrices of the
+    // shapes that the layouts say, in memory of this GPU (`lane/linear.rs` measures them); the
+    // algorithm needs no workspace; the scalars are read before the call returns.
+    unsafe {
+        (shared.library.functions.matmul)(
+            shared.handle,
+            prepared.descriptor,
+            (&raw const one).cast::<c_void>(),
+            product.w,
+            prepared.w,
+            product.x,
+            prepared.x,
+            (&raw const keep).cast::<c_void>(),
+            product.out,
+            prepared.out,
+            product.out,
+            prepared.out,
+            algorithm,
+            0,
+            0,
+            stream.raw(),
+        )
     }
 }

@@ -76,7 +76,10 @@ impl Visibility {
     pub fn hides_all(&self) -> Option<&'static str> {
         match self.cuda_visible_devices.as_deref().map(str::trim) {
             Some("") => Some("CUDA_VISIBLE_DEVICES is empty and hides every GPU"),
-            Some(list) if list.starts_with('-') => Some("CUDA_VISIBLE_DEVICES hides every GPU"),
+            // SLURM says `NoDevFiles` in a job without a GPU.
+            Some(list) if list.starts_with('-') || list == "NoDevFiles" => {
+                Some("CUDA_VISIBLE_DEVICES hides every GPU")
+            }
             _ => None,
         }
     }

@@ -169,6 +169,68 @@ fn a_weight_is_copied_once_and_takes_what_was_planned() {
 }
 
 #[test]
+fn a_library_without_memory_costs_a_pass_and_not_the_gpu() {
+    // cuBLAS says "internal error" (14) and "execution failed" (13) where it has no memory left to
+    // load a kernel.
+    let machine = Machine::alone("library");
+    let device = machine.device(0, true);
+    let before = works(&device).unwrap();
+    for status in [3, 13, 14] {
+        machine.library_fails(0, 0, status);
+        let error = works(&device).unwrap_err();
+        assert!(
+            error.contains(&format!("cuBLAS status {status}")),
+            "{error}"
+        );
+        assert!(!device.is_lost());
+        assert_eq!(works(&device).unwrap(), before);
+    }
+    // On a GPU that is lost the same status says so.
+    machine.fail(0, 0, 700);
+    assert!(works(&device).is_err());
+    assert!(device.is_lost());
+}
+
+#[test]
+fn a_library_that_does_not_start_leaves_the_work_to_own_kernels() {
+    let machine = Machine::alone("no-start");
+    let expected = works(&machine.device(1, false)).unwrap();
+    machine.library_fails(0, 1, 0);
+    let device = machine.device(0, true);
+    assert_eq!(device.kernel_family(DType::F32), "cuda-sm_90a-own-f32");
+    assert_eq!(works(&device).unwrap(), expected);
+}
+
+#[test]
+fn what_went_wrong_in_one_pass_is_not_told_to_the_next() {
+    let machine = Machine::alone("next");
+    let device = machine.device(0, true);
+    let mut lane = lane(&device);
+    let mark = lane.mark();
+    let x = upload(&mut lane, &Matrix::random(1, 3, 3));
+    machine.library_fails(0, 0, 3);
+    let weight = device
+        .pack(
+            &[&Matrix::random(1, 8, 8).tensor()],
+            WeightLayout::Linear,
+            DType::F32,
+        )
+        .unwrap();
+    let operand = operations::upload_as(
+        &mut lane,
+        &Matrix::random(2, 4, 8),
+        Format::Operand(DType::F32),
+    );
+    let out = lane.buffer(4, 8, Format::F32).unwrap();
+    lane.linear(operand, &weight, None, Epilogue::Store, out);
+    // The pass ends here, and with what was wrong first.
+    let error = lane.buffer(1 << 20, 1 << 10, Format::F32).unwrap_err();
+    assert!(error.to_string().contains("cuBLAS status 3"), "{error}");
+    lane.release(mark);
+    assert!(read(&mut lane, x).is_ok());
+}
+
+#[test]
 fn a_gpu_that_no_kernels_are_built_for_compiles_them() {
     // 12.0 and 9.0 take other images than the emulated 9.0 does: the names are the same.
     let machine = Machine::alone("newer");

@@ -48,10 +48,7 @@ impl Running {
             outputs,
             generation: None,
         };
-        assert!(matches!(
-            self.execution.admit(request),
-            Admission::Accepted
-        ));
+        assert!(matches!(self.execution.admit(request), Admission::Accepted));
         let mut events = Vec::new();
         while events.is_empty() {
             if let Err(error) = self.execution.step(&mut events) {
@@ -100,7 +97,11 @@ fn a_pass_that_comes_again_is_one_start() {
                 assert_eq!(running.pass(&sequence, mean()).unwrap(), expected);
                 let recorded = if round < 2 { 0 } else { round - 1 };
                 let turn = if len == 20 || recorded == 0 { 0 } else { 1 };
-                assert_eq!(machine.count(0, STARTED), 2 * recorded - turn, "{round} {len}");
+                assert_eq!(
+                    machine.count(0, STARTED),
+                    2 * recorded - turn,
+                    "{round} {len}"
+                );
             }
         }
         assert_eq!(machine.count(0, ALIVE), 2);

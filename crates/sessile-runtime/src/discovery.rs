@@ -37,6 +37,7 @@ pub struct FoundGpu {
     driver: &'static Driver,
     gpu: Gpu,
     cublaslt: Option<&'static CublasLt>,
+    records: bool,
 }
 
 impl FoundGpu {
@@ -46,7 +47,12 @@ impl FoundGpu {
     ///
     /// Whatever keeps it from being opened.
     pub fn open(&self, threads: usize) -> Result<CudaDevice, DeviceError> {
-        CudaDevice::new(self.driver, &self.gpu, self.cublaslt, threads)
+        let device = CudaDevice::new(self.driver, &self.gpu, self.cublaslt, threads)?;
+        Ok(if self.records {
+            device
+        } else {
+            device.without_graphs()
+        })
     }
 }
 
@@ -102,17 +108,29 @@ impl FoundDevice {
 /// left over where memory is handed out in whole blocks.
 const GPU_OVERHEAD_BYTES: u64 = 384 << 20;
 
+/// The same before CUDA 12.2, whose drivers load libraries whole unless they are told otherwise
+/// (CUDA C++ Programming Guide, "Lazy Loading").
+const GPU_OVERHEAD_BYTES_WHOLE: u64 = 1 << 30;
+
+/// The version of CUDA from which on libraries are loaded piece by piece.
+const LAZY_DRIVER: i32 = 12_020;
+
 /// Names where products run: `own` leaves cuBLASLt aside.
 pub const PRODUCTS_VARIABLE: &str = "SESSILE_CUDA_PRODUCTS";
+
+/// `off`: every kernel of a small pass is queued by itself, not as a CUDA graph.
+pub const GRAPHS_VARIABLE: &str = "SESSILE_CUDA_GRAPHS";
 
 /// Looks for devices and says of each that is not used why.
 ///
 /// # Errors
 ///
-/// `Option` when `SESSILE_ISA` or `SESSILE_CUDA_PRODUCTS` names something that there is not.
+/// `Option` when `SESSILE_ISA`, `SESSILE_CUDA_PRODUCTS` or `SESSILE_CUDA_GRAPHS` names something
+/// that there is not.
 pub fn survey() -> Result<Survey, RuntimeError> {
     let mut devices = vec![cpu(Isa::detect()?)];
-    let own_products = own_products()?;
+    let own_products = is_set(PRODUCTS_VARIABLE, "own", "cublaslt")?;
+    let records = !is_set(GRAPHS_VARIABLE, "off", "on")?;
     let found = sessile_cuda::survey(
         &Libraries::from_environment(),
         &Visibility::from_environment(),
@@ -171,6 +189,7 @@ pub fn survey() -> Result<Survey, RuntimeError> {
                         driver,
                         gpu: gpu.clone(),
                         cublaslt,
+                        records,
                     }),
                 });
             }
@@ -179,14 +198,15 @@ pub fn survey() -> Result<Survey, RuntimeError> {
     Ok(Survey { devices, unused })
 }
 
-fn own_products() -> Result<bool, RuntimeError> {
-    match std::env::var(PRODUCTS_VARIABLE).as_deref() {
-        Ok("own") => Ok(true),
-        Ok("" | "cublaslt") | Err(_) => Ok(false),
-        Ok(other) => Err(RuntimeError::new(
+/// Whether a variable has this value, and not the usual one.
+fn is_set(variable: &str, value: &str, usual: &str) -> Result<bool, RuntimeError> {
+    match std::env::var(variable) {
+        Ok(found) if found == value => Ok(true),
+        Ok(found) if !found.is_empty() && found != usual => Err(RuntimeError::new(
             RuntimeErrorKind::Option,
-            format!("{PRODUCTS_VARIABLE}={other} is neither `own` nor `cublaslt`"),
+            format!("{variable}={found} is neither `{value}` nor `{usual}`"),
         )),
+        _ => Ok(false),
     }
 }
 
@@ -254,14 +274,26 @@ pub fn choose(choice: &DeviceChoice) -> Result<Vec<FoundDevice>, RuntimeError> {
         if has_gpu {
             found.retain(|device| device.cuda.is_some());
         }
+        // Waking a GPU takes a second or two: all at once.
+        let measured: Vec<Result<(), RuntimeError>> = std::thread::scope(|scope| {
+            let waking: Vec<_> = found
+                .iter_mut()
+                .map(|device| scope.spawn(|| device.measure()))
+                .collect();
+            waking
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err(no_answer())))
+                .collect()
+        });
         let mut failure = None;
-        found.retain_mut(|device| match device.measure() {
-            Ok(()) => true,
-            Err(error) => {
+        let mut measured = measured.into_iter();
+        found.retain(|device| match measured.next() {
+            Some(Err(error)) => {
                 tracing::warn!(device = %device.id, %error, "a GPU is left aside");
                 failure = Some(error);
                 false
             }
+            _ => true,
         });
         return match failure {
             Some(error) if found.is_empty() => Err(error),
@@ -286,6 +318,13 @@ pub fn choose(choice: &DeviceChoice) -> Result<Vec<FoundDevice>, RuntimeError> {
             Ok(device)
         })
         .collect()
+}
+
+fn no_answer() -> RuntimeError {
+    RuntimeError::new(
+        RuntimeErrorKind::Device,
+        "a fault in the program: a GPU was not measured",
+    )
 }
 
 /// Why a device that was asked for is not there.
@@ -323,7 +362,11 @@ impl FoundDevice {
     pub fn measure(&mut self) -> Result<(), RuntimeError> {
         if let Some(cuda) = &self.cuda {
             let (free, _) = sessile_cuda::memory(cuda.driver, &cuda.gpu)?;
-            self.available_bytes = Some(free.saturating_sub(GPU_OVERHEAD_BYTES));
+            let unplanned = match cuda.driver.version() {
+                LAZY_DRIVER.. => GPU_OVERHEAD_BYTES,
+                _ => GPU_OVERHEAD_BYTES_WHOLE,
+            };
+            self.available_bytes = Some(free.saturating_sub(unplanned));
         }
         Ok(())
     }

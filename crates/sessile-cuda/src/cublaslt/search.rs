@@ -39,6 +39,7 @@ fn folders() -> Vec<PathBuf> {
     environments.extend(variable("VIRTUAL_ENV"));
     environments.extend(variable("CONDA_PREFIX"));
     environments.extend(variable("HOME").map(|home| home.join(".local")));
+    environments.extend(pythons());
     environments.push(PathBuf::from("/usr/local"));
     environments.push(PathBuf::from("/usr"));
     for environment in environments {
@@ -53,6 +54,22 @@ fn folders() -> Vec<PathBuf> {
         folders.push(lib);
     }
     folders
+}
+
+/// The environments of the Pythons that PATH finds, and of this program: a virtual environment need
+/// not be active for its programs to run.
+fn pythons() -> Vec<PathBuf> {
+    let mut programs: Vec<PathBuf> = std::env::var_os("PATH")
+        .iter()
+        .flat_map(std::env::split_paths)
+        .map(|folder| folder.join("python3"))
+        .filter(|python| python.exists())
+        .collect();
+    programs.extend(std::env::current_exe());
+    programs
+        .iter()
+        .filter_map(|program| Some(program.parent()?.parent()?.to_owned()))
+        .collect()
 }
 
 /// The entries of a folder whose name starts so, the newest name first.

@@ -73,7 +73,7 @@ fn every_gpu_has_its_target() {
     let cases = [
         ((8, 0), Target::Sm80),
         ((8, 6), Target::Sm86),
-        ((8, 7), Target::Sm86),
+        ((8, 7), Target::Compute80),
         ((8, 9), Target::Sm89),
         ((9, 0), Target::Sm90a),
         ((10, 0), Target::Compute80),

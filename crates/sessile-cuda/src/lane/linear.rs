@@ -125,33 +125,36 @@ impl CudaLane {
         let Call { weight, bias, .. } = *call;
         let out_dtype = dtype(call.out.format());
         match call.epilogue {
-            Epilogue::Store | Epilogue::Residual => {
-                let vector = bias.map(|bias| fitting(bias, out_dtype));
-                let ending = match vector {
-                    Some(Some(_)) => Ending::Bias,
-                    _ => Ending::Plain,
-                };
-                let address = vector.flatten().unwrap_or(0);
-                if !self.multiply(call, call.to, out_dtype, ending, address) {
-                    return false;
+            Epilogue::Store | Epilogue::Residual | Epilogue::Gelu | Epilogue::Relu => {
+                let is_relu = call.epilogue == Epilogue::Relu;
+                // The bias goes with the product where cuBLASLt takes it; it has no exact GELU.
+                if let Some(address) = bias.and_then(|bias| fitting(bias, out_dtype)) {
+                    let ending = if is_relu {
+                        Ending::ReluBias
+                    } else {
+                        Ending::Bias
+                    };
+                    if self.multiply(call, call.to, out_dtype, ending, address) {
+                        if call.epilogue == Epilogue::Gelu {
+                            self.activate(call, None, ACTIVATE_GELU);
+                        }
+                        return true;
+                    }
                 }
-                if let (Some(bias), Some(None)) = (bias, vector) {
-                    self.activate(call, Some(bias), ACTIVATE_BIAS);
-                }
-            }
-            Epilogue::Relu if bias.is_none() => {
-                return self.multiply(call, call.to, out_dtype, Ending::Relu, 0);
-            }
-            Epilogue::Relu | Epilogue::Gelu => {
-                if !self.multiply(call, call.to, out_dtype, Ending::Plain, 0) {
-                    return false;
-                }
-                let kind = if call.epilogue == Epilogue::Gelu {
-                    ACTIVATE_GELU
+                let ending = if is_relu && bias.is_none() {
+                    Ending::Relu
                 } else {
-                    ACTIVATE_RELU
+                    Ending::Plain
                 };
-                self.activate(call, bias, kind);
+                if !self.multiply(call, call.to, out_dtype, ending, 0) {
+                    return false;
+                }
+                match call.epilogue {
+                    Epilogue::Gelu => self.activate(call, bias, ACTIVATE_GELU),
+                    Epilogue::Relu if bias.is_some() => self.activate(call, bias, ACTIVATE_RELU),
+                    _ if bias.is_some() => self.activate(call, bias, ACTIVATE_BIAS),
+                    _ => {}
+                }
             }
             Epilogue::GeluGated => {
                 if out_dtype != weight.dtype {
@@ -190,17 +193,16 @@ impl CudaLane {
         bias: RawAddress,
     ) -> bool {
         let weight = call.weight;
-        let alignment = [
-            call.x.address,
-            weight.address,
-            to.address,
-            bias,
-            (call.x.stride * weight.dtype.size()) as u64,
-            (weight.stride * weight.dtype.size()) as u64,
-            (to.stride * out_dtype.size()) as u64,
-        ]
-        .iter()
-        .fold(4, |bits, value| value.trailing_zeros().min(bits));
+        let alignment = |address: RawAddress, stride: usize, dtype: DType| {
+            let row = (stride * dtype.size()) as u64;
+            // Alignment beyond that of a buffer is chance, and must not choose an algorithm.
+            1 << (address | row).trailing_zeros().min(4)
+        };
+        let alignments = [
+            alignment(weight.address, weight.stride, weight.dtype),
+            alignment(call.x.address, call.x.stride, weight.dtype),
+            alignment(to.address, to.stride, out_dtype),
+        ];
         let product = Product {
             shape: Shape {
                 n: weight.rows,
@@ -212,7 +214,7 @@ impl CudaLane {
                 out_dtype,
                 ending,
                 accumulates: call.epilogue == Epilogue::Residual,
-                alignment: 1 << alignment,
+                alignments,
             },
             rows: call.rows,
             x: call.x.address,

@@ -11,6 +11,7 @@
 #include <deque>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -30,6 +31,8 @@ struct Device {
     size_t memory = 0, used = 0;
     int error = 0;
     long fails_after = -1, fail_code = ILLEGAL_ADDRESS;
+    // What cuBLASLt answers when it starts, and to the next product.
+    int start_status = 0, product_status = 0;
     long launches = 0, products = 0, graphs_started = 0, graphs_alive = 0;
     bool refuses_graphs = false;
     unsigned long long copied_in = 0;
@@ -144,8 +147,8 @@ EXPORT Result cuDeviceGet(int* device, int ordinal) {
     *device = ordinal;
     return SUCCESS;
 }
-EXPORT Result cuDeviceGetName(char* name, int len, int device) {
-    std::snprintf(name, len, "Emulated GPU %d", device);
+EXPORT Result cuDeviceGetName(char* name, int len, int) {
+    std::snprintf(name, len, "Emulated GPU");
     return SUCCESS;
 }
 EXPORT Result cuDeviceGetAttribute(int* value, int attribute, int) {
@@ -423,7 +426,7 @@ EXPORT size_t cublasLtGetVersion() { return 120405; }
 EXPORT int cublasLtCreate(void** handle) {
     if (!current) return 1;
     *handle = current;
-    return 0;
+    return current->start_status;
 }
 EXPORT int cublasLtMatmulDescCreate(Description** d, int compute, int scale) {
     if (compute != 68 || scale != 0) return 7;
@@ -479,7 +482,7 @@ EXPORT int cublasLtMatmulPreferenceSetAttribute(Preference* p, int attribute, co
 EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, Description* d, Layout* a, Layout* b, Layout* c, Layout* out,
                                           Preference* p, int wanted, Candidate* results, int* count) {
     *count = 0;
-    if (!fit(d, a, b, out) || c != out || (d->epilogue == 4 && !d->bias)) return 7;
+    if (!fit(d, a, b, out) || c != out || ((d->epilogue & 4) && !d->bias)) return 7;
     // As the library: nothing for what lies on odd addresses.
     if (p->alignment < 4) return 15;
     // Liars first: what must not be taken is offered all the same.
@@ -514,6 +517,9 @@ EXPORT int cublasLtMatmul(void* handle, Description* d, const float* alpha, Addr
                           Address, size_t workspace, Stream* stream) {
     Lock lock(everything);
     if (!current || handle != current || !stream || current->error) return 14;
+    if (int status = std::exchange(current->product_status, 0)) return status;
+    // Larger matrices are where real algorithms change or fail.
+    if (lout->cols > 65536) return 13;
     if (!fit(d, la, lb, lout) || algorithm->id != GOOD || workspace || c != out || *alpha != 1.0f) return 7;
     Description description = *d;
     Layout left = *la, right = *lb, result = *lout;
@@ -523,7 +529,7 @@ EXPORT int cublasLtMatmul(void* handle, Description* d, const float* alpha, Addr
         !inside(b, ((right.cols - 1) * right.stride + right.rows) * size_of(right.type), device) ||
         !inside(out, ((result.cols - 1) * result.stride + result.rows) * size_of(result.type), device))
         return 7;
-    if (description.epilogue == 4 && !description.bias) return 7;
+    if ((description.epilogue & 4) && !description.bias) return 7;
     device->products++;
     enqueue(stream, [=] {
         if (fails(device)) return;
@@ -534,8 +540,8 @@ EXPORT int cublasLtMatmul(void* handle, Description* d, const float* alpha, Addr
                     sum += get(left.type, a, row * left.stride + k) * get(right.type, b, col * right.stride + k);
                 size_t at = col * result.stride + row;
                 if (keep != 0.0f) sum += keep * get(result.type, out, at);
-                if (description.epilogue == 4) sum += get(result.type, description.bias, row);
-                if (description.epilogue == 2 && !(sum > 0.0f)) sum = 0.0f;
+                if ((description.epilogue & 4)) sum += get(result.type, description.bias, row);
+                if ((description.epilogue & 2) && !(sum > 0.0f)) sum = 0.0f;
                 set(result.type, out, at, sum);
             }
     });
@@ -556,6 +562,11 @@ EXPORT void fake_limit(int device, size_t bytes) {
 EXPORT void fake_refuse_graphs(int device) {
     Lock lock(everything);
     (*devices)[device].refuses_graphs = true;
+}
+EXPORT void fake_library(int device, int start_status, int product_status) {
+    Lock lock(everything);
+    (*devices)[device].start_status = start_status;
+    (*devices)[device].product_status = product_status;
 }
 EXPORT size_t fake_used(int device) {
     Lock lock(everything);

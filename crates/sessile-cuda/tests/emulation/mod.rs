@@ -233,6 +233,18 @@ impl Machine {
         }
     }
 
+    /// What cuBLASLt answers when it starts on a GPU, and to the next product there.
+    pub fn library_fails(&self, device: i32, start: i32, product: i32) {
+        // SAFETY: as above.
+        unsafe {
+            let function = self
+                .library
+                .get::<unsafe extern "C" fn(i32, i32, i32)>(b"fake_library\0")
+                .unwrap();
+            function(device, start, product);
+        }
+    }
+
     /// Launches (0), products of the library (1), bytes copied to a GPU (2), graphs started (3) and
     /// graphs that are there (4).
     pub fn count(&self, device: i32, what: i32) -> u64 {

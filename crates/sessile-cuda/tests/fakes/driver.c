@@ -61,7 +61,8 @@ NONE(cuMemFree_v2) NONE(cuMemHostAlloc) NONE(cuMemFreeHost) NONE(cuMemcpyHtoDAsy
 NONE(cuMemcpyDtoHAsync_v2) NONE(cuStreamCreate) NONE(cuStreamDestroy_v2)
 NONE(cuStreamSynchronize) NONE(cuEventCreate) NONE(cuEventDestroy_v2) NONE(cuEventRecord)
 NONE(cuEventSynchronize) NONE(cuModuleLoadData) NONE(cuModuleGetFunction) NONE(cuFuncSetAttribute)
-NONE(cuMemsetD32Async)
+NONE(cuMemsetD32Async) NONE(cuStreamBeginCapture_v2) NONE(cuStreamEndCapture)
+NONE(cuGraphInstantiateWithFlags) NONE(cuGraphLaunch) NONE(cuGraphDestroy) NONE(cuGraphExecDestroy)
 #ifndef LACKS_LAUNCH
 NONE(cuLaunchKernel)
 #endif

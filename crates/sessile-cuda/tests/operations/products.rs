@@ -27,6 +27,7 @@ pub(super) fn all() -> Vec<Check> {
         ("in bf16", |device| every_epilogue(device, DType::Bf16)),
         ("in f16", |device| every_epilogue(device, DType::F16)),
         ("whatever the number of rows", same_bytes),
+        ("of very many rows", many_rows),
     ]
 }
 
@@ -155,6 +156,38 @@ fn same_bytes(device: &CudaDevice) -> Verdict {
             if !same {
                 return Err(format!("rows {first}.. of {count} differ in {dtype}"));
             }
+        }
+    }
+    Ok(())
+}
+
+/// More rows than one call takes: each is what it is among few.
+fn many_rows(device: &CudaDevice) -> Verdict {
+    let (rows, n, k) = ((1 << 16) + 3, 8, 8);
+    let x = Matrix::random(41, rows, k);
+    let packed = weight(
+        device,
+        &Matrix::random(42, n, k),
+        WeightLayout::Linear,
+        DType::F32,
+    );
+    let mut lane = lane(device);
+    let operand = upload_as(&mut lane, &x, Format::Operand(DType::F32));
+    let out = lane.buffer(rows, n, Format::F32).unwrap();
+    lane.linear(operand, &packed, None, Epilogue::Store, out);
+    let all = read(&mut lane, out)?;
+    for first in [0, (1 << 16) - 2, (1 << 16)] {
+        let mut lane = self::lane(device);
+        let few = Matrix {
+            rows: 3,
+            cols: k,
+            data: x.data[first * k..(first + 3) * k].to_vec(),
+        };
+        let operand = upload_as(&mut lane, &few, Format::Operand(DType::F32));
+        let out = lane.buffer(3, n, Format::F32).unwrap();
+        lane.linear(operand, &packed, None, Epilogue::Store, out);
+        if read(&mut lane, out)? != all[first * n..(first + 3) * n] {
+            return Err(format!("rows from {first} on differ"));
         }
     }
     Ok(())

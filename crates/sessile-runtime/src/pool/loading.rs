@@ -50,13 +50,16 @@ pub(super) fn load(
     metrics: &Metrics,
 ) -> Result<Vec<Loaded>, RuntimeError> {
     let is_choice_ours = options.devices == DeviceChoice::Auto;
+    // All load at once and share the cores.
+    let threads = options.threads.unwrap_or_else(machine::cores);
+    let threads = threads.div_ceil(planned.len().max(1));
     let results: Vec<Result<Loaded, RuntimeError>> = std::thread::scope(|scope| {
         let threads: Vec<_> = planned
             .into_iter()
             .map(|(device, plan)| {
                 scope.spawn(move || {
                     plan.check()?;
-                    load_one(models, options, &device, plan, metrics)
+                    load_one(models, options, threads, &device, plan, metrics)
                 })
             })
             .collect();
@@ -89,6 +92,7 @@ pub(super) fn load(
 fn load_one(
     models: &[ModelFiles],
     options: &PoolOptions,
+    threads: usize,
     found: &FoundDevice,
     plan: MemoryPlan,
     metrics: &Metrics,
@@ -102,7 +106,7 @@ fn load_one(
             load_timed(device, models, options, plan, metrics)
         }
         (_, Some(gpu)) => {
-            let device = gpu.open(options.threads.unwrap_or_else(machine::cores))?;
+            let device = gpu.open(threads)?;
             load_timed(device, models, options, plan, metrics)
         }
         (other, None) => Err(RuntimeError::new(
