@@ -114,7 +114,7 @@ pub(crate) struct Product {
 
 impl Product {
     /// The same product without the rows before `first`.
-    fn from_row(&self, first: usize) -> Product {
+    fn behind_row(&self, first: usize) -> Product {
         let Shape {
             x_stride,
             out_stride,
@@ -559,7 +559,7 @@ impl LaneProducts {
         while first < product.rows {
             let rows = most.min(product.rows - first);
             prepared.set_rows(rows)?;
-            let slice = product.from_row(first);
+            let slice = product.behind_row(first);
             let status = multiply(shared, prepared, algorithm, &slice, stream);
             if status != 0 {
                 return Err(failed(
