@@ -1,167 +1,237 @@
-// Softmax attention of every sequence over itself, 16-bit heads on tensor cores: a block has 64
-// queries of one head and passes over the keys in tiles of 64, with a running maximum and sum (Dao
-// et al., 2022, arXiv:2205.14135). Tiles are counted from the sequence's start, so that a row's
-// bytes depend on its own sequence alone.
+// Softmax attention of every sequence over itself, 16-bit heads on tensor cores: a block has 64 or
+// 128 queries of one head and passes over the keys in tiles of 64, with a running maximum and sum
+// (Dao et al., 2022, arXiv:2205.14135). Tiles are counted from the sequence's start, so that a
+// row's bytes depend on its own sequence alone.
 #include "prelude.cuh"
 
 #define TILE 64
 
-// Where chunk `c` (8 values) of row `r` of a tile lies: the rows that are read together lie in
-// different banks.
+// Byte of a tile where chunk `c` (8 values) of row `r` lies: rows that are read together lie in
+// different banks. Chunks change places within a row, and every 8 rows alike: row r + 8n lies 8n
+// rows behind row r, and chunk c ^ n where `place ^ 16n` is.
 template <int D> DEVICE u32 place(u32 r, u32 c) {
     const u32 chunks = D / 8;
     u32 turn = chunks >= 8 ? (r & 7) : ((r >> 1) & 3);
-    return (r * chunks + (c ^ turn)) * 8;
+    return (r * chunks + (c ^ turn)) * 16;
 }
 
-// 64 rows from `first` on into shared memory; rows from `len` on are zero.
-template <int D> DEVICE void load_tile(u16* tile, const u16* head, u64 stride, u32 first, u32 len) {
-    const u32 chunks = D / 8;
-    for (u32 i = THREAD; i < TILE * chunks; i += 128) {
-        u32 r = i / chunks, c = i % chunks;
-        bool valid = first + r < len;
-        copy16(tile + place<D>(r, c), head + (valid ? first + r : 0) * stride + c * 8, valid);
+// Rows from `first` on into shared memory; from `len` on it is the last one again.
+template <int D, int ROWS> DEVICE void load_tile(u8* tile, const u16* head, u64 stride, u32 first, u32 len) {
+    const u32 chunks = D / 8, step = 128 / chunks;
+    u32 r = THREAD / chunks, c = THREAD % chunks;
+    u8* to = tile + place<D>(r, c);
+    if (first + ROWS <= len) {
+        const u16* from = head + (first + r) * stride + c * 8;
+        UNROLL for (u32 i = 0; i < ROWS / step; i++) copy16(to + i * step * D * 2, from + i * step * stride);
+    } else {
+        UNROLL for (u32 i = 0; i < ROWS / step; i++)
+            copy16(to + i * step * D * 2, head + smaller(first + r + i * step, len - 1) * stride + c * 8);
     }
 }
 
-template <class T, int D, int BIAS>
+// A warp has M fragments of 16 queries, a block four warps.
+template <class T, int D, int M, int BIAS>
 DEVICE void attention(const u16* q, const u16* k, const u16* v, u64 q_stride, u64 k_stride, u64 v_stride, u16* out,
                       u64 out_stride, const u32* offsets, u32 heads, u32 dim, u32 tiles, float scale,
-                      const float* bias, u32 reach, u32 window) {
-    u16* queries = (u16*)DYNAMIC_SHARED;
-    u16* keys = queries + TILE * D;
-    u16* values = keys + 2 * TILE * D;
+                      const float* bias, int reach, int window) {
+    const int ROWS = 64 * M;
+    const u32 BYTES = TILE * D * 2, KEYS = ROWS * D * 2, VALUES = KEYS + 2 * BYTES;
+    u8* shared = DYNAMIC_SHARED;
     u32 tile = BLOCK % tiles, head = BLOCK / tiles % heads, sequence = BLOCK / tiles / heads;
-    u32 start = offsets[sequence], len = offsets[sequence + 1] - start, first = tile * TILE;
+    u32 start = offsets[sequence], len = offsets[sequence + 1] - start, first = tile * ROWS;
     if (first >= len) return;
     u32 lane = THREAD & 31, warp = THREAD >> 5;
     q += start * q_stride + head * D;
     k += start * k_stride + head * D;
     v += start * v_stride + head * D;
     // The tiles of keys that some of these queries see.
-    u32 from = first > window ? (first - window) / TILE : 0;
-    u32 seen = first + (TILE - 1) < len ? first + (TILE - 1) : len - 1;
-    u32 end = window < len - 1 - seen ? seen + window + 1 : len;
+    u32 from = first > (u32)window ? (first - window) / TILE : 0;
+    u32 seen = smaller(first + ROWS, len) - 1;
+    u32 end = (u32)window < len - 1 - seen ? seen + window + 1 : len;
     u32 to = (end + TILE - 1) / TILE;
 
-    load_tile<D>(queries, q, q_stride, first, len);
-    load_tile<D>(keys, k, k_stride, from * TILE, len);
-    load_tile<D>(values, v, v_stride, from * TILE, len);
-    copies_commit();
-    float o[D / 8][4], top0 = FAR_BELOW, top1 = FAR_BELOW, sum0 = 0.0f, sum1 = 0.0f;
-    UNROLL for (int i = 0; i < D / 8; i++) UNROLL for (int e = 0; e < 4; e++) o[i][e] = 0.0f;
-    u32 a[D / 16][4];
-    for (u32 t = from; t < to; t++) {
-        u32 current = (t - from) & 1;
-        if (t + 1 < to) {
-            load_tile<D>(keys + (current ^ 1) * TILE * D, k, k_stride, (t + 1) * TILE, len);
-            load_tile<D>(values + (current ^ 1) * TILE * D, v, v_stride, (t + 1) * TILE, len);
-            copies_commit();
-            copies_wait<1>();
-        } else {
-            copies_wait<0>();
-        }
-        barrier();
-        if (t == from) {
-            UNROLL for (int i = 0; i < D / 16; i++)
-                load_matrices(a[i], queries + place<D>(warp * 16 + (lane & 15), i * 2 + (lane >> 4)));
-        }
-        const u16* tile_keys = keys + current * TILE * D;
-        const u16* tile_values = values + current * TILE * D;
-        float s[8][4];
-        UNROLL for (int j = 0; j < 8; j++) UNROLL for (int e = 0; e < 4; e++) s[j][e] = 0.0f;
-        UNROLL for (int i = 0; i < D / 16; i++) UNROLL for (int j = 0; j < 4; j++) {
-            u32 b[4];
-            load_matrices(b, tile_keys + place<D>(j * 16 + (lane >> 4) * 8 + (lane & 7), i * 2 + ((lane >> 3) & 1)));
-            T::multiply(s[2 * j], a[i], b);
-            T::multiply(s[2 * j + 1], a[i], b + 2);
-        }
-        // Element e of a fragment: row lane / 4 (+ 8 from e = 2 on), column 2 (lane % 4) + e % 2.
-        u32 row = first + warp * 16 + lane / 4;
-        float new0 = top0, new1 = top1;
-        UNROLL for (int j = 0; j < 8; j++) UNROLL for (int e = 0; e < 4; e++) {
-            u32 key = t * TILE + j * 8 + 2 * (lane & 3) + (e & 1), query = row + (e >> 1) * 8;
-            int distance = (int)key - (int)query;
-            float score = s[j][e] * scale + distance_bias<BIAS>(bias, head, (int)reach, distance);
-            bool visible = key < len && (u32)(distance < 0 ? -distance : distance) <= window;
-            score = visible ? score * LOG2_E : FAR_BELOW;
-            s[j][e] = score;
-            if (e < 2) new0 = larger(score, new0); else new1 = larger(score, new1);
-        }
-        // Four lanes share a row.
-        new0 = larger(new0, shuffle_xor(new0, 1));
-        new0 = larger(new0, shuffle_xor(new0, 2));
-        new1 = larger(new1, shuffle_xor(new1, 1));
-        new1 = larger(new1, shuffle_xor(new1, 2));
-        float shrink0 = exp2_fast(top0 - new0), shrink1 = exp2_fast(top1 - new1);
-        top0 = new0;
-        top1 = new1;
-        sum0 *= shrink0;
-        sum1 *= shrink1;
-        UNROLL for (int i = 0; i < D / 8; i++) {
-            o[i][0] *= shrink0;
-            o[i][1] *= shrink0;
-            o[i][2] *= shrink1;
-            o[i][3] *= shrink1;
-        }
-        UNROLL for (int j = 0; j < 8; j++) {
-            s[j][0] = exp2_fast(s[j][0] - top0);
-            s[j][1] = exp2_fast(s[j][1] - top0);
-            s[j][2] = exp2_fast(s[j][2] - top1);
-            s[j][3] = exp2_fast(s[j][3] - top1);
-            sum0 += s[j][0] + s[j][1];
-            sum1 += s[j][2] + s[j][3];
-        }
-        UNROLL for (int j = 0; j < 4; j++) {
-            u32 p[4] = {T::pack(s[2 * j][0], s[2 * j][1]), T::pack(s[2 * j][2], s[2 * j][3]),
-                        T::pack(s[2 * j + 1][0], s[2 * j + 1][1]), T::pack(s[2 * j + 1][2], s[2 * j + 1][3])};
-            UNROLL for (int i = 0; i < D / 16; i++) {
-                u32 b[4];
-                load_matrices_transposed(b, tile_values + place<D>(j * 16 + (lane & 15), i * 2 + (lane >> 4)));
-                T::multiply(o[2 * i], p, b);
-                T::multiply(o[2 * i + 1], p, b + 2);
+    // The bias of every distance from one of the queries to a key of a tile, of two tiles in turn.
+    // Value 0 is for the last query and the first key.
+    SHARED(float, near, BIAS == BIAS_BY_DISTANCE ? 2 * (ROWS + TILE) : 1);
+    float slope = 0.0f, before = 0.0f, behind = 0.0f;
+    if (BIAS == BIAS_ALIBI) slope = -bias[head];
+    if (BIAS == BIAS_BY_DISTANCE) {
+        bias += head * (2 * reach + 1) + reach;
+        before = bias[-reach];
+        behind = bias[reach];
+    }
+    // A tile beyond the reach has one bias.
+    auto is_far = [&](int least) { return least >= reach || least + ROWS + TILE - 2 <= -reach; };
+    auto load = [&](u32 t, u32 turn) {
+        load_tile<D, TILE>(shared + KEYS + turn * BYTES, k, k_stride, t * TILE, len);
+        load_tile<D, TILE>(shared + VALUES + turn * BYTES, v, v_stride, t * TILE, len);
+        int least = (int)(t * TILE) - (int)(first + ROWS - 1);
+        if (BIAS == BIAS_BY_DISTANCE && !is_far(least)) {
+            for (u32 i = THREAD; i < ROWS + TILE - 1; i += 128) {
+                int distance = least + (int)i;
+                distance = distance < -reach ? -reach : (distance > reach ? reach : distance);
+                copy4(near + turn * (ROWS + TILE) + i, bias + distance);
             }
         }
+        copies_commit();
+    };
+    load_tile<D, ROWS>(shared, q, q_stride, first, len);
+    load(from, 0);
+    copies_wait<0>();
+    barrier();
+
+    // Element e of a fragment: row lane / 4 (+ 8 from e = 2 on), column 2 (lane % 4) + e % 2.
+    u32 row0 = first + warp * 16 * M, row = row0 + lane / 4, column = 2 * (lane & 3);
+    // Scores are compared as they come from the tensor cores, so the scale must be above 0; one that
+    // makes all of them equal is none.
+    bool is_flat = scale < 1e-20f && scale > -1e-20f;
+    u32 keep = is_flat ? 0 : 0xffffffffu, flip = scale < 0.0f ? 0x80008000u : 0;
+    scale = is_flat ? 1.0f : scale < 0.0f ? -scale : scale;
+    u32 a[M][D / 16][4];
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int i = 0; i < D / 16; i++) {
+        load_matrices(a[m][i], shared + (place<D>(row0 - first + m * 16 + (lane & 15), lane >> 4) ^ (i * 32)));
+        UNROLL for (int e = 0; e < 4; e++) a[m][i][e] = (a[m][i][e] & keep) ^ flip;
+    }
+    // What a score is multiplied with for a power of 2.
+    float factor = BIAS == BIAS_NONE ? scale * LOG2_E : LOG2_E;
+    float o[M][D / 8][4], top[M][2], sum[M][2];
+    UNROLL for (int m = 0; m < M; m++) {
+        UNROLL for (int i = 0; i < D / 8; i++) UNROLL for (int e = 0; e < 4; e++) o[m][i][e] = 0.0f;
+        UNROLL for (int h = 0; h < 2; h++) {
+            top[m][h] = FAR_BELOW;
+            sum[m][h] = 0.0f;
+        }
+    }
+    u32 key_place = KEYS + place<D>((lane >> 4) * 8 + (lane & 7), (lane >> 3) & 1);
+    u32 value_place = VALUES + place<D>(lane & 15, lane >> 4);
+
+    for (u32 t = from; t < to; t++) {
+        u32 turn = (t - from) & 1;
+        if (t + 1 < to) load(t + 1, turn ^ 1);
+        // From the warp's first query to the tile's first key.
+        int apart = (int)(t * TILE) - (int)row0;
+        if (row0 < len && apart - (16 * M - 1) <= window && -(TILE - 1) - apart <= window) {
+            float s[M][8][4];
+            UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < 8; j++) UNROLL for (int e = 0; e < 4; e++)
+                s[m][j][e] = 0.0f;
+            u32 key_at = key_place + turn * BYTES, value_at = value_place + turn * BYTES;
+            UNROLL for (int i = 0; i < D / 16; i++) UNROLL for (int j = 0; j < 4; j++) {
+                u32 b[4];
+                load_matrices(b, shared + (key_at ^ (i * 32)) + j * 16 * D * 2);
+                UNROLL for (int m = 0; m < M; m++) {
+                    T::multiply(s[m][2 * j], a[m][i], b);
+                    T::multiply(s[m][2 * j + 1], a[m][i], b + 2);
+                }
+            }
+            if (BIAS == BIAS_BY_DISTANCE) {
+                int least = (int)(t * TILE) - (int)(first + ROWS - 1);
+                if (is_far(least)) {
+                    float one = least >= reach ? behind : before;
+                    UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < 8; j++) UNROLL for (int e = 0; e < 4; e++)
+                        s[m][j][e] = fmaf(s[m][j][e], scale, one);
+                } else {
+                    const float* at = near + turn * (ROWS + TILE) + (ROWS - 1 + column - (row - first));
+                    UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < 8; j++) UNROLL for (int e = 0; e < 4; e++)
+                        s[m][j][e] = fmaf(s[m][j][e], scale, at[j * 8 + (e & 1) - m * 16 - (e >> 1) * 8]);
+                }
+            }
+            if (BIAS == BIAS_ALIBI) {
+                float distance = (float)((int)(t * TILE + column) - (int)row);
+                UNROLL for (int m = 0; m < M; m++) UNROLL for (int j = 0; j < 8; j++) UNROLL for (int e = 0; e < 4; e++)
+                    s[m][j][e] = fmaf(s[m][j][e], scale,
+                                      slope * fabsf(distance + (float)(j * 8 + (e & 1) - m * 16 - (e >> 1) * 8)));
+            }
+            // Most tiles are seen whole.
+            if (t * TILE + TILE > len || apart + (TILE - 1) > window || 16 * M - 1 - apart > window) {
+                int first_key = (int)(t * TILE + column);
+                UNROLL for (int m = 0; m < M; m++) UNROLL for (int h = 0; h < 2; h++) {
+                    // The keys that this query sees, counted from the thread's first.
+                    int query = (int)row + m * 16 + h * 8, least = query - window - first_key;
+                    int most = (int)smaller(query + window, len - 1) - first_key;
+                    UNROLL for (int j = 0; j < 8; j++) UNROLL for (int e = 0; e < 2; e++) {
+                        bool visible = j * 8 + e >= least && j * 8 + e <= most;
+                        s[m][j][2 * h + e] = visible ? s[m][j][2 * h + e] : FAR_BELOW;
+                    }
+                }
+            }
+            UNROLL for (int m = 0; m < M; m++) UNROLL for (int h = 0; h < 2; h++) {
+                float now = top[m][h];
+                UNROLL for (int j = 0; j < 8; j++) now = larger(larger(s[m][j][2 * h], s[m][j][2 * h + 1]), now);
+                // Four lanes share a row.
+                now = larger(now, shuffle_xor(now, 1));
+                now = larger(now, shuffle_xor(now, 2));
+                float shrink = exp2_fast((top[m][h] - now) * factor), base = now * factor;
+                top[m][h] = now;
+                sum[m][h] *= shrink;
+                UNROLL for (int i = 0; i < D / 8; i++) {
+                    o[m][i][2 * h] *= shrink;
+                    o[m][i][2 * h + 1] *= shrink;
+                }
+                UNROLL for (int j = 0; j < 8; j++) {
+                    float* pair = s[m][j] + 2 * h;
+                    pair[0] = exp2_fast(fmaf(pair[0], factor, -base));
+                    pair[1] = exp2_fast(fmaf(pair[1], factor, -base));
+                    sum[m][h] += pair[0] + pair[1];
+                }
+            }
+            UNROLL for (int j = 0; j < 4; j++) {
+                u32 p[M][4];
+                UNROLL for (int m = 0; m < M; m++) UNROLL for (int e = 0; e < 4; e++) {
+                    const float* pair = s[m][2 * j + (e >> 1)] + 2 * (e & 1);
+                    p[m][e] = T::pack(pair[0], pair[1]);
+                }
+                UNROLL for (int i = 0; i < D / 16; i++) {
+                    u32 b[4];
+                    load_matrices_transposed(b, shared + (value_at ^ (i * 32)) + j * 16 * D * 2);
+                    UNROLL for (int m = 0; m < M; m++) {
+                        T::multiply(o[m][2 * i], p[m], b);
+                        T::multiply(o[m][2 * i + 1], p[m], b + 2);
+                    }
+                }
+            }
+        }
+        // The next tile has come, and everybody has done with this one.
+        copies_wait<0>();
         barrier();
     }
-    sum0 += shuffle_xor(sum0, 1);
-    sum0 += shuffle_xor(sum0, 2);
-    sum1 += shuffle_xor(sum1, 1);
-    sum1 += shuffle_xor(sum1, 2);
-    float share0 = 1.0f / sum0, share1 = 1.0f / sum1;
-    u32 row = first + warp * 16 + lane / 4;
-    u16* to0 = out + (u64)(start + row) * out_stride + head * dim;
-    u16* to1 = to0 + 8 * out_stride;
-    UNROLL for (int i = 0; i < D / 8; i++) {
-        u32 c = i * 8 + 2 * (lane & 3);
-        // Heads whose columns are no multiple of 8 are not aligned for pairs.
-        if (D == 64 || (dim & 7) == 0) {
-            if (c < dim && row < len) *(u32*)(to0 + c) = T::pack(o[i][0] * share0, o[i][1] * share0);
-            if (c < dim && row + 8 < len) *(u32*)(to1 + c) = T::pack(o[i][2] * share1, o[i][3] * share1);
-        } else {
-            UNROLL for (int e = 0; e < 2; e++) {
-                if (c + e < dim && row < len) to0[c + e] = T::down(o[i][e] * share0);
-                if (c + e < dim && row + 8 < len) to1[c + e] = T::down(o[i][2 + e] * share1);
+    // Heads of an odd number of columns are not aligned for pairs.
+    bool by_pairs = (dim & 1) == 0 && (((u64)out | out_stride * 2) & 3) == 0;
+    UNROLL for (int m = 0; m < M; m++) UNROLL for (int h = 0; h < 2; h++) {
+        float all = sum[m][h];
+        all += shuffle_xor(all, 1);
+        all += shuffle_xor(all, 2);
+        float share = 1.0f / all;
+        u32 query = row + m * 16 + h * 8;
+        if (query >= len) continue;
+        u16* to_row = out + (start + query) * out_stride + head * dim;
+        UNROLL for (int i = 0; i < D / 8; i++) {
+            u32 c = i * 8 + column;
+            float low = o[m][i][2 * h] * share, high = o[m][i][2 * h + 1] * share;
+            if (by_pairs) {
+                if (c < dim) *(u32*)(to_row + c) = T::pack(low, high);
+            } else {
+                if (c < dim) to_row[c] = T::down(low);
+                if (c + 1 < dim) to_row[c + 1] = T::down(high);
             }
         }
     }
 }
 
-#define ATTENTION(name, T, D, BIAS)                                                                           \
+#define ATTENTION(name, T, D, M, BIAS)                                                                        \
     KERNEL(name, 128)(const u16* q, const u16* k, const u16* v, u64 q_stride, u64 k_stride, u64 v_stride,     \
                       u16* out, u64 out_stride, const u32* offsets, u32 heads, u32 dim, u32 tiles,            \
                       float scale, const float* bias, u32 reach, u32 window) {                                \
-        attention<T, D, BIAS>(q, k, v, q_stride, k_stride, v_stride, out, out_stride, offsets, heads, dim,    \
-                              tiles, scale, bias, reach, window);                                             \
+        attention<T, D, M, BIAS>(q, k, v, q_stride, k_stride, v_stride, out, out_stride, offsets, heads, dim, \
+                                 tiles, scale, bias, (int)reach, (int)smaller(window, 1u << 30));                               \
     }                                                                                                         \
     ENTRY(name)
-#define ATTENTIONS(format, T, D)                                                                              \
-    ATTENTION(attention_##format##_##D##_none, T, D, BIAS_NONE)                                               \
-    ATTENTION(attention_##format##_##D##_distance, T, D, BIAS_BY_DISTANCE)                                    \
-    ATTENTION(attention_##format##_##D##_alibi, T, D, BIAS_ALIBI)
-ATTENTIONS(bf16, Bf16, 32)
-ATTENTIONS(bf16, Bf16, 64)
-ATTENTIONS(bf16, Bf16, 128)
-ATTENTIONS(f16, F16, 32)
-ATTENTIONS(f16, F16, 64)
-ATTENTIONS(f16, F16, 128)
+#define ATTENTIONS(format, T, D, M)                                                                           \
+    ATTENTION(attention_##format##_##D##_none, T, D, M, BIAS_NONE)                                            \
+    ATTENTION(attention_##format##_##D##_distance, T, D, M, BIAS_BY_DISTANCE)                                 \
+    ATTENTION(attention_##format##_##D##_alibi, T, D, M, BIAS_ALIBI)
+ATTENTIONS(bf16, Bf16, 32, 2)
+ATTENTIONS(bf16, Bf16, 64, 2)
+ATTENTIONS(bf16, Bf16, 128, 1)
+ATTENTIONS(f16, F16, 32, 2)
+ATTENTIONS(f16, F16, 64, 2)
+ATTENTIONS(f16, F16, 128, 1)

@@ -33,6 +33,12 @@ DEVICE void copy16(void* to, const void* from, bool valid) {
     int bytes = valid ? 16 : 0;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(bytes));
 }
+DEVICE void copy16(void* to, const void* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;\n" ::"r"(shared_address(to)), "l"(from));
+}
+DEVICE void copy4(void* to, const void* from) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;\n" ::"r"(shared_address(to)), "l"(from));
+}
 DEVICE void copies_commit() { asm volatile("cp.async.commit_group;\n"); }
 // Waits until at most `PENDING` groups of copies are under way.
 template <int PENDING> DEVICE void copies_wait() { asm volatile("cp.async.wait_group %0;\n" ::"n"(PENDING)); }
@@ -117,11 +123,12 @@ template <class S> DEVICE bool is_aligned(const S* start, u64 stride) {
     return (((u64)start | stride * sizeof(S)) & 15) == 0;
 }
 
-// Where there is no number.
-#define FAR_BELOW (-1e30f)
+// Where there is no number: −2¹⁰⁰, whose products are exact.
+#define FAR_BELOW (-1.2676506002282294e30f)
 #define LOG2_E 1.4426950408889634f
 
-DEVICE float larger(float a, float b) { return a > b ? a : b; }
+// The number of the two where one is none.
+DEVICE float larger(float a, float b) { return fmaxf(a, b); }
 DEVICE u32 smaller(u32 a, u32 b) { return a < b ? a : b; }
 
 // The exact GELU, x · Φ(x).

@@ -19,24 +19,28 @@ const fn change(file: &'static str, from: &'static str, to: &'static str) -> Cha
     Change { file, from, to }
 }
 
-const FAULTS: [Change<'static>; 16] = [
+const FAULTS: [Change<'static>; 24] = [
     // Keys are read before they have come.
-    change("attention.cu", "copies_wait<1>();", "copies_wait<2>();"),
+    change(
+        "attention.cu",
+        "        copies_wait<0>();\n        barrier();\n    }",
+        "        copies_wait<1>();\n        barrier();\n    }",
+    ),
     // A warp that is ahead overwrites what another one reads.
     change(
         "attention.cu",
-        "        barrier();\n    }\n    sum0 +=",
-        "    }\n    sum0 +=",
+        "        copies_wait<0>();\n        barrier();\n    }",
+        "        copies_wait<0>();\n    }",
     ),
     // Sums are not scaled to the new maximum.
-    change("attention.cu", "        sum0 *= shrink0;\n", ""),
+    change("attention.cu", "sum[m][h] *= shrink;", ""),
     // One key too many.
-    change("attention.cu", "key < len && (u32)", "key <= len && (u32)"),
+    change("attention.cu", "len - 1) - first_key", "len) - first_key"),
     // The window is one too narrow.
     change(
         "attention.cu",
-        "distance) <= window;",
-        "distance) < window;",
+        "least = query - window - first_key",
+        "least = query - window + 1 - first_key",
     ),
     // The first tile of a window is left out.
     change(
@@ -44,12 +48,48 @@ const FAULTS: [Change<'static>; 16] = [
         "(first - window) / TILE : 0;",
         "(first - window) / TILE + 1 : 0;",
     ),
+    // A warp leaves out a tile that its last query sees.
+    change(
+        "attention.cu",
+        "apart - (16 * M - 1) <= window",
+        "apart <= window",
+    ),
+    // The end of a sequence is not masked.
+    change(
+        "attention.cu",
+        "if (t * TILE + TILE > len || ",
+        "if (t * TILE > len || ",
+    ),
+    // The edge of a window is not masked.
+    change("attention.cu", " || apart + (TILE - 1) > window", ""),
     // Another layout for writing than for reading.
     change(
         "attention.cu",
-        "copy16(tile + place<D>(r, c),",
-        "copy16(tile + (r * chunks + c) * 8,",
+        "u8* to = tile + place<D>(r, c);",
+        "u8* to = tile + (r * chunks + c) * 16;",
     ),
+    // The next chunk is sought behind this one, not in its place.
+    change(
+        "attention.cu",
+        "(value_at ^ (i * 32))",
+        "(value_at + i * 32)",
+    ),
+    // The bias of the next distance.
+    change(
+        "attention.cu",
+        "ROWS - 1 + column - (row - first)",
+        "ROWS + column - (row - first)",
+    ),
+    // One bias for a tile that has several.
+    change("attention.cu", "least >= reach ||", "least >= reach / 2 ||"),
+    // The least score is taken for the largest.
+    change(
+        "attention.cu",
+        "flip = scale < 0.0f ? 0x80008000u : 0",
+        "flip = 0",
+    ),
+    // Pairs are written where heads have odd columns.
+    change("attention.cu", "(dim & 1) == 0 && ", ""),
     // The rotation turns the other way.
     change(
         "heads.cu",

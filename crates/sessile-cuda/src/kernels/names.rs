@@ -92,13 +92,22 @@ pub(crate) fn dynamic_shared(name: &str) -> Option<Option<usize>> {
     Some(Some(attention_shared(is_wide, padded)))
 }
 
+/// Queries of a block of attention.
+pub(crate) const fn attention_queries(is_wide: bool, padded: usize) -> usize {
+    match (is_wide, padded) {
+        (true, _) => 32,
+        (false, 128) => 64,
+        (false, _) => 128,
+    }
+}
+
 /// Shared memory of a block of attention: queries, and keys and values (twice, while the next ones
 /// come, in 16 bits).
 pub(crate) const fn attention_shared(is_wide: bool, padded: usize) -> usize {
     if is_wide {
         (3 * 32 * (padded + 4) + 32 * 33) * 4
     } else {
-        5 * 64 * padded * 2
+        (attention_queries(is_wide, padded) + 4 * 64) * padded * 2
     }
 }
 

@@ -10,10 +10,6 @@ use crate::geometry::{MAX_HEAD_DIM, is_packed, packed_bytes, padded_head};
 use crate::kernels::{Grid, names};
 use crate::weight::CudaWeight;
 
-/// Queries of a block.
-const TILE: usize = 64;
-const TILE_F32: usize = 32;
-
 /// The bias as kernels take it.
 pub(super) struct BiasArguments {
     /// The numbers of `prelude.cuh`.
@@ -113,7 +109,9 @@ impl CudaLane {
         };
         let (bias, padded) = (BiasArguments::new(spec), padded_head(spec.head_dim));
         let is_f32 = format == DType::F32;
-        let tiles = batch.longest.div_ceil(if is_f32 { TILE_F32 } else { TILE });
+        let tiles = batch
+            .longest
+            .div_ceil(names::attention_queries(is_f32, padded));
         let grid = Grid {
             blocks: batch
                 .sequences

@@ -4,6 +4,7 @@
 //   - a copy in the background arrives at the last moment, when its group is waited for, and its
 //     place is NaN until then;
 //   - warps run in a random order, one at times far ahead of the others;
+//   - an access that is not aligned for its size stops the program;
 //   - a warp whose threads do not all come to a shuffle, or a barrier that is not reached by all,
 //     stops the program.
 // What it does not see: PTX text, bank conflicts, races within a warp, speed. The lane layouts of
@@ -47,6 +48,12 @@ const size_t STACK = 128 << 10;
 inline void die(const char* what) {
     std::fprintf(stderr, "emulator: %s\n", what);
     std::abort();
+}
+
+// --- alignment: what the compiler calls where an address is no multiple of what it points to
+// (`-fsanitize=alignment`)
+extern "C" __attribute__((weak, visibility("hidden"))) void __ubsan_handle_type_mismatch_v1_abort(void*, void*) {
+    die("an access that is not aligned");
 }
 
 // --- fibers
@@ -107,6 +114,7 @@ struct Warp {
 struct Copy {
     void* to;
     const void* from;
+    size_t bytes;
     bool valid;
     int group;
 };
@@ -257,12 +265,15 @@ DEVICE __attribute__((noinline)) float shuffle_xor(float value, int mask) {
     });
     return argument.result;
 }
-DEVICE void copy16(void* to, const void* from, bool valid) {
+DEVICE void copy(void* to, const void* from, size_t bytes, bool valid) {
     using namespace emulator;
-    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) die("a copy that is not aligned");
-    std::memset(to, 0xff, 16);
-    gpu.copies[gpu.current].push_back(Copy{to, from, valid, gpu.group[gpu.current]});
+    if ((uintptr_t)to % bytes || (uintptr_t)from % bytes) die("a copy that is not aligned");
+    std::memset(to, 0xff, bytes);
+    gpu.copies[gpu.current].push_back(Copy{to, from, bytes, valid, gpu.group[gpu.current]});
 }
+DEVICE void copy16(void* to, const void* from, bool valid) { copy(to, from, 16, valid); }
+DEVICE void copy16(void* to, const void* from) { copy(to, from, 16, true); }
+DEVICE void copy4(void* to, const void* from) { copy(to, from, 4, true); }
 DEVICE void copies_commit() { emulator::gpu.group[emulator::gpu.current]++; }
 template <int PENDING> DEVICE void copies_wait() {
     using namespace emulator;
@@ -273,9 +284,9 @@ template <int PENDING> DEVICE void copies_wait() {
         if (copy.group >= limit) {
             copies[kept++] = copy;
         } else if (copy.valid) {
-            std::memcpy(copy.to, copy.from, 16);
+            std::memcpy(copy.to, copy.from, copy.bytes);
         } else {
-            std::memset(copy.to, 0, 16);
+            std::memset(copy.to, 0, copy.bytes);
         }
     }
     copies.resize(kept);

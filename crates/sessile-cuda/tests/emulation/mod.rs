@@ -68,6 +68,8 @@ fn compile(source: &Path, text: &[u8]) -> (PathBuf, Option<(Child, PathBuf)>) {
     fs::write(&input, text).unwrap();
     let mut command = Command::new("c++");
     command.args(["-std=c++17", "-O2", "-fPIC", "-fno-gnu-unique", "-w", "-c"]);
+    // A GPU reads and writes whole words only where they are aligned; `emulator.h` has the handler.
+    command.args(["-fsanitize=alignment", "-fno-sanitize-recover=alignment"]);
     if cfg!(target_arch = "x86_64") {
         // Fused multiply-adds are one instruction, where the machine has it.
         command.arg("-march=native");

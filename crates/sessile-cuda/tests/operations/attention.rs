@@ -26,6 +26,8 @@ struct Case {
     kind: Kind,
     window: Option<usize>,
     rotary: bool,
+    /// What the usual scale is multiplied with.
+    scale: f32,
 }
 
 /// Around the tiles, and far beyond one.
@@ -70,7 +72,7 @@ impl Problem {
             qkv: qkv.in_format(case.dtype),
             bias,
             table,
-            scale: (case.dim as f32).sqrt().recip(),
+            scale: case.scale * (case.dim as f32).sqrt().recip(),
         }
     }
 
@@ -209,7 +211,12 @@ const fn case(dtype: DType, dim: usize, kind: Kind, window: Option<usize>, rotar
         kind,
         window,
         rotary,
+        scale: 1.0,
     }
+}
+
+const fn scaled(case: Case, scale: f32) -> Case {
+    Case { scale, ..case }
 }
 
 fn each(device: &CudaDevice, cases: &[Case]) -> Verdict {
@@ -239,6 +246,26 @@ pub(super) fn on_tensor_cores() -> Vec<Check> {
                     case(F16, 6, Alibi, None, false),
                     case(Bf16, 80, Distance(5), None, false),
                     case(F16, 36, Plain, None, true),
+                ],
+            )
+        }),
+        ("heads of odd columns", |device| {
+            each(
+                device,
+                &[
+                    case(Bf16, 33, Plain, None, false),
+                    case(F16, 35, Distance(7), None, false),
+                    case(Bf16, 63, Alibi, Some(70), false),
+                ],
+            )
+        }),
+        ("scales of any sign", |device| {
+            each(
+                device,
+                &[
+                    scaled(case(Bf16, 32, Plain, Some(50), false), -1.0),
+                    scaled(case(F16, 64, Distance(5), None, false), -0.5),
+                    scaled(case(F16, 64, Plain, Some(70), false), 0.0),
                 ],
             )
         }),
