@@ -127,6 +127,9 @@ struct Gpu {
     std::vector<Context> contexts;
     std::vector<char*> stacks;
     std::vector<char> done;
+    // What a thread waits for, and the generation that it waits to see the end of.
+    std::vector<const unsigned*> waits_for;
+    std::vector<unsigned> waits_until_not;
     std::vector<Warp> warps;
     std::vector<std::vector<Copy>> copies;
     std::vector<int> group;
@@ -146,6 +149,13 @@ inline size_t static_place(size_t bytes) {
     return place;
 }
 inline void pause_thread() { switch_fiber(gpu.contexts[gpu.current], gpu.main); }
+inline void wait_for(const unsigned& generation, unsigned until_not) {
+    int me = gpu.current;
+    gpu.waits_for[me] = &generation;
+    gpu.waits_until_not[me] = until_not;
+    pause_thread();
+}
+inline bool is_waiting(int t) { return gpu.waits_for[t] && *gpu.waits_for[t] == gpu.waits_until_not[t]; }
 inline void thread_main() {
     gpu.body();
     gpu.done[gpu.current] = 1;
@@ -165,13 +175,14 @@ template <class F> inline void meet(const void* place, void* argument, F togethe
         warp.arrived = 0;
         warp.generation++;
     } else {
-        while (gpu.warps[me / 32].generation == generation) pause_thread();
+        wait_for(warp.generation, generation);
     }
 }
 
 inline void run_block(unsigned random) {
     int threads = gpu.threads, warps = threads / 32;
     gpu.done.assign(threads, 0);
+    gpu.waits_for.assign(threads, nullptr);
     gpu.warps.assign(warps, Warp());
     gpu.at_barrier = 0;
     gpu.finished = 0;
@@ -189,7 +200,8 @@ inline void run_block(unsigned random) {
         int before_done = gpu.finished;
         for (int burst = 0; burst < bursts; burst++)
             for (int t = warp * 32; t < warp * 32 + 32; t++)
-                if (!gpu.done[t]) {
+                if (!gpu.done[t] && !is_waiting(t)) {
+                    gpu.waits_for[t] = nullptr;
                     gpu.current = t;
                     switch_fiber(gpu.main, gpu.contexts[t]);
                 }
@@ -210,6 +222,7 @@ inline void launch(const int grid[3], int threads, size_t dynamic, std::function
     gpu.body = std::move(body);
     gpu.contexts.resize(threads);
     gpu.copies.resize(threads);
+    gpu.waits_until_not.resize(threads);
     while ((int)gpu.stacks.size() < threads) gpu.stacks.push_back((char*)std::malloc(STACK));
     for (int i = 0; i < 3; i++) gpu.grid[i] = grid[i];
     for (int z = 0; z < grid[2]; z++)
@@ -251,7 +264,7 @@ DEVICE void barrier() {
         gpu.at_barrier = 0;
         gpu.barrier_generation++;
     } else {
-        while (gpu.barrier_generation == generation) pause_thread();
+        wait_for(gpu.barrier_generation, generation);
     }
 }
 struct ShuffleArgument { float value; int mask; float result; };
