@@ -1,198 +1,141 @@
-//! Whole models on the emulated GPU, against the reference outputs.
+//! The golden suite on the emulated GPU: every encoder against the reference outputs, in every number
+//! format, with products by own kernels and by the library; and the same bytes in any company.
+//!
+//! The suite is that of `sessile-runtime`, which runs it on the processor and on a GPU where there is
+//! one.
 
 mod emulation;
-
-use std::path::PathBuf;
+#[path = "../../sessile-runtime/tests/golden/mod.rs"]
+mod golden;
 
 use emulation::Machine;
-use sessile_cuda::CudaDevice;
-use sessile_device::{
-    Admission, DType, Device, Event, Execution, LaneSpec, ModelIndex, Output, OutputKind,
-    OutputSet, Request, RequestId, RowSource,
-};
-use sessile_models::checkpoint::Checkpoint;
-use sessile_models::{EncoderExecution, ModelFiles};
+use golden::company::{self, CASES};
+use golden::run::Place;
+use golden::{bart, dnabert_s, esm2, modernbert, prostt5};
+use sessile_device::DType;
 
-fn path(relative: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(relative)
+const FORMATS: [DType; 3] = [DType::F32, DType::Bf16, DType::F16];
+
+/// Around the tiles of 32 and 64, and one letter.
+const LENGTHS: [usize; 6] = [1, 31, 63, 64, 65, 129];
+
+#[derive(Clone, Copy, Debug)]
+enum Products {
+    Own,
+    Library,
 }
 
-/// The name and text of every input.
-fn inputs(model: &str) -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(path(&format!("{model}/inputs.json"))).unwrap();
-    let entries: serde_json::Value = serde_json::from_str(&text).unwrap();
-    entries
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|entry| {
-            let name = entry["name"].as_str()?.to_owned();
-            Some((name, entry["sequence"].as_str()?.to_owned()))
-        })
-        .collect()
-}
-
-/// Runs every request in one execution.
-fn answers(
-    device: &CudaDevice,
-    files: &ModelFiles,
-    dtype: DType,
-    budget: usize,
-    requests: &[(Vec<u32>, OutputSet)],
-) -> Vec<Output> {
-    let (model, _) = files.load(device, dtype, 1026).unwrap();
-    let lane = device
-        .lane(&LaneSpec {
-            arena_bytes: 64 << 20,
-            threads: 1,
-        })
-        .unwrap();
-    let mut execution = EncoderExecution::<CudaDevice>::new(lane, vec![model], budget);
-    for (index, (tokens, outputs)) in requests.iter().enumerate() {
-        let request = Request {
-            id: RequestId(index as u64),
-            model: ModelIndex(0),
-            tokens: tokens.clone(),
-            outputs: *outputs,
-            generation: None,
-        };
-        assert!(matches!(execution.admit(request), Admission::Accepted));
-    }
-    let mut answers: Vec<Option<Output>> = vec![None; requests.len()];
-    let mut events = Vec::new();
-    while !execution.is_idle() {
-        execution.step(&mut events).unwrap();
-        for (id, event) in events.drain(..) {
-            match event {
-                Event::Done(output) => answers[id.0 as usize] = Some(output),
-                other => panic!("{id:?}: {other:?}"),
-            }
-        }
-    }
-    answers.into_iter().map(Option::unwrap).collect()
-}
-
-fn expected(checkpoint: &Checkpoint, name: &str) -> Option<Vec<f32>> {
-    checkpoint.tensor(name)?;
-    let rows = checkpoint.rows(name).ok()?;
-    let mut values = vec![0.0; rows.rows() * rows.cols()];
-    rows.read_rows(0, &mut values).ok()?;
-    Some(values)
-}
-
-fn assert_close(name: &str, expected: &[f32], actual: &[f32]) {
-    assert_eq!(expected.len(), actual.len(), "{name}");
-    let largest = expected.iter().fold(0_f32, |most, x| most.max(x.abs()));
-    let worst = expected
-        .iter()
-        .zip(actual)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0_f32, f32::max);
-    assert!(
-        worst <= 1e-4 * largest,
-        "{name}: off by {worst} where the largest value is {largest}"
-    );
-}
-
-fn assert_aligned(name: &str, expected: &[f32], actual: &[f32]) {
-    let dot = |a: &[f32], b: &[f32]| {
-        a.iter()
-            .zip(b)
-            .map(|(a, b)| f64::from(*a) * f64::from(*b))
-            .sum::<f64>()
-    };
-    let cosine = dot(expected, actual) / (dot(expected, expected) * dot(actual, actual)).sqrt();
-    assert!(cosine > 0.999, "{name}: cosine {cosine}");
-}
-
-/// What the references call each output.
-fn names(kind: OutputKind) -> &'static str {
-    match kind {
-        OutputKind::Mean => "mean_residues",
-        OutputKind::MeanAll => "mean_all_tokens",
-        OutputKind::Cls => "cls",
-        OutputKind::Logits => "logits",
-        OutputKind::Contacts => "contacts",
-        OutputKind::Attention => "attention_last",
-        OutputKind::HiddenStates => "hidden_states",
-        OutputKind::UnmaskedLogprob => "unmasked_logprob",
-        OutputKind::MaskedLogprob => "masked_marginal_logprob",
-        other => panic!("{other:?}"),
-    }
-}
-
-const ESM2: [OutputKind; 8] = [
-    OutputKind::Mean,
-    OutputKind::MeanAll,
-    OutputKind::Cls,
-    OutputKind::Logits,
-    OutputKind::Contacts,
-    OutputKind::Attention,
-    OutputKind::HiddenStates,
-    OutputKind::UnmaskedLogprob,
-];
-
-fn check_esm2(model: &str, dtype: DType, by_library: bool, longest: usize) {
-    let machine = Machine::new();
+/// Runs a part of the suite on a machine of its own, with sequences of up to `longest` tokens.
+fn on(products: Products, longest: usize, check: impl FnOnce(&Place)) {
+    let machine = Machine::alone("golden");
+    let by_library = matches!(products, Products::Library);
     let device = machine.device(0, by_library);
-    let files = ModelFiles::open(&path(model)).unwrap();
-    let reference = Checkpoint::open(&path(&format!("{model}/expected.safetensors"))).unwrap();
-    let inputs: Vec<_> = inputs(model)
-        .into_iter()
-        .filter(|(_, text)| text.len() <= longest)
-        .collect();
-    let kinds: Vec<OutputKind> = match dtype {
-        DType::F32 => ESM2.to_vec(),
-        _ => vec![OutputKind::Mean, OutputKind::MeanAll, OutputKind::Cls],
-    };
-    let requests: Vec<_> = inputs
-        .iter()
-        .map(|(name, text)| {
-            let tokens = files.tokenizer().encode(text.as_bytes()).tokens;
-            let has = |kind| expected(&reference, &format!("{name}.{}", names(kind))).is_some();
-            let mut outputs: OutputSet = kinds.iter().copied().filter(|kind| has(*kind)).collect();
-            if dtype == DType::F32 && text.len() < 8 && has(OutputKind::MaskedLogprob) {
-                outputs = outputs.with(OutputKind::MaskedLogprob);
-            }
-            (tokens, outputs)
-        })
-        .collect();
-    let found = answers(&device, &files, dtype, 600, &requests);
-    let mut compared = 0;
-    for ((name, _), output) in inputs.iter().zip(&found) {
-        for (kind, tensor) in output.parts() {
-            let name = format!("{name}.{}", names(*kind));
-            let wanted = expected(&reference, &name).unwrap();
-            if dtype == DType::F32 {
-                assert_close(&name, &wanted, &tensor.data);
-            } else {
-                assert_aligned(&name, &wanted, &tensor.data);
-            }
-            compared += 1;
-        }
-    }
-    assert!(compared >= 3 * inputs.len(), "{compared} tensors");
+    check(&Place::Emulated { device, longest });
+    assert_eq!(machine.count(0, 1) > 0, by_library, "who multiplied");
     machine.check_memory();
 }
 
 #[test]
-fn esm2_in_f32_on_own_kernels() {
-    check_esm2("esm2/tiny_a", DType::F32, false, 260);
+fn esm2_in_f32() {
+    on(Products::Own, 260, |place| {
+        esm2::in_f32("esm2/tiny_a", place)
+    });
+    on(Products::Library, 1026, |place| {
+        esm2::in_f32("esm2/tiny_b", place)
+    });
 }
 
 #[test]
-fn esm2_in_f32_on_cublaslt() {
-    check_esm2("esm2/tiny_b", DType::F32, true, 100);
+fn esm2_in_16_bits() {
+    on(Products::Own, 1026, |place| {
+        esm2::in_16_bits("esm2/tiny_a", place, DType::Bf16)
+    });
+    on(Products::Library, 110, |place| {
+        esm2::in_16_bits("esm2/tiny_b", place, DType::Bf16);
+        esm2::in_16_bits("esm2/tiny_a", place, DType::F16);
+    });
+    on(Products::Own, 110, |place| {
+        esm2::in_16_bits("esm2/tiny_b", place, DType::F16)
+    });
 }
 
 #[test]
-fn esm2_in_bf16() {
-    check_esm2("esm2/tiny_a", DType::Bf16, false, 300);
-    check_esm2("esm2/tiny_b", DType::Bf16, true, 100);
+fn dnabert_s_in_f32() {
+    let [a, b] = dnabert_s::MODELS;
+    on(Products::Own, 1026, |place| dnabert_s::in_f32(a, a, place));
+    on(Products::Library, 1026, |place| {
+        dnabert_s::in_f32(b, b, place)
+    });
 }
 
 #[test]
-fn esm2_in_f16() {
-    check_esm2("esm2/tiny_b", DType::F16, false, 100);
-    check_esm2("esm2/tiny_a", DType::F16, true, 40);
+fn dnabert_s_in_16_bits() {
+    let [a, b] = dnabert_s::MODELS;
+    on(Products::Own, 1026, |place| {
+        dnabert_s::in_16_bits(b, place, DType::Bf16);
+        dnabert_s::in_16_bits(a, place, DType::F16);
+    });
+    on(Products::Library, 1026, |place| {
+        dnabert_s::in_16_bits(a, place, DType::Bf16);
+        dnabert_s::in_16_bits(b, place, DType::F16);
+    });
+}
+
+#[test]
+fn prostt5_in_every_format() {
+    for products in [Products::Own, Products::Library] {
+        on(products, 1026, |place| {
+            prostt5::in_f32(place, prostt5::HEADS[2]);
+            prostt5::in_16_bits(place, DType::Bf16);
+            prostt5::in_16_bits(place, DType::F16);
+        });
+    }
+}
+
+#[test]
+fn modernbert_in_every_format() {
+    for products in [Products::Own, Products::Library] {
+        on(products, 1026, |place| {
+            modernbert::in_f32(place);
+            modernbert::in_16_bits(place, DType::Bf16);
+            modernbert::in_16_bits(place, DType::F16);
+        });
+    }
+}
+
+#[test]
+fn bart_in_every_format() {
+    on(Products::Own, 120, |place| {
+        FORMATS
+            .iter()
+            .for_each(|&dtype| bart::states_and_scores_in(dtype, place));
+    });
+    on(Products::Library, 640, |place| {
+        FORMATS
+            .iter()
+            .for_each(|&dtype| bart::states_and_scores_in(dtype, place));
+    });
+}
+
+#[test]
+fn bytes_do_not_depend_on_their_company_with_own_products() {
+    on(Products::Own, 1026, |place| {
+        for case in &CASES {
+            FORMATS
+                .iter()
+                .for_each(|&dtype| company::check(case, place, dtype, &LENGTHS));
+        }
+    });
+}
+
+#[test]
+fn bytes_do_not_depend_on_their_company_with_the_library() {
+    // What the library does in f16 differs from bf16 by a number.
+    on(Products::Library, 1026, |place| {
+        for case in &CASES {
+            FORMATS[..2]
+                .iter()
+                .for_each(|&dtype| company::check(case, place, dtype, &LENGTHS));
+        }
+    });
 }

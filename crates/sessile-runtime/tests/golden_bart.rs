@@ -2,31 +2,13 @@
 
 mod golden;
 
-use golden::Expected;
-use golden::decode::{self, Lanes, Model, generate, ids, states_and_scores, with_arguments};
-use golden::run::levels;
+use golden::bart::{MODEL, names, open, states_and_scores_in};
+use golden::decode::{generate, ids, load, with_arguments};
+use golden::run::{levels, places, processor};
 use sessile_cpu::Isa;
 use sessile_device::{DType, GenerationSettings};
+use sessile_models::DecoderLimits;
 use sessile_models::tokenizer::ByteLevelTokenizer;
-use sessile_models::{DecoderLimits, GeneratorFiles};
-
-const MODEL: &str = "bart/tiny";
-
-fn names() -> Vec<String> {
-    let inputs = golden::json(&format!("{MODEL}/inputs.json"));
-    let names = inputs.as_array().unwrap().iter();
-    names
-        .map(|entry| entry["name"].as_str().unwrap().to_owned())
-        .collect()
-}
-
-fn load(isa: Isa, dtype: DType, threads: usize) -> (Model, Lanes) {
-    decode::load(&open(), isa, dtype, threads)
-}
-
-fn open() -> GeneratorFiles {
-    GeneratorFiles::open(&golden::path(MODEL)).unwrap()
-}
 
 #[test]
 fn text_becomes_the_tokens_of_the_reference_and_back() {
@@ -52,37 +34,14 @@ fn text_becomes_the_tokens_of_the_reference_and_back() {
 
 #[test]
 fn states_and_scores_are_those_of_the_reference() {
-    let numbers = golden::json(&format!("{MODEL}/expected.json"));
-    let expected = Expected::open(&format!("{MODEL}/expected.safetensors"));
-    for isa in levels() {
-        let (model, mut lane) = load(isa, DType::F32, 1);
-        for name in names() {
-            let source = ids(&numbers[&name]["input_ids"]);
-            let (states, scores) =
-                states_and_scores(&model, &mut lane, DType::F32, &source, &[2, 0]);
-            let of = |what: &str| format!("{name}.{what}");
-            expected.assert_close(&of("first_logits"), &scores[0]);
-            expected.assert_close(&of("second_logits"), &scores[1]);
-            if expected.has(&of("encoder_last_hidden_state")) {
-                expected.assert_close(&of("encoder_last_hidden_state"), &states);
-            } else {
-                let first = &states[..16 * 48];
-                expected.assert_close(&of("encoder_last_hidden_state_first16"), first);
-            }
-        }
-    }
+    places().for_each(|place| states_and_scores_in(DType::F32, &place));
 }
 
 #[test]
-fn bf16_scores_point_where_the_reference_points() {
-    let numbers = golden::json(&format!("{MODEL}/expected.json"));
-    let expected = Expected::open(&format!("{MODEL}/expected.safetensors"));
-    for isa in levels() {
-        let (model, mut lane) = load(isa, DType::Bf16, 1);
-        for name in names() {
-            let source = ids(&numbers[&name]["input_ids"]);
-            let (_, scores) = states_and_scores(&model, &mut lane, DType::Bf16, &source, &[2]);
-            expected.assert_aligned(&format!("{name}.first_logits"), &scores[0], 0.999);
+fn states_and_scores_in_16_bits() {
+    for place in places() {
+        for &dtype in place.formats_of_16_bits() {
+            states_and_scores_in(dtype, &place);
         }
     }
 }
@@ -112,7 +71,7 @@ fn tokens_of_every_setting_are_those_of_the_reference() {
     };
     for isa in levels().filter(|&isa| isa != Isa::Portable) {
         for threads in [1, 2] {
-            let (model, lane) = load(isa, DType::F32, threads);
+            let (model, lane) = load(&open(), &processor(isa), DType::F32, threads);
             let answers = generate(&model, lane, DType::F32, limits, &requests);
             for (answer, (name, tokens)) in answers.iter().zip(&expected) {
                 assert_eq!(answer, tokens, "{isa} {threads} threads: {name}");
@@ -153,12 +112,12 @@ fn chance_does_not_depend_on_company() {
     };
     for dtype in [DType::F32, DType::Bf16] {
         let isa = levels().last().unwrap();
-        let (model, lane) = load(isa, dtype, 2);
+        let (model, lane) = load(&open(), &processor(isa), dtype, 2);
         let together = generate(&model, lane, dtype, limits(64), &requests);
         let different: std::collections::HashSet<_> = together.iter().collect();
         assert!(different.len() > 32, "chance has a part in it");
         for index in [0, 1, 17, 63] {
-            let (model, lane) = load(isa, dtype, 1);
+            let (model, lane) = load(&open(), &processor(isa), dtype, 1);
             let alone = generate(&model, lane, dtype, limits(1), &requests[index..=index]);
             assert_eq!(alone[0], together[index], "{dtype} {index}");
         }

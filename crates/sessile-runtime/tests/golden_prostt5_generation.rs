@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use golden::Expected;
 use golden::decode::{generate, ids, load, states_and_scores, with_arguments};
-use golden::run::levels;
+use golden::run::{levels, processor};
 use serde_json::{Value, json};
 use sessile_cpu::Isa;
 use sessile_device::{DType, GenerationSettings};
@@ -82,7 +82,7 @@ fn scores_are_those_of_the_reference() {
     let source = ids(&golden::json(&format!("{MODEL}/tokens.json"))["len40"]);
     let written = ids(&numbers["decoder_input_ids"]);
     for isa in levels() {
-        let (model, mut lane) = load(&files, isa, DType::F32, 1);
+        let (model, mut lane) = load(&files, &processor(isa), DType::F32, 1);
         let (states, scores) = states_and_scores(&model, &mut lane, DType::F32, &source, &written);
         expected.assert_close("len40.last_hidden_state", &states);
         expected.assert_close("len40.decoder_logits", &scores.concat());
@@ -97,7 +97,7 @@ fn bf16_scores_point_where_the_reference_points() {
     let source = ids(&golden::json(&format!("{MODEL}/tokens.json"))["len40"]);
     let written = ids(&numbers["decoder_input_ids"]);
     for isa in levels() {
-        let (model, mut lane) = load(&files, isa, DType::Bf16, 1);
+        let (model, mut lane) = load(&files, &processor(isa), DType::Bf16, 1);
         let (_, scores) = states_and_scores(&model, &mut lane, DType::Bf16, &source, &written);
         // The first step, and those behind it, as one vector.
         let first = expected.values("len40.decoder_logits")[..150].to_vec();
@@ -138,7 +138,7 @@ fn tokens_of_every_setting_are_those_of_the_reference() {
     assert_eq!(requests.len(), 35, "runs of the reference");
     for isa in levels().filter(|&isa| isa != Isa::Portable) {
         for threads in [1, 2] {
-            let (model, lane) = load(&files, isa, DType::F32, threads);
+            let (model, lane) = load(&files, &processor(isa), DType::F32, threads);
             let answers = generate(&model, lane, DType::F32, LIMITS, &requests);
             for (answer, (name, tokens, text)) in answers.iter().zip(&expected) {
                 assert_eq!(answer, tokens, "{isa} {threads} threads: {name}");
@@ -169,7 +169,7 @@ fn translations_have_the_states_of_the_reference() {
                 (tokens, translation.settings(residues.len()))
             })
             .collect();
-        let (model, lane) = load(&files, Isa::detect().unwrap(), DType::F32, 2);
+        let (model, lane) = load(&files, &processor(Isa::detect().unwrap()), DType::F32, 2);
         let answers = generate(&model, lane, DType::F32, LIMITS, &requests);
         for (answer, (name, residues, run)) in answers.iter().zip(&runs) {
             let states = translation.states(answer, residues.len());
@@ -193,7 +193,7 @@ fn the_way_back_writes_residues() {
     };
     let source = tokenizer.encode_states(b"fksgkd").unwrap();
     assert_eq!(source, tokenizer.encode_text("<fold2AA> f k s g k d"));
-    let (model, lane) = load(&files, Isa::detect().unwrap(), DType::F32, 1);
+    let (model, lane) = load(&files, &processor(Isa::detect().unwrap()), DType::F32, 1);
     let answers = generate(&model, lane, DType::F32, LIMITS, &[(source, settings)]);
     let residues = tokenizer.decode(&answers[0]);
     assert_eq!(residues.len(), 6, "{residues}");

@@ -2,80 +2,15 @@
 
 mod golden;
 
-use sessile_device::{DType, ModelIndex, OutputKind, OutputSet};
+use golden::company::{CASES, Case, sequences};
+use sessile_device::{DType, ModelIndex, OutputSet};
 use sessile_models::ModelFiles;
 use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest};
 
-/// A model, its letters and what is asked of it.
-struct Case {
-    model: &'static str,
-    letters: &'static [u8],
-    outputs: &'static [OutputKind],
-}
-
-const RESIDUES: &[u8] = b"LAGVSERTIDPKQNFYMHWC";
-
-const CASES: [Case; 4] = [
-    Case {
-        model: "esm2/tiny_b",
-        letters: RESIDUES,
-        outputs: &[
-            OutputKind::Mean,
-            OutputKind::MeanAll,
-            OutputKind::Cls,
-            OutputKind::PerResidue,
-            OutputKind::Logits,
-        ],
-    },
-    Case {
-        model: "dnabert_s/tiny_a",
-        letters: b"ACGT",
-        outputs: &[
-            OutputKind::MeanAll,
-            OutputKind::PerResidue,
-            OutputKind::Pooler,
-        ],
-    },
-    Case {
-        model: "prostt5/tiny",
-        letters: RESIDUES,
-        outputs: &[
-            OutputKind::Mean,
-            OutputKind::PerResidue,
-            OutputKind::ThreeDi,
-        ],
-    },
-    Case {
-        model: "modernbert/tc20",
-        letters: RESIDUES,
-        outputs: &[
-            OutputKind::Mean,
-            OutputKind::PerResidue,
-            OutputKind::ThreeDi,
-        ],
-    },
+/// Odd lengths, and those around the kernels' blocks.
+const LENGTHS: [usize; 23] = [
+    1, 2, 3, 13, 14, 15, 16, 17, 29, 30, 31, 33, 62, 63, 64, 65, 100, 127, 190, 253, 255, 300, 510,
 ];
-
-/// Sequences of many lengths, odd ones and those around the kernels' blocks.
-fn sequences(letters: &[u8]) -> Vec<String> {
-    let mut state = 7_u64;
-    [
-        1, 2, 3, 13, 14, 15, 16, 17, 29, 30, 31, 33, 62, 63, 64, 65, 100, 127, 190, 253, 255, 300,
-        510,
-    ]
-    .iter()
-    .map(|&length| {
-        (0..length)
-            .map(|_| {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                char::from(letters[(state >> 33) as usize % letters.len()])
-            })
-            .collect()
-    })
-    .collect()
-}
 
 /// Every answer as bytes, in the order of `order`.
 fn bytes(
@@ -98,7 +33,7 @@ fn bytes(
         ..PoolOptions::default()
     };
     let pool = Pool::new(&[files], &options).unwrap();
-    let sequences = sequences(case.letters);
+    let sequences = sequences(case.letters, &LENGTHS);
     let requests = order.iter().map(|&index| {
         let tokens = tokenizer.encode(sequences[index].as_bytes()).tokens;
         (index, PoolRequest::new(ModelIndex(0), tokens, wanted))
@@ -118,7 +53,7 @@ fn bytes(
 }
 
 fn check(case: &Case, dtype: DType) {
-    let forward: Vec<usize> = (0..sequences(case.letters).len()).collect();
+    let forward: Vec<usize> = (0..LENGTHS.len()).collect();
     let backward: Vec<usize> = forward.iter().rev().copied().collect();
     let expected = bytes(case, dtype, 16_384, 1, 1, &forward);
     assert!(expected.iter().all(|answer| !answer.is_empty()));

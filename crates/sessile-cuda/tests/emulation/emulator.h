@@ -106,8 +106,11 @@ inline void switch_fiber(Context& from, Context& to) { swapcontext(&from, &to); 
 #endif
 
 struct Warp {
-    int arrived = 0;
+    int arrived = 0, finished = 0;
     unsigned generation = 0;
+    // How many threads have come to the barrier of this generation.
+    int at_barrier = 0;
+    unsigned barrier_generation = 0;
     const void* place = nullptr;
     void* arguments[32];
 };
@@ -155,11 +158,16 @@ inline void wait_for(const unsigned& generation, unsigned until_not) {
     gpu.waits_until_not[me] = until_not;
     pause_thread();
 }
+inline bool is_asleep(const Warp& warp) {
+    bool at_barrier = warp.barrier_generation == gpu.barrier_generation;
+    return warp.finished + (at_barrier ? warp.at_barrier : 0) == 32;
+}
 inline bool is_waiting(int t) { return gpu.waits_for[t] && *gpu.waits_for[t] == gpu.waits_until_not[t]; }
 inline void thread_main() {
     gpu.body();
     gpu.done[gpu.current] = 1;
     gpu.finished++;
+    gpu.warps[gpu.current / 32].finished++;
     for (;;) pause_thread();
 }
 // Runs `together` over the arguments of all 32 threads when the last one has come.
@@ -196,9 +204,10 @@ inline void run_block(unsigned random) {
     while (gpu.finished < threads) {
         random = random * 1664525u + 1013904223u;
         int warp = (random >> 16) % warps, bursts = (random >> 28) == 0 ? 40 : 1;
+        for (int tries = 1; tries < warps && is_asleep(gpu.warps[warp]); tries++) warp = (warp + 1) % warps;
         unsigned before_barrier = gpu.barrier_generation, before_warp = gpu.warps[warp].generation;
         int before_done = gpu.finished;
-        for (int burst = 0; burst < bursts; burst++)
+        for (int burst = 0; burst < bursts && !is_asleep(gpu.warps[warp]); burst++)
             for (int t = warp * 32; t < warp * 32 + 32; t++)
                 if (!gpu.done[t] && !is_waiting(t)) {
                     gpu.waits_for[t] = nullptr;
@@ -258,8 +267,12 @@ struct Registered {
 
 DEVICE void barrier() {
     using namespace emulator;
-    if (gpu.warps[gpu.current / 32].arrived) die("a barrier within a shuffle");
+    Warp& warp = gpu.warps[gpu.current / 32];
+    if (warp.arrived) die("a barrier within a shuffle");
     unsigned generation = gpu.barrier_generation;
+    if (warp.barrier_generation != generation) warp.at_barrier = 0;
+    warp.barrier_generation = generation;
+    warp.at_barrier++;
     if (++gpu.at_barrier == gpu.threads) {
         gpu.at_barrier = 0;
         gpu.barrier_generation++;

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use sessile_cpu::{CpuDevice, CpuOptions, Isa};
+use sessile_cpu::CpuDevice;
 use sessile_device::{
-    Admission, CellTable, DType, Device, EarlyStopping, Event, Execution, GenerationSettings, Lane,
-    LaneSpec, ModelIndex, OutputSet, PackedBatch, Request, RequestId,
+    Admission, CellTable, DType, DecodingLane, Device, EarlyStopping, Event, Execution,
+    GenerationSettings, Lane, LaneSpec, ModelIndex, OutputSet, PackedBatch, Request, RequestId,
 };
 use sessile_models::GeneratorFiles;
 use sessile_models::generation::{
     Caches, DecoderExecution, DecoderLimits, SequenceToSequence, SettingsOverrides, Step,
 };
 
-pub type Model = Arc<dyn SequenceToSequence<CpuDevice>>;
-pub type Lanes = <CpuDevice as Device>::Lane;
+pub type Model<D = CpuDevice> = Arc<dyn SequenceToSequence<D>>;
+pub type LaneOf<D> = <D as Device>::Lane;
 
 /// Token ids.
 pub fn ids(value: &Value) -> Vec<u32> {
@@ -23,13 +23,16 @@ pub fn ids(value: &Value) -> Vec<u32> {
 }
 
 /// A model and a lane for it. Nothing of its checkpoint is left aside.
-pub fn load(files: &GeneratorFiles, isa: Isa, dtype: DType, threads: usize) -> (Model, Lanes) {
-    let device = CpuDevice::new(CpuOptions {
-        isa: Some(isa),
-        threads: 1,
-    })
-    .unwrap();
-    let (model, report) = files.load(&device, dtype).unwrap();
+pub fn load<D: Device>(
+    files: &GeneratorFiles,
+    device: &D,
+    dtype: DType,
+    threads: usize,
+) -> (Model<D>, LaneOf<D>)
+where
+    LaneOf<D>: DecodingLane,
+{
+    let (model, report) = files.load(device, dtype).unwrap();
     assert!(report.ignored.is_empty(), "{:?}", report.ignored);
     let spec = LaneSpec {
         arena_bytes: 256 << 20,
@@ -70,13 +73,16 @@ pub fn with_arguments(settings: &GenerationSettings, arguments: &Value) -> Gener
 }
 
 /// The encoder's states, and the scores after each of the decoder's first tokens.
-pub fn states_and_scores(
-    model: &Model,
-    lane: &mut Lanes,
+pub fn states_and_scores<D: Device>(
+    model: &Model<D>,
+    lane: &mut LaneOf<D>,
     dtype: DType,
     source: &[u32],
     written: &[u32],
-) -> (Vec<f32>, Vec<Vec<f32>>) {
+) -> (Vec<f32>, Vec<Vec<f32>>)
+where
+    LaneOf<D>: DecodingLane,
+{
     let start = lane.mark();
     let info = model.info();
     let caches = Caches::new(lane, info, dtype, written.len(), source.len()).unwrap();
@@ -113,7 +119,7 @@ pub fn states_and_scores(
 /// Answers to all requests in one execution.
 pub fn generate(
     model: &Model,
-    lane: Lanes,
+    lane: LaneOf<CpuDevice>,
     dtype: DType,
     limits: DecoderLimits,
     requests: &[(Vec<u32>, GenerationSettings)],

@@ -1,13 +1,22 @@
-//! Reading the reference outputs of `tests/golden`.
+//! The golden suite: reading the reference outputs of `tests/golden`, and comparing every model with
+//! them on whatever device it is given. `sessile-cuda` runs this very source on an emulated GPU.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod bart;
+pub mod company;
 pub mod decode;
+pub mod dnabert_s;
+pub mod esm2;
+pub mod modernbert;
+pub mod prostt5;
 pub mod run;
 
 use std::path::PathBuf;
 
+use run::Place;
 use sessile_device::RowSource;
+use sessile_models::ModelFiles;
 use sessile_models::checkpoint::Checkpoint;
 
 /// A path below `tests/golden`.
@@ -40,6 +49,36 @@ pub fn sequences(model: &str) -> Vec<Sequence> {
             })
         })
         .collect()
+}
+
+/// A sequence as tokens, which are those of the reference.
+pub struct Case {
+    pub name: String,
+    pub tokens: Vec<u32>,
+}
+
+impl Case {
+    /// What the reference calls an output of this sequence.
+    pub fn part(&self, what: &str) -> String {
+        format!("{}.{what}", self.name)
+    }
+}
+
+/// The sequences of a model that are not too long for a place. `ids` has the token ids of the
+/// reference by the sequences' names.
+pub fn cases(model: &str, files: &ModelFiles, ids: &serde_json::Value, place: &Place) -> Vec<Case> {
+    let cases: Vec<Case> = sequences(model)
+        .into_iter()
+        .map(|Sequence { name, text }| {
+            let tokens = files.tokenizer().encode(text.as_bytes()).tokens;
+            let ids: Vec<u32> = serde_json::from_value(ids[&name]["input_ids"].clone()).unwrap();
+            assert_eq!(tokens, ids, "{name}: token ids");
+            Case { name, tokens }
+        })
+        .filter(|case| place.takes(&case.tokens))
+        .collect();
+    assert!(cases.len() > 5, "{model}: {} sequences", cases.len());
+    cases
 }
 
 /// The tensors of an `expected.safetensors`.
@@ -83,6 +122,17 @@ impl Expected {
             difference <= 1e-4 * largest,
             "{name}: off by {difference} where the largest value is {largest}"
         );
+    }
+
+    /// Compares the last states of a sequence: all rows of them, or as many as are kept, which
+    /// `first` names.
+    pub fn assert_last_states(&self, case: &Case, states: &[f32], first: (&str, usize)) {
+        if self.has(&case.part("last_hidden_state")) {
+            self.assert_close(&case.part("last_hidden_state"), states);
+        } else {
+            let kept = &states[..first.1 * (states.len() / case.tokens.len())];
+            self.assert_close(&case.part(&format!("last_hidden_state_{}", first.0)), kept);
+        }
     }
 
     /// Compares the direction of a vector.

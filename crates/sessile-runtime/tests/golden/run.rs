@@ -1,30 +1,62 @@
 //! Running a model over sequences in one execution, on any instruction set and any GPU.
 
 use sessile_cpu::{CpuDevice, CpuOptions, Isa};
+use sessile_cuda::CudaDevice;
 use sessile_device::{
     Admission, DType, Device, Event, Execution, LaneSpec, ModelIndex, Output, OutputKind,
     OutputSet, Request, RequestId,
 };
 use sessile_models::{EncoderExecution, ModelFiles};
-use sessile_runtime::discovery::{self, FoundGpu};
+use sessile_runtime::discovery;
+
+/// The tokens of a batch where nothing else is asked for.
+pub const BUDGET: usize = 4096;
 
 /// Where a model runs: the processor at some level, or a GPU.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Place {
     Cpu(Isa),
-    Cuda {
-        gpu: FoundGpu,
-        /// Made of software: right, and slow.
-        emulated: bool,
+    Cuda(CudaDevice),
+    /// A GPU made of software: right, and slow.
+    Emulated {
+        device: CudaDevice,
+        /// Sequences of more tokens are left out.
+        longest: usize,
     },
 }
 
 impl Place {
-    /// Whether hundreds of passes take no time to speak of.
-    pub fn is_fast(&self) -> bool {
+    /// Whether a sequence is not too long for this place.
+    pub fn takes(&self, tokens: &[u32]) -> bool {
         match self {
-            Place::Cpu(isa) => *isa >= Isa::Avx512,
-            Place::Cuda { emulated, .. } => !emulated,
+            Place::Emulated { longest, .. } => tokens.len() <= *longest,
+            _ => true,
+        }
+    }
+
+    /// The longest text whose every residue is masked in turn here: a scan takes as many passes,
+    /// which is nothing for the fast kernels and minutes for the others.
+    pub fn longest_scan(&self) -> usize {
+        match self {
+            Place::Cpu(isa) if *isa < Isa::Avx512 => 119,
+            Place::Emulated { .. } => 7,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Room for a batch of [`BUDGET`] tokens; an emulated GPU touches all of it.
+    fn arena_bytes(&self) -> usize {
+        match self {
+            Place::Emulated { .. } => 24 << 20,
+            _ => 256 << 20,
+        }
+    }
+
+    /// The narrow number formats of this place.
+    pub fn formats_of_16_bits(&self) -> &'static [DType] {
+        match self {
+            Place::Cpu(_) => &[DType::Bf16],
+            _ => &[DType::Bf16, DType::F16],
         }
     }
 }
@@ -38,11 +70,10 @@ impl From<Isa> for Place {
 /// The instruction sets of this machine and the first of its GPUs, if it has one.
 pub fn places() -> impl Iterator<Item = Place> {
     let found = discovery::survey().unwrap();
-    let gpu = found.devices.into_iter().find_map(|device| {
-        let emulated = device.description.starts_with("Emulated");
-        device.cuda.map(|gpu| Place::Cuda { gpu, emulated })
-    });
-    levels().map(Place::Cpu).chain(gpu)
+    let gpu = found.devices.into_iter().find_map(|device| device.cuda);
+    levels()
+        .map(Place::Cpu)
+        .chain(gpu.map(|gpu| Place::Cuda(gpu.open(1).unwrap())))
 }
 
 /// The instruction sets of this machine.
@@ -55,42 +86,45 @@ pub fn levels() -> impl Iterator<Item = Isa> {
 
 /// Runs every sequence in one execution and returns the outputs in their order.
 pub fn answers(
-    place: impl Into<Place>,
+    place: &Place,
     files: &ModelFiles,
     dtype: DType,
     token_budget: usize,
-    threads: usize,
     requests: &[(Vec<u32>, OutputSet)],
 ) -> Vec<Output> {
-    match place.into() {
+    match place {
         Place::Cpu(isa) => {
-            let device = CpuDevice::new(CpuOptions {
-                isa: Some(isa),
-                threads: 1,
-            })
-            .unwrap();
-            answers_on(&device, files, dtype, token_budget, threads, requests)
+            let device = processor(*isa);
+            answers_on(&device, place, files, dtype, token_budget, requests)
         }
-        Place::Cuda { gpu, .. } => {
-            let device = gpu.open(1).unwrap();
-            answers_on(&device, files, dtype, token_budget, threads, requests)
+        Place::Cuda(device) | Place::Emulated { device, .. } => {
+            answers_on(device, place, files, dtype, token_budget, requests)
         }
     }
 }
 
+/// The processor, as if it had no more than `isa`.
+pub fn processor(isa: Isa) -> CpuDevice {
+    let options = CpuOptions {
+        isa: Some(isa),
+        threads: 1,
+    };
+    CpuDevice::new(options).unwrap()
+}
+
 fn answers_on<D: Device>(
     device: &D,
+    place: &Place,
     files: &ModelFiles,
     dtype: DType,
     token_budget: usize,
-    threads: usize,
     requests: &[(Vec<u32>, OutputSet)],
 ) -> Vec<Output> {
     let (model, _) = files.load(device, dtype, 1026).unwrap();
     let lane = device
         .lane(&LaneSpec {
-            arena_bytes: 256 << 20,
-            threads,
+            arena_bytes: place.arena_bytes(),
+            threads: 1,
         })
         .unwrap();
     let mut execution = EncoderExecution::<D>::new(lane, vec![model], token_budget);
@@ -116,6 +150,12 @@ fn answers_on<D: Device>(
         }
     }
     answers.into_iter().map(Option::unwrap).collect()
+}
+
+/// The last states of a sequence, `[tokens, hidden]`.
+pub fn last_states<'a>(output: &'a Output, tokens: &[u32]) -> &'a [f32] {
+    let states = output.get(OutputKind::HiddenStates).unwrap();
+    &states.data[states.data.len() - tokens.len() * states.shape[2]..]
 }
 
 /// The values of one output.
