@@ -2,13 +2,16 @@
 
     python bench/compare/compare.py --model models/esm2_150M --set orfs --output bench/runs/today.jsonl
 
-Every program runs one round after the other, several times over, so that a slow minute of the machine
+On a GPU (`--devices cuda:0`) both run there, PyTorch with SDPA, and with flash-attention where that is
+installed. Every program runs one round after the other, several times over, so that a slow minute of the machine
 meets all of them; the ratio is the median of the rounds' ratios. Only real tokens count, padding does
 not. One JSON line per model, set and pair is appended to the output, with every round in it.
 """
 
 import argparse
 import datetime
+import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -57,6 +60,7 @@ class Peer:
 
 def sessile_round(options, dtype, path):
     command = [options.sessile, "bench", "--model", options.model, "--set", path, "--dtype", dtype]
+    command += ["--devices", options.devices]
     command += ["--threads", str(options.threads), "--duration", str(options.seconds), "--json"]
     if options.sessile_token_budget:
         command += ["--token-budget", str(options.sessile_token_budget)]
@@ -70,7 +74,7 @@ def sessile_means(options, path, count):
             for index, sequence in enumerate(sequences.read(path)[:count]):
                 file.write(f">{index}\n{sequence}\n")
         command = [options.sessile, "embed", "--model", options.model, "--input", few]
-        command += ["--output", out, "--dtype", "f32"]
+        command += ["--output", out, "--dtype", "f32", "--devices", options.devices]
         subprocess.run(command, check=True, capture_output=True)
         return [json.loads(line)["mean"] for line in open(out)]
 
@@ -92,16 +96,31 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=9.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--token-budget", type=int, default=4096, help="padded tokens of the peer's batch")
+    parser.add_argument("--devices", default="cpu", help="cpu, or one GPU such as cuda:0, for both programs")
+    parser.add_argument("--attention", help="of transformers: sdpa (and flash_attention_2 on a GPU that has it)")
+    parser.add_argument("--token-budget", type=int, help="padded tokens of the peer's batch [4096; 32768 on a GPU]")
     parser.add_argument("--sessile-token-budget", type=int)
     parser.add_argument("--preload", help="for bf16 in PyTorch where CPUID hides AMX; see cpuid_leaves.c")
     parser.add_argument("--check", type=int, default=0, help="compare the vectors of that many sequences")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
 
+    on_gpu = options.devices != "cpu"
+    if options.token_budget is None:
+        options.token_budget = 32768 if on_gpu else 4096
+    attentions = [options.attention or "sdpa"]
+    if on_gpu and not options.attention and importlib.util.find_spec("flash_attn"):
+        attentions.append("flash_attention_2")
+    if options.peer != "transformers":
+        if on_gpu:
+            parser.error(f"{options.peer} runs on the processor")
+        attentions = [None]
+
     script = {"transformers": "transformers_peer.py", "esm-cpp": "esm_cpp_peer.py"}[options.peer]
     for name in options.sets or ["uniform", "lognormal", "orfs"]:
-        for dtype in options.dtypes or ["f32", "bf16"]:
+        for dtype, attention in itertools.product(options.dtypes or ["f32", "bf16"], attentions):
+            if dtype == "f32" and attention == "flash_attention_2":
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 path = f"{folder}/{name}.fasta"
                 sequences.write(name, path)
@@ -109,6 +128,8 @@ def main():
                 arguments = ["--model", options.model, "--input", path, "--dtype", peer_dtype]
                 arguments += ["--token-budget", str(options.token_budget)]
                 arguments += ["--threads", str(options.threads)]
+                if options.peer == "transformers":
+                    arguments += ["--device", options.devices, "--attention", attention]
                 peer = Peer(script, arguments, options.threads, options.preload if peer_dtype == "bf16" else None)
                 ours, theirs = [], []
                 for _ in range(options.rounds):
@@ -129,6 +150,8 @@ def main():
                 "dtype": dtype,
                 "peer": options.peer,
                 "peer_dtype": peer_dtype,
+                "attention": attention,
+                "devices": options.devices,
                 "threads": options.threads,
                 "ratio": ratio,
                 "largest_difference": difference,
@@ -141,7 +164,7 @@ def main():
                 round_["model"], round_["set"] = row["model"], name
             best = max(ours, key=lambda r: r["fraction_of_peak"] or 0)
             print(
-                f"{row['model']:>6} {name:<9} {dtype} beside {options.peer} {peer_dtype}: "
+                f"{row['model']:>6} {name:<9} {dtype} beside {options.peer} {peer_dtype} {attention or ''}: "
                 f"{best['tokens_per_second']:>9.0f} / "
                 f"{max(r['tokens_per_second'] for r in theirs):>9.0f} tokens/s, {ratio:.2f} times; "
                 f"{best['fraction_of_peak']:.3f} of the peak"

@@ -13,6 +13,7 @@ use sessile_pipelines::embed::Long;
 use sessile_pipelines::journal::JournalOptions;
 use sessile_pipelines::output::{Format, OutputName};
 use sessile_runtime::{DTypeChoice, DeviceChoice, PoolOptions};
+use sessile_server::LogLevel;
 
 /// Sequence models that stay loaded and are fed without padding.
 #[derive(Debug, Parser)]
@@ -32,6 +33,10 @@ pub(crate) struct Cli {
     /// Settings file (TOML or YAML); a table per command
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+
+    /// What is said beside results and failures: debug, info, warning or error
+    #[arg(long, global = true, default_value = "warning", value_name = "LEVEL")]
+    pub(crate) log_level: LogLevel,
 
     #[command(subcommand)]
     pub(crate) command: Command,

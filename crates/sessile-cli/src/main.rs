@@ -9,6 +9,7 @@
 mod arguments;
 mod commands;
 mod exit;
+mod logging;
 mod settings;
 mod signals;
 mod terminal;
@@ -31,6 +32,9 @@ fn run() -> Result<ExitCode, Failure> {
     let command = settings::apply(Cli::command(), std::env::args_os())?;
     let matches = command.get_matches();
     let cli = Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;
+    if !matches!(cli.command, Command::Serve(_)) {
+        logging::start(cli.log_level);
+    }
     match cli.command {
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Entropy(arguments) => commands::entropy::run(arguments),
