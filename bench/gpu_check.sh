@@ -4,12 +4,14 @@
 # Needs the binary, bash and python3; makes its models (random weights) and sequences itself below
 # SESSILE_CHECK_FOLDER (a temporary folder otherwise), downloads nothing, and ends within 8 minutes:
 # what is not done by then is said to be skipped. SESSILE_CHECK_LARGE=1 adds the model with 3 billion
-# parameters (6 GB on the disk). Prints a table; raw outputs stay in the folder.
+# parameters (6 GB on the disk). Prints a table; raw outputs stay in the folder. Where `compare/` lies
+# beside this script and python3 has PyTorch with CUDA and transformers, they are measured in turn.
 #
 # Correctness is judged against the processor in f32 on the same machine, whose answers the golden
 # suite checks. With a source tree at hand `cargo test` runs the golden suite itself on the GPU.
 set -uo pipefail
 sessile=$(realpath "${1:-sessile}")
+scripts=$(dirname "$(realpath "$0")")
 [ -x "$sessile" ] || { echo "usage: $0 path/to/sessile" >&2; exit 2; }
 folder=${SESSILE_CHECK_FOLDER:-$(mktemp -d)}
 mkdir -p "$folder" && cd "$folder" || exit 2
@@ -153,8 +155,9 @@ print(int(float(found.group(1).replace(",", "")) * units.get(found.group(2), 1))
 PY
 )
 if [ "${free:-0}" -gt 4096 ]; then
-    # A pool whose arena takes most of the memory, and a second one that must do with the rest.
-    "$sessile" bench --model esm2_t6_8M --devices cuda:0 --dtype bf16 --instances 1 --token-budget 1048576 --duration 20 --json >hog.out 2>hog.err &
+    # Lanes of a million tokens, about 8 GiB each, that leave 3 GiB to a second pool.
+    lanes=$(((free - 3072) / 8192))
+    "$sessile" bench --model esm2_t6_8M --devices cuda:0 --dtype bf16 --instances $((lanes > 0 ? lanes : 1)) --token-budget 1048576 --duration 20 --json >hog.out 2>hog.err &
     hog=$!
     sleep 8
     if embed beside esm2_t6_8M mean --devices cuda:0 --dtype bf16; then
@@ -170,7 +173,7 @@ fi
 measure() { # NAME MODEL SET OPTIONS…
     local name=$1 model=$2 set=$3
     shift 3
-    if run "$name" 70 "$sessile" bench --model "$model" --set "$set" --devices "${devices:-cuda:0}" --dtype bf16 --duration 6 --json "$@"; then
+    if run "$name" 70 "$sessile" bench --model "$model" --set "$set" --devices "${devices:-cuda:0}" --dtype bf16 --duration 6 --json --log-level debug "$@"; then
         python3 - "$name.out" <<'PY'
 import json, sys
 r = json.load(open(sys.argv[1]))
@@ -192,6 +195,19 @@ if [ -d esm2_t33_650M ] || run make-650M 120 "$sessile" models synthesize esm2_t
     bench 650M-one-lane esm2_t33_650M uniform --instances 1
     SESSILE_CUDA_PRODUCTS=own bench 650M-own-products esm2_t33_650M uniform
     [ "$gpus" -gt 1 ] && devices=auto bench "650M-on-$gpus-GPUs" esm2_t33_650M uniform
+    if grep -q 'not by cuBLASLt\|own kernels take them' 650M-uniform-512.err; then
+        row "650M: every product by cuBLASLt" FAIL "$(grep -h 'not by cuBLASLt\|own kernels take them' 650M-uniform-512.err | sort -u | head -3 | tr '\n' ' ')"
+    elif grep -q 'cuBLASLt algorithm' 650M-uniform-512.err; then
+        row "650M: every product by cuBLASLt" ok "$(grep -c 'cuBLASLt algorithm' 650M-uniform-512.err) shapes (650M-uniform-512.err)"
+    else
+        row "650M: every product by cuBLASLt" FAIL "nothing was said of products"
+    fi
+    if embed bytes-650M-1k esm2_t33_650M mean --devices cuda:0 --dtype bf16 --token-budget 1024 --instances 1 &&
+        embed bytes-650M-64k esm2_t33_650M mean --devices cuda:0 --dtype bf16 --token-budget 65536 --instances 2; then
+        cmp -s bytes-650M-1k.jsonl bytes-650M-64k.jsonl && row "equal bytes, 1k and 64k, 650M in bf16" ok "" || row "equal bytes, 1k and 64k, 650M in bf16" FAIL "cmp differs"
+    else
+        row "equal bytes, 650M in bf16" FAIL "$(why bytes-650M-1k) $(why bytes-650M-64k)"
+    fi
     one=$(field 650M-one-lane.out tokens_per_second)
     two=$(field 650M-uniform-512.out tokens_per_second)
     [ -n "$one" ] && [ -n "$two" ] && row "two lanes are not slower than one" "$(awk -v a="$one" -v b="$two" 'BEGIN{print (b >= 0.98 * a) ? "ok" : "FAIL"}')" "$two against $one tokens/s"
@@ -203,8 +219,33 @@ else
     row "650M" skip "not made: $(why make-650M)"
 fi
 [ -d dnabert_s ] && bench dnabert-s-chunks dnabert_s chunks
+# Passes over one sequence of 512 tokens: as graphs, and kernel by kernel.
+bench 8M-small-passes esm2_t6_8M uniform --token-budget 512 --instances 1
+SESSILE_CUDA_GRAPHS=off bench 8M-small-passes-by-kernel esm2_t6_8M uniform --token-budget 512 --instances 1
+graphs=$(field 8M-small-passes.out tokens_per_second)
+pieces=$(field 8M-small-passes-by-kernel.out tokens_per_second)
+[ -n "$graphs" ] && [ -n "$pieces" ] && row "graphs are not slower than kernels" "$(awk -v a="$pieces" -v b="$graphs" 'BEGIN{print (b >= 0.98 * a) ? "ok" : "FAIL"}')" "$(awk -v a="$pieces" -v b="$graphs" 'BEGIN{printf "%.2f times", b / a}')"
 if [ -n "${SESSILE_CHECK_LARGE:-}" ] && { [ -d esm2_t36_3B ] || run make-3B 150 "$sessile" models synthesize esm2_t36_3B --output esm2_t36_3B; }; then
     bench 3B-uniform-512 esm2_t36_3B uniform
+fi
+
+# 7. PyTorch in turn, where it is there.
+if ! [ -f "$scripts/compare/compare.py" ] || ! python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then
+    row "beside PyTorch" skip "no bench/compare beside this script, or no PyTorch with CUDA"
+elif [ ! -d esm2_t33_650M ] || [ "$(left)" -lt 60 ]; then
+    row "beside PyTorch" skip "no model or no time left"
+else
+    run pytorch 120 python3 "$scripts/compare/compare.py" --sessile "$sessile" --devices cuda:0 --model esm2_t33_650M \
+        --set uniform --set lognormal --set orfs --dtype bf16 --rounds 1 --seconds 5 --output pytorch.jsonl
+    found=$(python3 - 2>/dev/null <<'PY'
+import json
+for line in open("pytorch.jsonl"):
+    r = json.loads(line)
+    least = 1.2 if r["set"] == "uniform" else 2.0
+    print(f"beside PyTorch, {r['set']}, {r['attention']}|{'ok' if r['ratio'] >= least else 'FAIL'}|{r['ratio']:.2f} times (at least {least})")
+PY
+)
+    [ -n "$found" ] && while IFS='|' read -r name result seen; do row "$name" "$result" "$seen"; done <<<"$found" || row "beside PyTorch" FAIL "$(why pytorch)"
 fi
 
 printf '\n%-44s %-6s %s\n' "check" "" "seen"

@@ -31,11 +31,17 @@ use sessile_server::LogLevel;
 )]
 pub(crate) struct Cli {
     /// Settings file (TOML or YAML); a table per command
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = 900)]
     pub(crate) config: Option<PathBuf>,
 
     /// What is said beside results and failures: debug, info, warning or error
-    #[arg(long, global = true, default_value = "warning", value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "warning",
+        value_name = "LEVEL",
+        display_order = 901
+    )]
     pub(crate) log_level: LogLevel,
 
     #[command(subcommand)]

@@ -87,12 +87,18 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     }
     assert!(resumed > 0, "no kill came in the middle of a run");
     if !is_over {
-        let owned = arguments("killed");
+        let mut owned = arguments("killed");
+        owned.extend(["--log-level", "info"].map(str::to_owned));
         let arguments: Vec<&str> = owned.iter().map(String::as_str).collect();
         let output = run(directory.path(), &arguments);
         assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
         assert!(
             stderr(&output).contains("going on after"),
+            "{}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains("note: took over the lock of a run that is gone lock="),
             "{}",
             stderr(&output)
         );
