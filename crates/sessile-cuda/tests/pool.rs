@@ -1,43 +1,14 @@
 //! The program's own pool over an emulated machine with two GPUs: one queue, whatever pulls from it.
 //!
 //! The driver is found by the environment, as it is by users, so each test runs in a process of its
-//! own: [`in_a_process`] starts this very program again.
+//! own, started by [`in_a_process`].
 
 mod emulation;
 
-use std::process::Command;
-
+use emulation::in_a_process;
 use sessile_device::{DType, DeviceId, ModelIndex, OutputKind, OutputSet};
 use sessile_models::ModelFiles;
 use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest, RuntimeErrorKind, discovery};
-
-/// Runs one of the ignored tests below over the emulated machine.
-fn in_a_process(test: &str, variables: &[(&str, &str)]) {
-    let library = emulation::build(None);
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            test,
-            "--ignored",
-            "--test-threads=1",
-            "--nocapture",
-        ])
-        .env("SESSILE_CUDA_DRIVER", &library)
-        .env("SESSILE_CUBLASLT", &library)
-        .env_remove("CUDA_VISIBLE_DEVICES")
-        .env_remove("SLURM_JOB_GPUS")
-        .env_remove("SLURM_GPUS")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{test}: {}\n{said}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
 
 fn wanted() -> OutputSet {
     [OutputKind::Mean, OutputKind::PerResidue]

@@ -136,6 +136,35 @@ pub fn build(change: Option<&Change<'_>>) -> PathBuf {
     library
 }
 
+/// Runs an ignored test of this very program over the emulated machine, found as users' drivers are:
+/// by the environment.
+pub fn in_a_process(test: &str, variables: &[(&str, &str)]) {
+    let library = build(None);
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            test,
+            "--ignored",
+            "--test-threads=1",
+            "--nocapture",
+        ])
+        .env("SESSILE_CUDA_DRIVER", &library)
+        .env("SESSILE_CUBLASLT", &library)
+        .env_remove("CUDA_VISIBLE_DEVICES")
+        .env_remove("SLURM_JOB_GPUS")
+        .env_remove("SLURM_GPUS")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{test}: {}\n{said}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 /// An emulated machine.
 pub struct Machine {
     path: PathBuf,

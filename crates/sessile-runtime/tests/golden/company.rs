@@ -1,7 +1,7 @@
 //! A sequence's answer is the same to the byte, whatever is computed beside it: the cases, and the
 //! check of one device.
 
-use sessile_device::{DType, OutputKind, OutputSet};
+use sessile_device::{DType, Output, OutputKind, OutputSet};
 use sessile_models::ModelFiles;
 
 use super::path;
@@ -87,13 +87,7 @@ pub fn check(case: &Case, place: &Place, dtype: DType, lengths: &[usize]) {
     let bytes = |budget: usize, requests: &[(Vec<u32>, OutputSet)]| -> Vec<Vec<u32>> {
         answers(place, &files, dtype, budget, requests)
             .iter()
-            .map(|output| {
-                assert_eq!(output.parts().len(), case.outputs.len());
-                let parts = output.parts().iter();
-                parts
-                    .flat_map(|(_, tensor)| tensor.data.iter().map(|value| value.to_bits()))
-                    .collect()
-            })
+            .map(|output| bits(case, output))
             .collect()
     };
     let requests: Vec<_> = sequences(case.letters, lengths)
@@ -130,4 +124,38 @@ pub fn check(case: &Case, place: &Place, dtype: DType, lengths: &[usize]) {
         "{} in {dtype}: alone",
         case.model
     );
+}
+
+/// Compares the bytes of passes that come again, over as many tokens in as many sequences that are
+/// cut elsewhere: what is recorded of a pass must not be its sequences.
+pub fn check_again(case: &Case, place: &Place, dtype: DType) {
+    let files = ModelFiles::open(&path(case.model)).unwrap();
+    let outputs: OutputSet = case.outputs.iter().copied().collect();
+    let text = &sequences(case.letters, &[600])[0];
+    let tokens = files.tokenizer().encode(text.as_bytes()).tokens;
+    let firsts = [3, 27, 15, 4, 20, 11];
+    let requests: Vec<_> = firsts
+        .iter()
+        .enumerate()
+        .flat_map(|(round, first)| {
+            let (one, other) = tokens[10 * round..][..30].split_at(*first);
+            [one, other].map(|tokens| (tokens.to_vec(), outputs))
+        })
+        .collect();
+    let bits = |budget: usize| -> Vec<Vec<u32>> {
+        answers(place, &files, dtype, budget, &requests)
+            .iter()
+            .map(|output| bits(case, output))
+            .collect()
+    };
+    assert!(bits(30) == bits(65_536), "{} in {dtype}", case.model);
+}
+
+/// Every value of an answer.
+fn bits(case: &Case, output: &Output) -> Vec<u32> {
+    assert_eq!(output.parts().len(), case.outputs.len());
+    let parts = output.parts().iter();
+    parts
+        .flat_map(|(_, tensor)| tensor.data.iter().map(|value| value.to_bits()))
+        .collect()
 }

@@ -108,20 +108,7 @@ impl Expected {
 
     /// Compares with a tolerance of 1e-4 of the largest expected value.
     pub fn assert_close(&self, name: &str, actual: &[f32]) {
-        let expected = self.values(name);
-        assert_eq!(actual.len(), expected.len(), "{name}: number of values");
-        let largest = expected
-            .iter()
-            .fold(0_f32, |largest, value| largest.max(value.abs()));
-        let difference = expected
-            .iter()
-            .zip(actual)
-            .map(|(expected, actual)| (expected - actual).abs())
-            .fold(0_f32, f32::max);
-        assert!(
-            difference <= 1e-4 * largest,
-            "{name}: off by {difference} where the largest value is {largest}"
-        );
+        assert_close(name, &self.values(name), actual);
     }
 
     /// Compares the last states of a sequence: all rows of them, or as many as are kept, which
@@ -137,18 +124,40 @@ impl Expected {
 
     /// Compares the direction of a vector.
     pub fn assert_aligned(&self, name: &str, actual: &[f32], at_least: f64) {
-        let expected = self.values(name);
-        assert_eq!(actual.len(), expected.len(), "{name}: number of values");
-        let dot = |a: &[f32], b: &[f32]| {
-            a.iter()
-                .zip(b)
-                .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                .sum::<f64>()
-        };
-        let lengths = dot(&expected, &expected) * dot(actual, actual);
-        let cosine = dot(&expected, actual) / lengths.sqrt();
-        assert!(cosine > at_least, "{name}: cosine {cosine}");
+        assert_aligned(name, &self.values(name), actual, at_least);
     }
+}
+
+/// Compares with a tolerance of 1e-4 of the largest expected value.
+pub fn assert_close(name: &str, expected: &[f32], actual: &[f32]) {
+    assert_eq!(actual.len(), expected.len(), "{name}: number of values");
+    let largest = expected
+        .iter()
+        .fold(0_f32, |largest, value| largest.max(value.abs()));
+    let difference = expected
+        .iter()
+        .zip(actual)
+        .map(|(expected, actual)| (expected - actual).abs())
+        .fold(0_f32, f32::max);
+    let is_finite = actual.iter().all(|value| value.is_finite());
+    assert!(
+        is_finite && difference <= 1e-4 * largest,
+        "{name}: off by {difference} where the largest value is {largest}"
+    );
+}
+
+/// Compares the direction of a vector.
+pub fn assert_aligned(name: &str, expected: &[f32], actual: &[f32], at_least: f64) {
+    assert_eq!(actual.len(), expected.len(), "{name}: number of values");
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum::<f64>()
+    };
+    let lengths = dot(expected, expected) * dot(actual, actual);
+    let cosine = dot(expected, actual) / lengths.sqrt();
+    assert!(cosine > at_least, "{name}: cosine {cosine}");
 }
 
 /// Compares the best of `states` scores of every row, where the expected best is ahead of the next
