@@ -4,8 +4,9 @@
 # Needs the binary, bash and python3; makes its models (random weights) and sequences itself below
 # SESSILE_CHECK_FOLDER (a temporary folder otherwise), downloads nothing, and ends within 8 minutes:
 # what is not done by then is said to be skipped. SESSILE_CHECK_LARGE=1 adds the model with 3 billion
-# parameters (6 GB on the disk). Prints a table; raw outputs stay in the folder. Where `compare/` lies
-# beside this script and python3 has PyTorch with CUDA and transformers, they are measured in turn.
+# parameters (6 GB on the disk, beside 6 GB for the others). Prints a table; raw outputs stay in the
+# folder. Where `compare/` lies beside this script and python3 has PyTorch with CUDA and transformers,
+# they are measured in turn.
 #
 # Correctness is judged against the processor in f32 on the same machine, whose answers the golden
 # suite checks. With a source tree at hand `cargo test` runs the golden suite itself on the GPU.
@@ -48,6 +49,7 @@ def write(name, letters, lengths):
 protein, dna = "LAGVSERTIDPKQNFYMHWC", "ACGT"
 tiles = [1, 2, 3, 14, 30, 31, 62, 63, 64, 65, 126, 127, 128, 190, 254, 300, 510, 700, 1000]
 write("mixed.fasta", protein, tiles + [random.randint(20, 600) for _ in range(60)])
+write("few.fasta", protein, [1, 2, 3, 31, 62, 63, 64, 65, 127, 130, 250])
 write("mixed_dna.fasta", dna, tiles + [random.randint(20, 600) for _ in range(30)])
 PY
 cat >compare.py <<'PY'
@@ -76,6 +78,19 @@ for a, b in zip(expected, found):
     dot, aa, bb = sum(x * y for x, y in zip(a, b)), sum(x * x for x in a), sum(y * y for y in b)
     cosine = min(cosine, dot / math.sqrt(aa * bb) if aa and bb else 0.0)
 print(f"{worst:.2e} {cosine:.6f}")
+PY
+cat >states.py <<'PY'
+"""states.py EXPECTED FOUND: the share of equal 3Di states, the worst difference of a mean probability."""
+import json, sys
+expected, found = ([json.loads(line) for line in open(path)] for path in sys.argv[1:])
+if len(expected) != len(found) or not expected:
+    sys.exit(f"{len(found)} records for {len(expected)}")
+pairs = [(a["three_di"], b["three_di"]) for a, b in zip(expected, found)]
+if any(len(a) != len(b) for a, b in pairs):
+    sys.exit("a record has another length")
+letters = [a == b for one, other in pairs for a, b in zip(one, other)]
+worst = max(abs(a["mean_probability"] - b["mean_probability"]) for a, b in zip(expected, found))
+print(f"{sum(letters) / len(letters):.4f} {worst:.2e}")
 PY
 field() { python3 -c 'import json,sys; v=json.load(open(sys.argv[1])).get(sys.argv[2]); print(v if v is not None else "")' "$1" "$2" 2>/dev/null; }
 
@@ -117,6 +132,34 @@ for model in esm2_t6_8M dnabert_s modernprost_50M; do
         row "$model on the processor" FAIL "$(why "$model-cpu")"
     fi
     [ $model = dnabert_s ] && cp protein.fasta mixed.fasta
+done
+
+# Structure states. Random weights decide between states that are nearly as probable, so some letters
+# differ in 16 bits; on the processor 98 % are the same in bf16.
+states() { # NAME MODEL OPTIONS…
+    local name=$1 model=$2
+    shift 2
+    run "$name" 60 "$sessile" entropy encode3di --model "$model" --input few.fasta --output "$name.jsonl" --force "$@"
+}
+for model in modernprost_50M prostt5; do
+    [ -d "$model" ] || run "make-$model" 60 "$sessile" models synthesize "$model" --output "$model" || { rm -rf "./$model"; row "$model, states" skip "not made: $(why "make-$model")"; continue; }
+    if ! states "$model-states-cpu" "$model" --devices cpu --dtype f32; then
+        row "$model, states, on the processor" skip "$(why "$model-states-cpu")"
+        continue
+    fi
+    for dtype in f32 bf16 f16; do
+        name="$model-states-$dtype"
+        if ! states "$name" "$model" --devices cuda:0 --dtype $dtype; then
+            row "$model, states, in $dtype" FAIL "$(why "$name")"
+            continue
+        fi
+        found=$(python3 states.py "$model-states-cpu.jsonl" "$name.jsonl" 2>&1)
+        case $dtype in
+            f32) good=$(awk '{print ($1 >= 0.998 && $2 <= 1e-4)}' <<<"$found") ;;
+            *) good=$(awk '{print ($1 >= 0.95 && $2 <= 5e-3)}' <<<"$found") ;;
+        esac
+        row "$model, states, in $dtype" "$([ "$good" = 1 ] && echo ok || echo FAIL)" "equal states and worst difference: $found"
+    done
 done
 
 # 3. Equal bytes: budgets, lanes, products by the library and by own kernels.
@@ -219,6 +262,7 @@ else
     row "650M" skip "not made: $(why make-650M)"
 fi
 [ -d dnabert_s ] && bench dnabert-s-chunks dnabert_s chunks
+[ -d prostt5 ] && bench prostt5-uniform-512 prostt5 uniform
 # Passes over one sequence of 512 tokens: as graphs, and kernel by kernel.
 bench 8M-small-passes esm2_t6_8M uniform --token-budget 512 --instances 1
 SESSILE_CUDA_GRAPHS=off bench 8M-small-passes-by-kernel esm2_t6_8M uniform --token-budget 512 --instances 1
