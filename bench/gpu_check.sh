@@ -8,8 +8,9 @@
 # folder. Where `compare/` lies beside this script and python3 has PyTorch with CUDA and transformers,
 # they are measured in turn.
 #
-# Correctness is judged against the processor in f32 on the same machine, whose answers the golden
-# suite checks. With a source tree at hand `cargo test` runs the golden suite itself on the GPU.
+# Correctness is judged by the reference outputs of tests/golden, where that folder lies beside bench/ or
+# SESSILE_CHECK_GOLDEN names it, and against the processor in f32 on the same machine. With a source tree
+# and Rust at hand `cargo test` runs the whole golden suite on the GPU.
 set -uo pipefail
 sessile=$(realpath "${1:-sessile}")
 scripts=$(dirname "$(realpath "$0")")
@@ -92,6 +93,76 @@ letters = [a == b for one, other in pairs for a, b in zip(one, other)]
 worst = max(abs(a["mean_probability"] - b["mean_probability"]) for a, b in zip(expected, found))
 print(f"{sum(letters) / len(letters):.4f} {worst:.2e}")
 PY
+cat >golden.py <<'PY'
+"""golden.py SESSILE FOLDER DEVICE DTYPE: a line `name|result|what was seen` for each model of tests/golden."""
+import array, json, math, os, struct, subprocess, sys
+sessile, folder, device, dtype = sys.argv[1:]
+def tensors(path):
+    file = open(path, "rb")
+    header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    start = file.tell()
+    def read(name):
+        entry = header[name]
+        first, last = entry["data_offsets"]
+        file.seek(start + first)
+        return array.array("f", file.read(last - first))
+    return header, read
+def flat(value):
+    return [x for item in value for x in flat(item)] if isinstance(value, list) else [value]
+def run(model, letters, *command):
+    inputs = [(e["name"], e["sequence"]) for e in json.load(open(f"{model}/inputs.json")) if e.get("sequence")]
+    inputs = [(name, text) for name, text in inputs if set(text) <= set(letters)]
+    with open("golden.fasta", "w") as out:
+        out.writelines(f">{name}\n{text}\n" for name, text in inputs)
+    command = [sessile, *command, "--model", model, "--input", "golden.fasta", "--output", "golden.jsonl", "--no-journal"]
+    done = subprocess.run([*command, "--force", "--devices", device, "--dtype", dtype], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    found = {r["id"]: r for r in map(json.loads, open("golden.jsonl"))}
+    if len(found) != len(inputs):
+        raise RuntimeError(f"{len(found)} records for {len(inputs)}")
+    return found
+def vectors(model, letters, outputs):
+    found = run(model, letters, "embed", "--outputs", ",".join(outputs))
+    header, read = tensors(f"{model}/expected.safetensors")
+    worst, cosine, count = 0.0, 1.0, 0
+    for name, record in found.items():
+        for output, tensor in outputs.items():
+            if f"{name}.{tensor}" not in header or record.get(output) is None:
+                continue
+            a, b = read(f"{name}.{tensor}"), flat(record[output])
+            if len(a) != len(b):
+                raise RuntimeError(f"{name}.{tensor}: {len(b)} values for {len(a)}")
+            worst = max(worst, max(abs(x - y) for x, y in zip(a, b)) / (max(map(abs, a)) or 1.0))
+            if tensor.startswith("mean"):
+                cosine = min(cosine, sum(map(float.__mul__, a, b)) / math.sqrt(sum(x * x for x in a) * sum(x * x for x in b)))
+            count += 1
+    good = count > 8 and (worst <= 1e-4 if dtype == "f32" else cosine > 0.999)
+    return good, f"{count} tensors, worst difference {worst:.1e}, worst cosine {cosine:.6f}"
+def states(model, expected):
+    found = run(model, "ACDEFGHIKLMNPQRSTVWY", "entropy", "encode3di")
+    pairs = [(expected[name]["three_di"], record["three_di"]) for name, record in found.items() if name in expected]
+    same = sum(a == b for x, y in pairs for a, b in zip(x, y)) / sum(len(x) for x, _ in pairs)
+    good = len(pairs) > 4 and (all(x == y for x, y in pairs) if dtype == "f32" else same > 0.95)
+    return good, f"{len(pairs)} strings, {100 * same:.2f} % of the states"
+protein, dna = "ACDEFGHIKLMNPQRSTVWY", "ACGT"
+esm = {"mean": "mean_residues", "mean_all": "mean_all_tokens", "cls": "cls", "logits": "logits", "contacts": "contacts"}
+whole = lambda path: json.load(open(f"{folder}/{path}/expected.json"))
+checks = {
+    "esm2/tiny_a": lambda m: vectors(m, protein, esm),
+    "esm2/tiny_b": lambda m: vectors(m, protein, esm),
+    "dnabert_s/tiny_a": lambda m: vectors(m, dna, {"mean_all": "mean_all_tokens"}),
+    "dnabert_s/tiny_b": lambda m: vectors(m, dna, {"mean_all": "mean_all_tokens"}),
+    "prostt5/tiny": lambda m: states(m, whole("prostt5/tiny")["cnn"]),
+    "modernbert/tc20": lambda m: states(m, whole("modernbert/tc20")["sequences"]),
+}
+for name, check in checks.items():
+    try:
+        good, seen = check(os.path.join(folder, name))
+    except Exception as error:
+        good, seen = False, str(error)[:150]
+    print(f"golden {name} in {dtype}|{'ok' if good else 'FAIL'}|{seen}")
+PY
 field() { python3 -c 'import json,sys; v=json.load(open(sys.argv[1])).get(sys.argv[2]); print(v if v is not None else "")' "$1" "$2" 2>/dev/null; }
 
 # 1. What is there.
@@ -108,7 +179,17 @@ fi
 ldd "$sessile" 2>/dev/null | grep -qiE 'cuda|cublas|nvidia' && row "no NVIDIA library is linked" FAIL "" || row "no NVIDIA library is linked" ok ""
 gpus=$(grep -A1 '^cuda:[0-9]' devices.out | grep -c 'number formats' || true)
 
-# 2. The answers, against the processor in f32.
+# 2. The answers: reference outputs, then models of real size against the processor in f32.
+golden=${SESSILE_CHECK_GOLDEN:-$scripts/../tests/golden}
+if [ -d "$golden" ]; then
+    for dtype in f32 bf16 f16; do
+        run "golden-$dtype" 60 python3 golden.py "$sessile" "$(realpath "$golden")" cuda:0 "$dtype"
+        [ -s "golden-$dtype.out" ] || row "golden outputs in $dtype" FAIL "$(why "golden-$dtype")"
+        while IFS='|' read -r name result seen; do row "$name" "$result" "$seen"; done <"golden-$dtype.out"
+    done
+else
+    row "golden outputs" skip "no tests/golden beside this script (SESSILE_CHECK_GOLDEN)"
+fi
 for model in esm2_t6_8M dnabert_s modernprost_50M; do
     [ -d "$model" ] || run "make-$model" 60 "$sessile" models synthesize "$model" --output "$model" || { row "$model" skip "not made: $(why "make-$model")"; continue; }
     outputs=mean
