@@ -296,6 +296,11 @@ impl Stream {
         self.raw
     }
 
+    /// Bytes of memory that the GPU has left.
+    pub(crate) fn free_memory(&self) -> Result<u64, DeviceError> {
+        self.context.memory().map(|(free, _)| free)
+    }
+
     /// Waits until everything queued is done.
     pub(crate) fn wait(&self) -> Result<(), DeviceError> {
         self.context.call("waiting", |driver| {
@@ -455,6 +460,11 @@ impl Graph {
             }
             (functions.graph_destroy)(graph);
             if status != 0 || queued.is_err() || raw.is_null() {
+                return None;
+            }
+            // The GPU's memory for it is taken now, not in the middle of a pass.
+            if (functions.graph_upload)(raw, stream.raw) != 0 {
+                (functions.graph_executable_destroy)(raw);
                 return None;
             }
         }

@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     /// `h100-80gb-hbm3x132`: the product and its multiprocessors.
     product: String,
     shared_bytes: usize,
+    driver_version: i32,
 }
 
 impl Shared {
@@ -72,7 +73,7 @@ impl CudaDevice {
         let kernels = Kernels::load(&context, gpu.capability, gpu.shared_bytes)?;
         let products = match cublaslt.map(|library| Products::new(&context, library)) {
             Some(Ok(products)) => Some(Arc::new(products)),
-            Some(Err(error)) if error.kind() == DeviceErrorKind::Unsupported => {
+            Some(Err(error)) if error.kind() != DeviceErrorKind::Lost => {
                 tracing::warn!("{error}: products run on own kernels, which are slower");
                 None
             }
@@ -88,6 +89,7 @@ impl CudaDevice {
                 capability: gpu.capability,
                 product: format!("{}x{}", product(&gpu.name), gpu.multiprocessors),
                 shared_bytes: gpu.shared_bytes as usize,
+                driver_version: driver.version(),
                 context,
             }),
         })
@@ -140,8 +142,11 @@ impl Device for CudaDevice {
         let (major, minor) = self.shared.capability;
         let product = &self.shared.product;
         let target = match Target::of(self.shared.capability) {
-            // The driver compiles these for the GPU's capability.
-            Target::Compute80 => format!("compute_80-on-{major}.{minor}"),
+            // The driver compiles these for the GPU's capability, every version in its way.
+            Target::Compute80 => format!(
+                "compute_80-on-{major}.{minor}-by-{}",
+                self.shared.driver_version
+            ),
             target => target.name().to_owned(),
         };
         match &self.shared.products {

@@ -123,9 +123,8 @@ impl CudaLane {
 
     /// Queues work, or keeps it for the end of a small pass.
     fn queue(&mut self, work: Work) {
-        if let Some(work) = self.graphs.keep(work)
-            && let Err(error) = self.hands().1.queue(&work)
-        {
+        let (graphs, hands) = self.hands();
+        if let Err(error) = graphs.take(work, hands) {
             self.note(error);
         }
     }
@@ -445,7 +444,10 @@ impl Lane for CudaLane {
             if self.fault.is_some() {
                 return;
             }
-            // The old block may still be read by what is queued; giving it back waits for that.
+            // The old block may still be read by what is queued.
+            if let Err(error) = self.stream.wait() {
+                return self.note(error);
+            }
             self.margins = None;
             match DeviceMemory::new(&self.shared.context, bytes.next_power_of_two().max(1 << 14)) {
                 Ok(memory) => self.margins = Some(memory),

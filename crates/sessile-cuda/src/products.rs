@@ -52,6 +52,14 @@ const CONFIG_CUSTOM: c_int = 5;
 const CONFIG_STAGES: c_int = 6;
 const TRANSPOSE: c_int = 1;
 
+// `cublasStatus_t`.
+const INVALID_VALUE: c_int = 7;
+const ARCH_MISMATCH: c_int = 8;
+const NOT_SUPPORTED: c_int = 15;
+
+/// Memory of a GPU below which a library that fails is believed to have too little of it.
+const SCARCE_BYTES: u64 = 256 << 20;
+
 /// What cuBLASLt does with a product before it stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ending {
@@ -177,6 +185,13 @@ impl Products {
         self.library.version()
     }
 
+    /// While this is held no lane of this GPU chooses an algorithm.
+    pub(crate) fn hold_choices(&self) -> impl Drop + '_ {
+        self.algorithms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The algorithm of a shape; `None` when the embedded kernels must do it.
     fn algorithm(&self, shape: &Shape, bias: RawAddress) -> Result<Option<Algorithm>, DeviceError> {
         let mut algorithms = self
@@ -249,9 +264,14 @@ impl Products {
         }
         // SAFETY: made above, not used any more.
         unsafe { (f.preference_destroy)(preference) };
-        // No algorithm for a shape is an answer, not a failure.
-        if status != 0 {
-            return Ok(None);
+        // No algorithm for a shape is an answer. Any other failure is none, and may pass.
+        match status {
+            0 => {}
+            INVALID_VALUE | NOT_SUPPORTED => {
+                self.report(shape, None);
+                return Ok(None);
+            }
+            status => return Err(failed(&self.context, None, "no product is chosen", status)),
         }
         for candidate in candidates.iter().take(count.max(0) as usize) {
             if candidate.state == 0
@@ -343,8 +363,10 @@ impl Products {
                     &raw mut result,
                 )
             };
-            if status != 0 || result.state != 0 || result.workspace != 0 {
-                return Ok(false);
+            match status {
+                0 if result.state == 0 && result.workspace == 0 => {}
+                0 | INVALID_VALUE | ARCH_MISMATCH | NOT_SUPPORTED => return Ok(false),
+                status => return Err(failed(&self.context, None, "no product is chosen", status)),
             }
         }
         Ok(true)
@@ -364,13 +386,14 @@ fn failed(context: &Context, stream: Option<&Stream>, what: &str, status: c_int)
         // Allocation failed.
         3 => DeviceErrorKind::OutOfMemory,
         // Not initialized, architecture mismatch, not supported.
-        1 | 8 | 15 => DeviceErrorKind::Unsupported,
+        1 | ARCH_MISMATCH | NOT_SUPPORTED => DeviceErrorKind::Unsupported,
         // Mapping error, execution failed, internal error. The library says so of a GPU that is
-        // lost, and as well where it has no memory left to load a kernel: the stream knows.
-        11 | 13 | 14 => match stream.map(Stream::wait) {
-            Some(Err(error)) => return error,
-            Some(Ok(())) => DeviceErrorKind::OutOfMemory,
-            None => DeviceErrorKind::Unsupported,
+        // lost, and as well where it has no memory left to load a kernel: the stream knows, and
+        // the memory. Anything else is a step that failed; whether the lane still works is tried.
+        11 | 13 | 14 => match (stream.map(Stream::wait), context.memory()) {
+            (Some(Err(error)), _) => return error,
+            (_, Ok((free, _))) if free < SCARCE_BYTES => DeviceErrorKind::OutOfMemory,
+            _ => DeviceErrorKind::Misuse,
         },
         _ => DeviceErrorKind::Misuse,
     };
@@ -513,6 +536,11 @@ impl LaneProducts {
             shared: Arc::clone(shared),
             prepared: HashMap::new(),
         }
+    }
+
+    /// Where algorithms are chosen.
+    pub(crate) fn choices(&self) -> Arc<Products> {
+        Arc::clone(&self.shared)
     }
 
     /// Whether cuBLASLt takes a product.

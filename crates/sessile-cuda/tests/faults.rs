@@ -239,7 +239,7 @@ fn a_gpu_that_no_kernels_are_built_for_compiles_them() {
     let device = CudaDevice::new(machine.driver, &gpu, None, 1).unwrap();
     assert_eq!(
         device.kernel_family(DType::Bf16),
-        "cuda-compute_80-on-12.0-own-bf16"
+        "cuda-compute_80-on-12.0-by-12040-own-bf16"
     );
     assert!(works(&device).is_ok());
     // Kernels for another GPU are refused by the driver, in words.

@@ -136,16 +136,69 @@ fn few_graphs_are_kept() {
 }
 
 #[test]
-fn a_driver_that_records_nothing_computes_the_same() {
-    let machine = Machine::alone("no-graphs");
-    machine.refuse_graphs(0);
+fn without_graphs_the_answers_are_the_same() {
+    for fault in 1..=3 {
+        let machine = Machine::alone("no-graphs");
+        machine.graph_fault(0, fault);
+        let mut running = Running::new(&machine.device(0, true), DType::F32);
+        let sequence = sequence(10, 3);
+        let first = running.pass(&sequence, mean()).unwrap();
+        for _ in 0..4 {
+            assert_eq!(running.pass(&sequence, mean()).unwrap(), first);
+        }
+        assert_eq!(machine.count(0, STARTED), 0);
+        assert_eq!(machine.count(0, ALIVE), 0);
+    }
+}
+
+#[test]
+fn a_full_gpu_takes_no_graphs() {
+    let machine = Machine::alone("full-graphs");
     let mut running = Running::new(&machine.device(0, true), DType::F32);
+    machine.limit(0, machine.used(0) + (500 << 20));
     let sequence = sequence(10, 3);
     let first = running.pass(&sequence, mean()).unwrap();
-    for _ in 0..5 {
+    for _ in 0..4 {
         assert_eq!(running.pass(&sequence, mean()).unwrap(), first);
     }
-    assert_eq!(machine.count(0, STARTED), 0);
+    assert_eq!(machine.count(0, ALIVE), 0);
+    // With room again it goes on.
+    machine.limit(0, 8 << 30);
+    assert_eq!(running.pass(&sequence, mean()).unwrap(), first);
+    assert_eq!(machine.count(0, ALIVE), 1);
+}
+
+#[test]
+fn long_passes_are_not_kept() {
+    // Two launches for each head, layer and sequence.
+    let machine = Machine::alone("long-graphs");
+    let mut running = Running::new(&machine.device(0, false), DType::F32);
+    let contacts = OutputSet::default().with(OutputKind::Contacts);
+    let tokens = running.files.tokenizer().encode(b"MKT").tokens;
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        for id in 0..120 {
+            let request = Request {
+                id: RequestId(id),
+                model: ModelIndex(0),
+                tokens: tokens.clone(),
+                outputs: contacts,
+                generation: None,
+            };
+            assert!(matches!(
+                running.execution.admit(request),
+                Admission::Accepted
+            ));
+        }
+        let mut events = Vec::new();
+        while !running.execution.is_idle() {
+            running.execution.step(&mut events).unwrap();
+        }
+        assert_eq!(events.len(), 120);
+        answers.push(format!("{events:?}"));
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(machine.count(0, ALIVE), 0);
 }
 
 #[test]

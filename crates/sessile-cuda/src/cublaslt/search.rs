@@ -56,19 +56,15 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The environments of the Pythons that PATH finds, and of this program: a virtual environment need
-/// not be active for its programs to run.
+/// The environments of the Pythons that PATH finds: a virtual environment need not be active for its
+/// programs to run. Code is loaded from there, so only what is installed as a `bin` counts.
 fn pythons() -> Vec<PathBuf> {
-    let mut programs: Vec<PathBuf> = std::env::var_os("PATH")
+    std::env::var_os("PATH")
         .iter()
         .flat_map(std::env::split_paths)
-        .map(|folder| folder.join("python3"))
-        .filter(|python| python.exists())
-        .collect();
-    programs.extend(std::env::current_exe());
-    programs
-        .iter()
-        .filter_map(|program| Some(program.parent()?.parent()?.to_owned()))
+        .filter(|folder| folder.is_absolute() && folder.ends_with("bin"))
+        .filter(|folder| folder.join("python3").exists())
+        .filter_map(|folder| Some(folder.parent()?.to_owned()))
         .collect()
 }
 

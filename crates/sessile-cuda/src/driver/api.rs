@@ -66,6 +66,7 @@ functions! {
     capture_begin = "cuStreamBeginCapture_v2"(RawHandle, c_int);
     capture_end = "cuStreamEndCapture"(RawHandle, *mut RawHandle);
     graph_instantiate = "cuGraphInstantiateWithFlags"(*mut RawHandle, RawHandle, u64);
+    graph_upload = "cuGraphUpload"(RawHandle, RawHandle);
     graph_launch = "cuGraphLaunch"(RawHandle, RawHandle);
     graph_destroy = "cuGraphDestroy"(RawHandle);
     graph_executable_destroy = "cuGraphExecDestroy"(RawHandle);

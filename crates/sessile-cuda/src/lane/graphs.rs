@@ -12,11 +12,11 @@
 
 use std::collections::HashMap;
 
-use sessile_device::DeviceError;
+use sessile_device::{DeviceError, DeviceErrorKind};
 
 use crate::context::{Graph, Stream};
 use crate::kernels::{Kernels, Launch};
-use crate::products::{LaneProducts, Product};
+use crate::products::{LaneProducts, Product, Products};
 
 /// Tokens of a pass up to which starting it costs as much as computing it: a launch takes about
 /// 3 µs, and a layer's kernels over more tokens take longer than that even in the smallest model.
@@ -28,9 +28,19 @@ const MIN_WORK: usize = 8;
 /// Times that a list is queued piece by piece before it is recorded.
 const TIMES_BY_PIECE: u32 = 2;
 
-/// Lists that are remembered, and so the most graphs of a lane: each takes a few hundred KiB here
-/// and on the GPU, which is what the plan leaves for the driver.
+/// Longer lists are queued as they come: attention maps take a launch per head and sequence, and
+/// what is kept must stay small.
+const MAX_WORK: usize = 2048;
+
+/// Lists that are remembered: at most 12 MB of this process a lane.
 const MAX_LISTS: usize = 24;
+
+/// Launches in all graphs of a lane. Older drivers take up to 64 KB of GPU memory for one
+/// (<https://forums.developer.nvidia.com/t/244901>), newer ones far less.
+const MAX_NODES: usize = 4096;
+
+/// Memory of the GPU below which nothing more is recorded.
+const SPARE_BYTES: u64 = 512 << 20;
 
 /// One thing that a stream is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -85,6 +95,9 @@ impl Hands<'_> {
     /// Records a list. `None` when that can not be done; nothing has run then.
     fn record(&mut self, list: &[Work]) -> Option<Graph> {
         let stream = self.stream;
+        // Nobody chooses an algorithm meanwhile: cuBLASLt may refuse that while a stream records.
+        let choices = self.products.as_ref().map(|products| products.choices());
+        let _held = choices.as_deref().map(Products::hold_choices);
         Graph::record(stream, || self.queue_all(list))
     }
 }
@@ -105,13 +118,19 @@ impl Graphs {
         self.keeps = self.is_on && tokens <= MAX_TOKENS;
     }
 
-    /// Keeps the work for later, or gives it back to be queued now.
-    pub(super) fn keep(&mut self, work: Work) -> Option<Work> {
-        if !self.keeps {
-            return Some(work);
+    /// Keeps the work for later, or queues it now.
+    pub(super) fn take(&mut self, work: Work, mut hands: Hands<'_>) -> Result<(), DeviceError> {
+        if self.keeps && self.kept.len() < MAX_WORK {
+            self.kept.push(work);
+            return Ok(());
         }
-        self.kept.push(work);
-        None
+        if self.keeps {
+            // No small pass after all.
+            self.keeps = false;
+            hands.queue_all(&self.kept)?;
+            self.kept.clear();
+        }
+        hands.queue(&work)
     }
 
     /// Drops what was kept: the pass has failed.
@@ -127,40 +146,84 @@ impl Graphs {
             return queued;
         }
         self.flushes += 1;
-        let flush = self.flushes;
-        if let Some(seen) = self.seen.get_mut(&self.kept) {
-            seen.times += 1;
-            seen.last = flush;
-            if seen.graph.is_none() && seen.times > TIMES_BY_PIECE && self.is_on {
-                seen.graph = hands.record(&self.kept);
-                // A driver that can not record this list will not record the next one either.
-                self.is_on = seen.graph.is_some();
-            }
-            let started = match &seen.graph {
-                Some(graph) => graph.start(hands.stream),
-                None => hands.queue_all(&self.kept),
-            };
-            self.kept.clear();
-            return started;
-        }
-        let queued = hands.queue_all(&self.kept);
-        if self.seen.len() >= MAX_LISTS {
-            self.forget_oldest();
-        }
-        let seen = Seen {
-            times: 1,
-            last: flush,
-            graph: None,
-        };
-        // The next list is about as long.
-        let room = Vec::with_capacity(self.kept.len());
-        let list = std::mem::replace(&mut self.kept, room);
-        self.seen.insert(list, seen);
-        queued
+        let list = std::mem::take(&mut self.kept);
+        let done = self.run(&list, &mut hands);
+        // The room is used again.
+        self.kept = list;
+        self.kept.clear();
+        done
     }
 
+    /// Starts the list's graph, records one, or queues it piece by piece.
+    fn run(&mut self, list: &Vec<Work>, hands: &mut Hands<'_>) -> Result<(), DeviceError> {
+        let Some(seen) = self.seen.get_mut(list) else {
+            let seen = Seen {
+                times: 1,
+                last: self.flushes,
+                graph: None,
+            };
+            if self.seen.len() >= MAX_LISTS {
+                self.forget_oldest();
+            }
+            self.seen.insert(list.clone(), seen);
+            return hands.queue_all(list);
+        };
+        seen.times += 1;
+        seen.last = self.flushes;
+        let is_due = seen.graph.is_none() && seen.times > TIMES_BY_PIECE;
+        if is_due && self.is_on && self.makes_room(list.len(), hands.stream) {
+            let graph = hands.record(list);
+            if graph.is_none() {
+                tracing::warn!("the driver records no graphs: small passes go on kernel by kernel");
+                // What it can not record now it will not record later either.
+                self.is_on = false;
+            } else {
+                tracing::debug!("a pass of {} launches is a graph", list.len());
+            }
+            if let Some(seen) = self.seen.get_mut(list) {
+                seen.graph = graph;
+            }
+        }
+        let Some(graph) = self.seen.get(list).and_then(|seen| seen.graph.as_ref()) else {
+            return hands.queue_all(list);
+        };
+        match graph.start(hands.stream) {
+            // Nothing of it has run.
+            Err(error) if error.kind() == DeviceErrorKind::OutOfMemory => {
+                tracing::warn!("{error}: small passes go on kernel by kernel");
+                self.is_on = false;
+                self.seen.clear();
+                hands.queue_all(list)
+            }
+            started => started,
+        }
+    }
+
+    /// Gives up old graphs until one of so many launches may be made. Returns whether it may.
+    fn makes_room(&mut self, launches: usize, stream: &Stream) -> bool {
+        let nodes = |seen: &HashMap<Vec<Work>, Seen>| -> usize {
+            let graphs = seen.iter().filter(|(_, seen)| seen.graph.is_some());
+            graphs.map(|(list, _)| list.len()).sum()
+        };
+        while nodes(&self.seen) + launches > MAX_NODES {
+            let graphs = self.seen.values_mut().filter(|seen| seen.graph.is_some());
+            let Some(oldest) = graphs.min_by_key(|seen| seen.last) else {
+                return false;
+            };
+            oldest.graph = None;
+            oldest.times = 0;
+        }
+        stream.free_memory().is_ok_and(|free| free >= SPARE_BYTES)
+    }
+
+    /// Forgets the list that was not seen for the longest time: one without a graph, if there is any.
     fn forget_oldest(&mut self) {
-        let oldest = self.seen.values().map(|seen| seen.last).min();
-        self.seen.retain(|_, seen| Some(seen.last) != oldest);
+        let oldest = self
+            .seen
+            .values()
+            .map(|seen| (seen.graph.is_some(), seen.last))
+            .min();
+        self.seen
+            .retain(|_, seen| Some((seen.graph.is_some(), seen.last)) != oldest);
     }
 }

@@ -34,7 +34,8 @@ struct Device {
     // What cuBLASLt answers when it starts, and to the next product.
     int start_status = 0, product_status = 0;
     long launches = 0, products = 0, graphs_started = 0, graphs_alive = 0;
-    bool refuses_graphs = false;
+    // 1: no stream is recorded; 2: recording fails at its end; 3: graphs do not start.
+    int graph_fault = 0;
     unsigned long long copied_in = 0;
     std::set<Stream*> streams;
 };
@@ -341,7 +342,7 @@ EXPORT Result cuLaunchKernel(Function* function, unsigned x, unsigned y, unsigne
 EXPORT Result cuStreamBeginCapture_v2(Stream* stream, int mode) {
     ENTER_CONTEXT
     if (mode != 1 || stream->recording) return INVALID_VALUE;
-    if (current->refuses_graphs) return 801;
+    if (current->graph_fault == 1) return 801;
     stream->recording = new Graph;
     records = true;
     return SUCCESS;
@@ -352,6 +353,11 @@ EXPORT Result cuStreamEndCapture(Stream* stream, Graph** graph) {
     *graph = stream->recording;
     stream->recording = nullptr;
     records = false;
+    if (current->graph_fault == 2) {
+        delete *graph;
+        *graph = nullptr;
+        return 901;
+    }
     return SUCCESS;
 }
 EXPORT Result cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, unsigned long long flags) {
@@ -361,8 +367,13 @@ EXPORT Result cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, unsi
     current->graphs_alive++;
     return SUCCESS;
 }
+EXPORT Result cuGraphUpload(Graph*, Stream*) {
+    ENTER_CONTEXT
+    return SUCCESS;
+}
 EXPORT Result cuGraphLaunch(Graph* executable, Stream* stream) {
     ENTER_CONTEXT
+    if (current->graph_fault == 3) return OUT_OF_MEMORY;
     current->graphs_started++;
     for (auto& work : *executable) enqueue(stream, work);
     return SUCCESS;
@@ -559,9 +570,9 @@ EXPORT void fake_limit(int device, size_t bytes) {
     Lock lock(everything);
     (*devices)[device].memory = bytes;
 }
-EXPORT void fake_refuse_graphs(int device) {
+EXPORT void fake_graph_fault(int device, int fault) {
     Lock lock(everything);
-    (*devices)[device].refuses_graphs = true;
+    (*devices)[device].graph_fault = fault;
 }
 EXPORT void fake_library(int device, int start_status, int product_status) {
     Lock lock(everything);

@@ -252,15 +252,16 @@ impl Machine {
         }
     }
 
-    /// A GPU whose driver records no graphs from now on.
-    pub fn refuse_graphs(&self, device: i32) {
+    /// What goes wrong with graphs on a GPU from now on: 1, no stream is recorded; 2, recording fails
+    /// at its end; 3, graphs do not start.
+    pub fn graph_fault(&self, device: i32, fault: i32) {
         // SAFETY: as above.
         unsafe {
             let function = self
                 .library
-                .get::<unsafe extern "C" fn(i32)>(b"fake_refuse_graphs\0")
+                .get::<unsafe extern "C" fn(i32, i32)>(b"fake_graph_fault\0")
                 .unwrap();
-            function(device);
+            function(device, fault);
         }
     }
 

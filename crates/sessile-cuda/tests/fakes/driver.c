@@ -62,7 +62,7 @@ NONE(cuMemcpyDtoHAsync_v2) NONE(cuStreamCreate) NONE(cuStreamDestroy_v2)
 NONE(cuStreamSynchronize) NONE(cuEventCreate) NONE(cuEventDestroy_v2) NONE(cuEventRecord)
 NONE(cuEventSynchronize) NONE(cuModuleLoadData) NONE(cuModuleGetFunction) NONE(cuFuncSetAttribute)
 NONE(cuMemsetD32Async) NONE(cuStreamBeginCapture_v2) NONE(cuStreamEndCapture)
-NONE(cuGraphInstantiateWithFlags) NONE(cuGraphLaunch) NONE(cuGraphDestroy) NONE(cuGraphExecDestroy)
+NONE(cuGraphInstantiateWithFlags) NONE(cuGraphUpload) NONE(cuGraphLaunch) NONE(cuGraphDestroy) NONE(cuGraphExecDestroy)
 #ifndef LACKS_LAUNCH
 NONE(cuLaunchKernel)
 #endif
