@@ -55,6 +55,12 @@ DEVICE float exp2_fast(float x) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
     return r;
 }
+// 1 / x to 23 bits.
+DEVICE float reciprocal_fast(float x) {
+    float r;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
 DEVICE float bits_float(u32 bits) { return __uint_as_float(bits); }
 
 struct Bf16 {
@@ -111,9 +117,12 @@ struct F32 {
     static DEVICE float down(float x) { return x; }
 };
 
-// 16 bytes that are read and written at once.
+// 16 and 8 bytes that are read and written at once.
 struct alignas(16) Chunk {
     u32 word[4];
+};
+struct alignas(8) Pair {
+    u32 word[2];
 };
 struct alignas(16) Floats {
     float at[4];

@@ -23,8 +23,20 @@ GATHER(gather_f16, F16)
 // Values of f32 rounded, into rows of another stride.
 template <class T>
 DEVICE void convert(const float* x, u64 x_stride, typename T::Store* out, u64 out_stride, u32 cols) {
-    for (u32 c = THREAD; c < cols; c += THREADS)
-        out[BLOCK * out_stride + c] = T::down(x[BLOCK * x_stride + c]);
+    const float* from = x + BLOCK * x_stride;
+    typename T::Store* to = out + BLOCK * out_stride;
+    u32 first = 0;
+    if (is_aligned(x, x_stride) && is_aligned(out, out_stride)) {
+        for (u32 i = THREAD; i < cols / 4; i += THREADS) {
+            Floats v = ((const Floats*)from)[i];
+            if constexpr (sizeof(typename T::Store) == 2)
+                ((Pair*)to)[i] = Pair{T::pack(v.at[0], v.at[1]), T::pack(v.at[2], v.at[3])};
+            else
+                ((Floats*)to)[i] = v;
+        }
+        first = cols / 4 * 4;
+    }
+    for (u32 c = first + THREAD; c < cols; c += THREADS) to[c] = T::down(from[c]);
 }
 #define CONVERT(name, T)                                                                                      \
     KERNEL(name, 128)(const float* x, u64 x_stride, T::Store* out, u64 out_stride, u32 cols) {                \
@@ -68,28 +80,45 @@ KERNEL(scatter_32, 128)(const float* x, u64 x_stride, const u32* cells, float* o
 }
 ENTRY(scatter_32)
 
-// x = activation(x + bias) in place; 0: none, 1: GELU, 2: ReLU.
-DEVICE float activated(float value, u32 kind) {
-    if (kind == 1) return gelu(value);
-    if (kind == 2) return larger(value, 0.0f);
+// The exact GELU in half of the instructions, for results that are rounded to 16 bits. Φ(−|x|) is
+// (t a1 + … + t⁵ a5) exp(−x²/2) / 2, formula 7.1.26 of Abramowitz and Stegun (1964); its largest
+// error, 3.4e-7, is no larger than that of 1 + erf in f32, and far below 0 it is smaller. Beyond 30
+// nothing is left of it, so that infinity stays what it is.
+DEVICE float gelu_fast(float x) {
+    float size = fminf(fabsf(x), 30.0f), t = reciprocal_fast(fmaf(size, 0.3275911f * 0.70710678118654752f, 1.0f));
+    float sum = fmaf(t, 0.5f * 1.061405429f, 0.5f * -1.453152027f);
+    sum = fmaf(t, sum, 0.5f * 1.421413741f);
+    sum = fmaf(t, sum, 0.5f * -0.284496736f);
+    sum = fmaf(t, sum, 0.5f * 0.254829592f);
+    float below = t * sum * exp2_fast(x * (x * (-0.5f * LOG2_E)));
+    return fmaf(-size, below, larger(x, 0.0f));
+}
+
+// x = activation(x + bias) in place.
+enum { BIAS_ONLY, GELU, RELU };
+template <int KIND, class S> DEVICE float activated(float value) {
+    if (KIND == GELU) return sizeof(S) == 2 ? gelu_fast(value) : gelu(value);
+    if (KIND == RELU) return larger(value, 0.0f);
     return value;
 }
-template <class T>
-DEVICE void activate(typename T::Store* x, u64 stride, const float* bias, u32 cols, u32 kind) {
-    typename T::Store* row = x + BLOCK * stride;
+template <class T, int KIND>
+DEVICE void activate(typename T::Store* x, u64 stride, const float* bias, u32 cols) {
+    typedef typename T::Store S;
+    S* row = x + BLOCK * stride;
     u32 first = 0;
-    if constexpr (sizeof(typename T::Store) == 2) {
-        if (is_aligned(x, stride)) {
+    if constexpr (sizeof(S) == 2) {
+        if (is_aligned(x, stride) && ((u64)bias & 15) == 0) {
             for (u32 i = THREAD; i < cols / 8; i += THREADS) {
                 Chunk chunk = ((const Chunk*)row)[i];
+                Floats add[2] = {};
+                if (bias) {
+                    add[0] = ((const Floats*)bias)[2 * i];
+                    add[1] = ((const Floats*)bias)[2 * i + 1];
+                }
                 UNROLL for (u32 e = 0; e < 4; e++) {
-                    u32 c = i * 8 + e * 2, pair = chunk.word[e];
-                    float low = T::up((u16)pair), high = T::up((u16)(pair >> 16));
-                    if (bias) {
-                        low += bias[c];
-                        high += bias[c + 1];
-                    }
-                    chunk.word[e] = T::pack(activated(low, kind), activated(high, kind));
+                    float low = T::up((u16)chunk.word[e]) + add[e / 2].at[e % 2 * 2];
+                    float high = T::up((u16)(chunk.word[e] >> 16)) + add[e / 2].at[e % 2 * 2 + 1];
+                    chunk.word[e] = T::pack(activated<KIND, S>(low), activated<KIND, S>(high));
                 }
                 ((Chunk*)row)[i] = chunk;
             }
@@ -97,31 +126,38 @@ DEVICE void activate(typename T::Store* x, u64 stride, const float* bias, u32 co
         }
     }
     for (u32 c = first + THREAD; c < cols; c += THREADS)
-        row[c] = T::down(activated(T::up(row[c]) + (bias ? bias[c] : 0.0f), kind));
+        row[c] = T::down(activated<KIND, S>(T::up(row[c]) + (bias ? bias[c] : 0.0f)));
 }
-#define ACTIVATE(name, T)                                                                                     \
-    KERNEL(name, 128)(T::Store* x, u64 stride, const float* bias, u32 cols, u32 kind) {                       \
-        activate<T>(x, stride, bias, cols, kind);                                                             \
+#define ACTIVATE(name, T, KIND)                                                                               \
+    KERNEL(name, 128)(T::Store* x, u64 stride, const float* bias, u32 cols) {                                 \
+        activate<T, KIND>(x, stride, bias, cols);                                                             \
     }                                                                                                         \
     ENTRY(name)
-ACTIVATE(activate_f32, F32)
-ACTIVATE(activate_bf16, Bf16)
-ACTIVATE(activate_f16, F16)
+ACTIVATE(activate_f32_bias, F32, BIAS_ONLY)
+ACTIVATE(activate_f32_gelu, F32, GELU)
+ACTIVATE(activate_f32_relu, F32, RELU)
+ACTIVATE(activate_bf16_bias, Bf16, BIAS_ONLY)
+ACTIVATE(activate_bf16_gelu, Bf16, GELU)
+ACTIVATE(activate_bf16_relu, Bf16, RELU)
+ACTIVATE(activate_f16_bias, F16, BIAS_ONLY)
+ACTIVATE(activate_f16_gelu, F16, GELU)
+ACTIVATE(activate_f16_relu, F16, RELU)
 
 // out[c] = gelu(x[2c]) × x[2c + 1]: gate and value lie beside each other.
 template <class T>
 DEVICE void gate(const typename T::Store* x, u64 x_stride, typename T::Store* out, u64 out_stride, u32 cols) {
-    const typename T::Store* from = x + BLOCK * x_stride;
-    typename T::Store* to = out + BLOCK * out_stride;
+    typedef typename T::Store S;
+    const S* from = x + BLOCK * x_stride;
+    S* to = out + BLOCK * out_stride;
     u32 first = 0;
-    if constexpr (sizeof(typename T::Store) == 2) {
+    if constexpr (sizeof(S) == 2) {
         if (is_aligned(x, x_stride) && is_aligned(out, out_stride)) {
             for (u32 i = THREAD; i < cols / 8; i += THREADS) {
                 Chunk pairs[2] = {((const Chunk*)from)[2 * i], ((const Chunk*)from)[2 * i + 1]}, chunk;
                 UNROLL for (u32 e = 0; e < 4; e++) {
                     u32 one = pairs[e / 2].word[e % 2 * 2], two = pairs[e / 2].word[e % 2 * 2 + 1];
-                    chunk.word[e] = T::pack(gelu(T::up((u16)one)) * T::up((u16)(one >> 16)),
-                                            gelu(T::up((u16)two)) * T::up((u16)(two >> 16)));
+                    chunk.word[e] = T::pack(activated<GELU, S>(T::up((u16)one)) * T::up((u16)(one >> 16)),
+                                            activated<GELU, S>(T::up((u16)two)) * T::up((u16)(two >> 16)));
                 }
                 ((Chunk*)to)[i] = chunk;
             }
@@ -129,7 +165,7 @@ DEVICE void gate(const typename T::Store* x, u64 x_stride, typename T::Store* ou
         }
     }
     for (u32 c = first + THREAD; c < cols; c += THREADS)
-        to[c] = T::down(gelu(T::up(from[2 * c])) * T::up(from[2 * c + 1]));
+        to[c] = T::down(activated<GELU, S>(T::up(from[2 * c])) * T::up(from[2 * c + 1]));
 }
 #define GATE(name, T)                                                                                         \
     KERNEL(name, 128)(const T::Store* x, u64 x_stride, T::Store* out, u64 out_stride, u32 cols) {             \

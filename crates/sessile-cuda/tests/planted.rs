@@ -19,7 +19,7 @@ const fn change(file: &'static str, from: &'static str, to: &'static str) -> Cha
     Change { file, from, to }
 }
 
-const FAULTS: [Change<'static>; 24] = [
+const FAULTS: [Change<'static>; 27] = [
     // Keys are read before they have come.
     change(
         "attention.cu",
@@ -128,6 +128,20 @@ const FAULTS: [Change<'static>; 24] = [
         "id = checked(ids[row], table_rows, what, fault);",
         "id = ids[row] % table_rows;",
     ),
+    // The bias of the neighbour.
+    change(
+        "rows.cu",
+        "add[e / 2].at[e % 2 * 2 + 1]",
+        "add[e / 2].at[e % 2 * 2]",
+    ),
+    // A wrong place in a constant.
+    change("rows.cu", "1.421413741f", "1.431413741f"),
+    // Two values exchanged.
+    change(
+        "rows.cu",
+        "T::pack(v.at[2], v.at[3])",
+        "T::pack(v.at[3], v.at[2])",
+    ),
     // The last row is pooled that should be left out.
     change(
         "sequences.cu",
@@ -151,7 +165,8 @@ fn one_planted_fault() {
         return;
     };
     let machine = Machine::open(PathBuf::from(library));
-    let device = machine.device(0, false);
+    // Activations are kernels by themselves where the library makes the products.
+    let device = machine.device(0, source == "rows.cu");
     for (name, check) in operations::checks(&source) {
         if let Err(error) = check(&device) {
             panic!("found by {name}: {error}");

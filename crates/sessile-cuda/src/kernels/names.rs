@@ -60,9 +60,15 @@ pub(crate) fn of(source: &str) -> &'static [&'static str] {
             "zero",
             "scatter_16",
             "scatter_32",
-            "activate_f32",
-            "activate_bf16",
-            "activate_f16",
+            "activate_f32_bias",
+            "activate_f32_gelu",
+            "activate_f32_relu",
+            "activate_bf16_bias",
+            "activate_bf16_gelu",
+            "activate_bf16_relu",
+            "activate_f16_bias",
+            "activate_f16_gelu",
+            "activate_f16_relu",
             "gate_f32",
             "gate_bf16",
             "gate_f16",
@@ -80,11 +86,14 @@ pub(crate) fn of(source: &str) -> &'static [&'static str] {
     }
 }
 
-/// Bytes of shared memory that a kernel is launched with at most, where that is more than every
-/// kernel may have; `Some(None)`: as many as the GPU has.
+/// Bytes of shared memory that a kernel is launched with at most, where that is about as much as
+/// every kernel may have, or more; `Some(None)`: as many as the GPU has.
 pub(crate) fn dynamic_shared(name: &str) -> Option<Option<usize>> {
     if name.starts_with("cells") {
         return Some(None);
+    }
+    if name.starts_with("linear_") && name != "linear_f32" {
+        return Some(Some(LINEAR_SHARED));
     }
     let mut parts = name.strip_prefix("attention_")?.split('_');
     let is_wide = parts.next()? == "f32";
@@ -130,7 +139,9 @@ macro_rules! by_dtype {
 by_dtype! {
     gather = "gather_f32", "gather_bf16", "gather_f16";
     convert = "convert_f32", "convert_bf16", "convert_f16";
-    activate = "activate_f32", "activate_bf16", "activate_f16";
+    add_bias = "activate_f32_bias", "activate_bf16_bias", "activate_f16_bias";
+    activate_gelu = "activate_f32_gelu", "activate_bf16_gelu", "activate_f16_gelu";
+    activate_relu = "activate_f32_relu", "activate_bf16_relu", "activate_f16_relu";
     gate = "gate_f32", "gate_bf16", "gate_f16";
     norm = "norm_f32", "norm_bf16", "norm_f16";
     linear = "linear_f32", "linear_bf16", "linear_f16";

@@ -25,11 +25,6 @@ fn number(epilogue: Epilogue) -> u32 {
     }
 }
 
-/// The kinds of `activate` in `rows.cu`.
-const ACTIVATE_BIAS: u32 = 0;
-const ACTIVATE_GELU: u32 = 1;
-const ACTIVATE_RELU: u32 = 2;
-
 /// A product with its operands looked up.
 struct Call<'a> {
     x: View,
@@ -136,7 +131,7 @@ impl CudaLane {
                     };
                     if self.multiply(call, call.to, out_dtype, ending, address) {
                         if call.epilogue == Epilogue::Gelu {
-                            self.activate(call, None, ACTIVATE_GELU);
+                            self.activate(call, None, names::activate_gelu);
                         }
                         return true;
                     }
@@ -150,9 +145,11 @@ impl CudaLane {
                     return false;
                 }
                 match call.epilogue {
-                    Epilogue::Gelu => self.activate(call, bias, ACTIVATE_GELU),
-                    Epilogue::Relu if bias.is_some() => self.activate(call, bias, ACTIVATE_RELU),
-                    _ if bias.is_some() => self.activate(call, bias, ACTIVATE_BIAS),
+                    Epilogue::Gelu => self.activate(call, bias, names::activate_gelu),
+                    Epilogue::Relu if bias.is_some() => {
+                        self.activate(call, bias, names::activate_relu)
+                    }
+                    _ if bias.is_some() => self.activate(call, bias, names::add_bias),
                     _ => {}
                 }
             }
@@ -244,15 +241,19 @@ impl CudaLane {
     }
 
     /// Bias and activation in place.
-    fn activate(&mut self, call: &Call<'_>, bias: Option<&CudaWeight>, kind: u32) {
+    fn activate(
+        &mut self,
+        call: &Call<'_>,
+        bias: Option<&CudaWeight>,
+        name: fn(DType) -> &'static str,
+    ) {
         let arguments = [
             Address(call.to.address),
             Long(call.to.stride as u64),
             Address(bias.map_or(0, CudaWeight::values)),
             word(call.out.cols()),
-            Word(kind),
         ];
-        let name = names::activate(dtype(call.out.format()));
+        let name = name(dtype(call.out.format()));
         self.launch(name, Grid::blocks(call.rows), &arguments);
     }
 }

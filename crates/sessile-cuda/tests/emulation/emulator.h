@@ -342,6 +342,7 @@ DEVICE __attribute__((noinline)) void load_matrices_transposed(u32* registers, c
     });
 }
 DEVICE float exp2_fast(float x) { return std::exp2f(x); }
+DEVICE float reciprocal_fast(float x) { return 1.0f / x; }
 DEVICE float bits_float(u32 bits) {
     float f;
     std::memcpy(&f, &bits, 4);

@@ -1,10 +1,13 @@
 //! Norms, rows, sequences.
 
 use sessile_cuda::CudaDevice;
-use sessile_device::{DType, DecodingLane, Format, Lane, Norm, PackedBatch, Pooling, WeightLayout};
+use sessile_device::{
+    DType, DecodingLane, Epilogue, Format, Lane, Norm, PackedBatch, Pooling, WeightLayout,
+};
 
 use super::{
-    Check, Matrix, Verdict, batch, compare, lane, read, read_operand, tolerance, upload, weight,
+    Check, Matrix, Verdict, batch, compare, lane, products::gelu, read, read_operand, tolerance,
+    upload, upload_as, weight,
 };
 
 const FORMATS: [DType; 3] = [DType::F32, DType::Bf16, DType::F16];
@@ -21,6 +24,7 @@ pub(super) fn rows() -> Vec<Check> {
             // By the library: its products are finished by these kernels.
             super::checks("linear.cu")[1].1(device)
         }),
+        ("activations to the last digit", activations),
         ("sigmoid and zero", sigmoid),
     ]
 }
@@ -191,6 +195,60 @@ fn convert(device: &CudaDevice) -> Verdict {
     let found = read(&mut lane, part)?;
     let columns: Vec<f64> = (0..45).map(|i| x.at(i / 5, 3 + i % 5)).collect();
     compare("columns", &columns, &found, 1e-7)
+}
+
+/// Products that are exact, so that every value is compared on its own scale.
+fn activations(device: &CudaDevice) -> Verdict {
+    let columns = 139;
+    let x = [1.0, -1.0, 0.5];
+    let w: Vec<f32> = (0..columns).map(|c| (c as f32 - 69.0) / 16.0).collect();
+    let bias: Vec<f32> = (0..columns).map(|c| (c * 7 % 32) as f32 / 16.0).collect();
+    let matrix = |rows, cols, data: &[f32]| Matrix {
+        rows,
+        cols,
+        data: data.to_vec(),
+    };
+    for (dtype, places) in [(DType::F32, 18), (DType::Bf16, 8), (DType::F16, 11)] {
+        let weights = matrix(columns, 1, &w);
+        let packed = weight(device, &weights, WeightLayout::Linear, dtype);
+        // In another format than the product: the library does not add it.
+        let other = if dtype == DType::F16 {
+            DType::Bf16
+        } else {
+            DType::F16
+        };
+        let added = matrix(1, columns, &bias);
+        let packed_bias = weight(device, &added, WeightLayout::Vector, other);
+        for epilogue in [Epilogue::Store, Epilogue::Gelu, Epilogue::Relu] {
+            for with_bias in [false, true] {
+                let mut lane = lane(device);
+                let format = Format::Operand(dtype);
+                let operand = upload_as(&mut lane, &matrix(3, 1, &x), format);
+                let out = lane.buffer(3, columns, format).unwrap();
+                let bias_weight = with_bias.then_some(&packed_bias);
+                lane.linear(operand, &packed, bias_weight, epilogue, out);
+                let found = read_operand(device, &mut lane, out, dtype)?;
+                for (at, found) in found.iter().enumerate() {
+                    let (row, c) = (at / columns, at % columns);
+                    let add = if with_bias { bias[c] } else { 0.0 };
+                    let sum = f64::from(x[row] * w[c] + add);
+                    let expected = match epilogue {
+                        Epilogue::Gelu => gelu(sum),
+                        Epilogue::Relu => sum.max(0.0),
+                        _ => sum,
+                    };
+                    let bound = expected.abs() * 1.01 * 2_f64.powi(-places) + 1e-6;
+                    let difference = (f64::from(*found) - expected).abs();
+                    if difference.is_nan() || difference > bound {
+                        return Err(format!(
+                            "{epilogue:?} of {sum} in {dtype}, bias {with_bias}: {found}"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn sigmoid(device: &CudaDevice) -> Verdict {
