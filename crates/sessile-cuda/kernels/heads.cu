@@ -10,50 +10,75 @@ DEVICE float rotated(const typename T::Store* head, u32 c, u32 dim, const float*
     return c < half ? low * cosine - high * sine : high * cosine + low * sine;
 }
 
-// Queries, keys and values (block y) of every row (block x) side by side, `padded` columns a head,
+// Eight columns of the lower half of a head and the eight of the upper half that they are rotated
+// with.
+template <class T> DEVICE void rotate(Chunk& low, Chunk& high, const Floats* cosine, const Floats* sine) {
+    UNROLL for (u32 e = 0; e < 4; e++) {
+        float x0 = T::up((u16)low.word[e]), x1 = T::up((u16)(low.word[e] >> 16));
+        float y0 = T::up((u16)high.word[e]), y1 = T::up((u16)(high.word[e] >> 16));
+        float c0 = cosine[e / 2].at[e % 2 * 2], c1 = cosine[e / 2].at[e % 2 * 2 + 1];
+        float s0 = sine[e / 2].at[e % 2 * 2], s1 = sine[e / 2].at[e % 2 * 2 + 1];
+        low.word[e] = T::pack(x0 * c0 - y0 * s0, x1 * c1 - y1 * s1);
+        high.word[e] = T::pack(y0 * c0 + x0 * s0, y1 * c1 + x1 * s1);
+    }
+}
+
+// Queries, keys and values (block y) of eight rows (block x) side by side, `padded` columns a head,
 // zeros behind the last: what the tensor cores want. Queries and keys are rotated on the way.
+#define PACKED_ROWS 8
 template <class T>
 DEVICE void pack(const typename T::Store* q, const typename T::Store* k, const typename T::Store* v, u64 q_stride,
                  u64 k_stride, u64 v_stride, typename T::Store* q_out, typename T::Store* k_out,
-                 typename T::Store* v_out, u32 heads, u32 dim, u32 padded, const float* table, const u32* offsets,
-                 u32 sequences) {
-    u32 row = BLOCK, which = BLOCK_Y;
-    const typename T::Store* from = which == 0 ? q + row * q_stride : which == 1 ? k + row * k_stride : v + row * v_stride;
-    typename T::Store* to = (which == 0 ? q_out : which == 1 ? k_out : v_out) + (u64)row * heads * padded;
-    const float* angles = 0;
-    if (table && which < 2) angles = table + (u64)(row - offsets[part_of(row, offsets, sequences)]) * dim;
+                 typename T::Store* v_out, u32 rows, u32 heads, u32 dim, u32 padded, const float* table,
+                 const u32* offsets, u32 sequences) {
+    SHARED(u32, position, PACKED_ROWS);
+    u32 row0 = BLOCK * PACKED_ROWS, which = BLOCK_Y, width = heads * padded;
+    bool rotates = table && which < 2;
+    const typename T::Store* from = which == 0 ? q : which == 1 ? k : v;
+    typename T::Store* to = which == 0 ? q_out : which == 1 ? k_out : v_out;
+    u64 stride = which == 0 ? q_stride : which == 1 ? k_stride : v_stride;
+    if (rotates) {
+        u32 row = row0 + THREAD;
+        if (THREAD < PACKED_ROWS && row < rows) position[THREAD] = row - offsets[part_of(row, offsets, sequences)];
+        barrier();
+    }
     if constexpr (sizeof(typename T::Store) == 2) {
-        // 8 columns of the lower half of a head and those they are rotated with.
-        u32 half = dim / 2, chunks = half / 8;
-        if (angles && dim == padded && dim % 16 == 0 && (((u64)from | (u64)to) & 15) == 0) {
-            for (u32 i = THREAD; i < heads * chunks; i += THREADS) {
-                u32 at = i / chunks * dim + i % chunks * 8;
-                const float* cosines = angles + i % chunks * 8;
-                const float* sines = cosines + half;
-                Chunk low = *(const Chunk*)(from + at), high = *(const Chunk*)(from + at + half);
-                UNROLL for (u32 e = 0; e < 4; e++) {
-                    float x0 = T::up((u16)low.word[e]), x1 = T::up((u16)(low.word[e] >> 16));
-                    float y0 = T::up((u16)high.word[e]), y1 = T::up((u16)(high.word[e] >> 16));
-                    float c0 = cosines[2 * e], c1 = cosines[2 * e + 1], s0 = sines[2 * e], s1 = sines[2 * e + 1];
-                    low.word[e] = T::pack(x0 * c0 - y0 * s0, x1 * c1 - y1 * s1);
-                    high.word[e] = T::pack(y0 * c0 + x0 * s0, y1 * c1 + x1 * s1);
-                }
-                *(Chunk*)(to + at) = low;
-                *(Chunk*)(to + at + half) = high;
+        u32 chunks = padded / 16;
+        if (rotates && dim == padded && is_aligned(from, stride) && is_aligned(to, width) && ((u64)table & 15) == 0) {
+            // A thread has the same columns of some heads of one row, and their angles in registers.
+            u32 chunk = THREAD % chunks, r = THREAD / chunks % PACKED_ROWS, group = THREAD / (chunks * PACKED_ROWS);
+            if (row0 + r >= rows) return;
+            const Floats* angles = (const Floats*)(table + (u64)position[r] * dim);
+            Floats cosine[2] = {angles[2 * chunk], angles[2 * chunk + 1]};
+            Floats sine[2] = {angles[dim / 8 + 2 * chunk], angles[dim / 8 + 2 * chunk + 1]};
+            const Chunk* low_from = (const Chunk*)(from + (row0 + r) * stride) + chunk;
+            Chunk* low_to = (Chunk*)(to + (u64)(row0 + r) * width) + chunk;
+            for (u32 head = group; head < heads; head += THREADS / (chunks * PACKED_ROWS)) {
+                Chunk low = low_from[head * 2 * chunks], high = low_from[head * 2 * chunks + chunks];
+                rotate<T>(low, high, cosine, sine);
+                low_to[head * 2 * chunks] = low;
+                low_to[head * 2 * chunks + chunks] = high;
             }
             return;
         }
     }
-    for (u32 i = THREAD; i < heads * padded; i += THREADS) {
-        u32 head = i / padded, c = i % padded;
-        to[i] = c < dim ? T::down(rotated<T>(from + head * dim, c, dim, angles)) : T::down(0.0f);
+    // Heads are padded to a power of two.
+    u32 shift = padded == 32 ? 5 : padded == 64 ? 6 : 7;
+    for (u32 r = 0; r < PACKED_ROWS && row0 + r < rows; r++) {
+        const typename T::Store* row_from = from + (row0 + r) * stride;
+        typename T::Store* row_to = to + (u64)(row0 + r) * width;
+        const float* angles = rotates ? table + (u64)position[r] * dim : 0;
+        for (u32 i = THREAD; i < width; i += THREADS) {
+            u32 head = i >> shift, c = i & (padded - 1);
+            row_to[i] = c < dim ? T::down(rotated<T>(row_from + head * dim, c, dim, angles)) : T::down(0.0f);
+        }
     }
 }
 #define PACK(name, T)                                                                                         \
     KERNEL(name, 128)(const T::Store* q, const T::Store* k, const T::Store* v, u64 q_stride, u64 k_stride,    \
-                      u64 v_stride, T::Store* q_out, T::Store* k_out, T::Store* v_out, u32 heads, u32 dim,    \
-                      u32 padded, const float* table, const u32* offsets, u32 sequences) {                    \
-        pack<T>(q, k, v, q_stride, k_stride, v_stride, q_out, k_out, v_out, heads, dim, padded, table,        \
+                      u64 v_stride, T::Store* q_out, T::Store* k_out, T::Store* v_out, u32 rows, u32 heads,   \
+                      u32 dim, u32 padded, const float* table, const u32* offsets, u32 sequences) {           \
+        pack<T>(q, k, v, q_stride, k_stride, v_stride, q_out, k_out, v_out, rows, heads, dim, padded, table,  \
                 offsets, sequences);                                                                          \
     }                                                                                                         \
     ENTRY(name)
@@ -67,47 +92,95 @@ DEVICE float any_bias(u32 kind, const float* bias, u32 head, int reach, int dist
     return 0.0f;
 }
 
-// The attention probabilities of one head of one sequence; block x is the query. For the few who
-// want to look at them: nothing is packed, keys are rotated as they are read.
+// Four neighbouring values.
+template <class T> DEVICE Floats load_four(const typename T::Store* from) {
+    if constexpr (sizeof(typename T::Store) == 2) {
+        Pair pair = *(const Pair*)from;
+        return Floats{T::up((u16)pair.word[0]), T::up((u16)(pair.word[0] >> 16)), T::up((u16)pair.word[1]),
+                      T::up((u16)(pair.word[1] >> 16))};
+    } else {
+        return *(const Floats*)from;
+    }
+}
+
+// The attention probabilities of one head of one sequence, for those who want to look at them:
+// block x has eight queries, a thread one key at a time, which it reads and rotates once for all of
+// them. Nothing is packed.
+#define MAP_ROWS 8
 template <class T>
-DEVICE void map_row(const typename T::Store* q, const typename T::Store* k, u64 q_stride, u64 k_stride,
-                    const u32* offsets, u32 sequence, u32 head, u32 dim, float scale, const float* table, u32 kind,
-                    const float* bias, u32 reach, u32 window, float* out, u64 out_stride) {
-    SHARED(float, query, 128);
+DEVICE void map_rows(const typename T::Store* q, const typename T::Store* k, u64 q_stride, u64 k_stride,
+                     const u32* offsets, u32 sequence, u32 head, u32 dim, float scale, const float* table, u32 kind,
+                     const float* bias, u32 reach, u32 window, float* out, u64 out_stride) {
+    SHARED(float, queries, MAP_ROWS * 128);
     SHARED(float, four, 4);
-    u32 i = BLOCK, start = offsets[sequence], len = offsets[sequence + 1] - start;
-    const typename T::Store* from = q + (start + i) * q_stride + head * dim;
-    for (u32 c = THREAD; c < dim; c += THREADS)
-        query[c] = rotated<T>(from, c, dim, table ? table + (u64)i * dim : 0);
+    u32 row0 = BLOCK * MAP_ROWS, start = offsets[sequence], len = offsets[sequence + 1] - start;
+    // Column by column: the eight values that meet one of a key lie side by side.
+    for (u32 i = THREAD; i < MAP_ROWS * dim; i += THREADS) {
+        u32 r = i / dim, c = i % dim, row = smaller(row0 + r, len - 1);
+        queries[c * MAP_ROWS + r] = rotated<T>(q + (start + row) * q_stride + head * dim, c, dim,
+                                               table ? table + (u64)row * dim : 0);
+    }
     barrier();
-    float* row = out + i * out_stride;
-    float top = FAR_BELOW;
+    bool by_four = dim % 8 == 0 && is_aligned(k + head * dim, k_stride) && ((u64)table & 15) == 0;
     for (u32 j = THREAD; j < len; j += THREADS) {
         const typename T::Store* key = k + (start + j) * k_stride + head * dim;
-        const float* angles = table ? table + (u64)j * dim : 0;
-        float dot = 0.0f;
-        for (u32 c = 0; c < dim; c++) dot += query[c] * rotated<T>(key, c, dim, angles);
-        int distance = (int)j - (int)i;
-        float score = dot * scale + any_bias(kind, bias, head, (int)reach, distance);
-        if ((u32)(distance < 0 ? -distance : distance) > window) score = FAR_BELOW;
-        row[j] = score;
-        top = larger(top, score);
+        const float* angles = table + (u64)j * dim;
+        float dot[MAP_ROWS];
+        UNROLL for (u32 r = 0; r < MAP_ROWS; r++) dot[r] = 0.0f;
+        if (by_four) {
+            for (u32 c = 0; c < dim / 2; c += 4) {
+                Floats low = load_four<T>(key + c), high = load_four<T>(key + dim / 2 + c);
+                if (table) {
+                    Floats cosine = load_four<F32>(angles + c), sine = load_four<F32>(angles + dim / 2 + c);
+                    UNROLL for (u32 e = 0; e < 4; e++) {
+                        float x = low.at[e], y = high.at[e];
+                        low.at[e] = x * cosine.at[e] - y * sine.at[e];
+                        high.at[e] = y * cosine.at[e] + x * sine.at[e];
+                    }
+                }
+                UNROLL for (u32 e = 0; e < 4; e++) {
+                    const float* with_low = queries + (c + e) * MAP_ROWS;
+                    const float* with_high = queries + (dim / 2 + c + e) * MAP_ROWS;
+                    UNROLL for (u32 r = 0; r < MAP_ROWS; r++)
+                        dot[r] = fmaf(with_high[r], high.at[e], fmaf(with_low[r], low.at[e], dot[r]));
+                }
+            }
+        } else {
+            for (u32 c = 0; c < dim; c++) {
+                float x = table ? rotated<T>(key, c, dim, angles) : T::up(key[c]);
+                UNROLL for (u32 r = 0; r < MAP_ROWS; r++) dot[r] += queries[c * MAP_ROWS + r] * x;
+            }
+        }
+        UNROLL for (u32 r = 0; r < MAP_ROWS; r++) {
+            if (row0 + r < len) out[(row0 + r) * out_stride + j] = dot[r] * scale;
+        }
     }
-    top = block_max(top, four);
-    float sum = 0.0f;
-    for (u32 j = THREAD; j < len; j += THREADS) {
-        row[j] = expf(row[j] - top);
-        sum += row[j];
+    for (u32 i = row0; i < row0 + MAP_ROWS && i < len; i++) {
+        float* row = out + i * out_stride;
+        float top = FAR_BELOW, sum = 0.0f;
+        // Each thread reads what it has written.
+        for (u32 j = THREAD; j < len; j += THREADS) {
+            int distance = (int)j - (int)i;
+            float score = row[j] + any_bias(kind, bias, head, (int)reach, distance);
+            if ((u32)(distance < 0 ? -distance : distance) > window) score = FAR_BELOW;
+            row[j] = score;
+            top = larger(top, score);
+        }
+        top = block_max(top, four);
+        for (u32 j = THREAD; j < len; j += THREADS) {
+            row[j] = expf(row[j] - top);
+            sum += row[j];
+        }
+        float share = reciprocal_fast(block_sum(sum, four));
+        for (u32 j = THREAD; j < len; j += THREADS) row[j] *= share;
     }
-    sum = block_sum(sum, four);
-    for (u32 j = THREAD; j < len; j += THREADS) row[j] /= sum;
 }
 #define MAP(name, T)                                                                                          \
-    KERNEL(name, 128)(const T::Store* q, const T::Store* k, u64 q_stride, u64 k_stride, const u32* offsets,   \
+    KERNEL(name, 128, 4)(const T::Store* q, const T::Store* k, u64 q_stride, u64 k_stride, const u32* offsets, \
                       u32 sequence, u32 head, u32 dim, float scale, const float* table, u32 kind,             \
                       const float* bias, u32 reach, u32 window, float* out, u64 out_stride) {                 \
-        map_row<T>(q, k, q_stride, k_stride, offsets, sequence, head, dim, scale, table, kind, bias, reach,   \
-                   window, out, out_stride);                                                                  \
+        map_rows<T>(q, k, q_stride, k_stride, offsets, sequence, head, dim, scale, table, kind, bias, reach,  \
+                    window, out, out_stride);                                                                 \
     }                                                                                                         \
     ENTRY(name)
 MAP(map_f32, F32)

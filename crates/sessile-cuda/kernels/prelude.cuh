@@ -10,10 +10,12 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 
 #ifdef __CUDACC__
-#define KERNEL(name, threads) extern "C" __global__ void __launch_bounds__(threads) name
+#define KERNEL(name, ...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__) name
 #define ENTRY(name)
 #define DEVICE __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+// Not worth its code.
+#define ROLLED _Pragma("unroll 1")
 #define UNROLL_BY_4 _Pragma("unroll 4")
 #define THREAD ((u32)threadIdx.x)
 #define THREADS ((u32)blockDim.x)
@@ -26,6 +28,8 @@ extern __shared__ __align__(128) u8 dynamic_shared[];
 
 DEVICE void barrier() { __syncthreads(); }
 DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xffffffffu, value, mask); }
+// The value of a warp's first thread, where all have the same: the compiler learns that.
+DEVICE u32 of_warp(u32 value) { return __shfl_sync(0xffffffffu, value, 0); }
 
 DEVICE u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 // Copies 16 bytes to shared memory in the background, zeros where `valid` is false.

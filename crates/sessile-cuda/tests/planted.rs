@@ -19,7 +19,7 @@ const fn change(file: &'static str, from: &'static str, to: &'static str) -> Cha
     Change { file, from, to }
 }
 
-const FAULTS: [Change<'static>; 27] = [
+const FAULTS: [Change<'static>; 32] = [
     // Keys are read before they have come.
     change(
         "attention.cu",
@@ -80,14 +80,16 @@ const FAULTS: [Change<'static>; 27] = [
         "ROWS - 1 + column - (row - first)",
         "ROWS + column - (row - first)",
     ),
+    // Queries that are read again each time are those of the first chunk.
+    change(
+        "attention.cu",
+        "load_matrices(a[m][0], shared + (query_at ^ (i * 32))",
+        "load_matrices(a[m][0], shared + query_at",
+    ),
     // One bias for a tile that has several.
     change("attention.cu", "least >= reach ||", "least >= reach / 2 ||"),
     // The least score is taken for the largest.
-    change(
-        "attention.cu",
-        "flip = scale < 0.0f ? 0x80008000u : 0",
-        "flip = 0",
-    ),
+    change("attention.cu", "*pair ^ 0x80008000u", "*pair"),
     // Pairs are written where heads have odd columns.
     change("attention.cu", "(dim & 1) == 0 && ", ""),
     // The rotation turns the other way.
@@ -95,6 +97,19 @@ const FAULTS: [Change<'static>; 27] = [
         "heads.cu",
         "low * cosine - high * sine",
         "low * cosine + high * sine",
+    ),
+    // And where eight columns are turned at once, and where a map's are.
+    change("heads.cu", "x0 * c0 - y0 * s0", "x0 * c0 + y0 * s0"),
+    change(
+        "heads.cu",
+        "x * cosine.at[e] - y * sine.at[e]",
+        "x * cosine.at[e] + y * sine.at[e]",
+    ),
+    // All rows of a block have the first one's position.
+    change(
+        "heads.cu",
+        "row - offsets[part_of(row, offsets, sequences)]",
+        "row0 - offsets[part_of(row, offsets, sequences)]",
     ),
     // Scores of other threads are read before they are there.
     change(
@@ -121,6 +136,12 @@ const FAULTS: [Change<'static>; 27] = [
         "norm.cu",
         "/ (float)cols + epsilon",
         "/ (float)(cols - 1) + epsilon",
+    ),
+    // Each thread adds the shift of its first columns to all.
+    change(
+        "norm.cu",
+        "((const Floats*)shift)[at]",
+        "((const Floats*)shift)[THREAD]",
     ),
     // An index is not looked at.
     change(

@@ -101,13 +101,18 @@ pub(crate) fn dynamic_shared(name: &str) -> Option<Option<usize>> {
     Some(Some(attention_shared(is_wide, padded)))
 }
 
+/// Rows of a block that packs heads, and queries of one that makes an attention map.
+pub(crate) const PACKED_ROWS: usize = 8;
+pub(crate) const MAP_ROWS: usize = 8;
+
 /// Queries of a block of attention.
-pub(crate) const fn attention_queries(is_wide: bool, padded: usize) -> usize {
-    match (is_wide, padded) {
-        (true, _) => 32,
-        (false, 128) => 64,
-        (false, _) => 128,
-    }
+pub(crate) const fn attention_queries(is_wide: bool) -> usize {
+    if is_wide { 32 } else { 128 }
+}
+
+/// Keys of a tile of attention in 16 bits.
+const fn attention_keys(padded: usize) -> usize {
+    if padded == 128 { 32 } else { 64 }
 }
 
 /// Shared memory of a block of attention: queries, and keys and values (twice, while the next ones
@@ -116,7 +121,7 @@ pub(crate) const fn attention_shared(is_wide: bool, padded: usize) -> usize {
     if is_wide {
         (3 * 32 * (padded + 4) + 32 * 33) * 4
     } else {
-        (attention_queries(is_wide, padded) + 4 * 64) * padded * 2
+        (attention_queries(is_wide) + 4 * attention_keys(padded)) * padded * 2
     }
 }
 

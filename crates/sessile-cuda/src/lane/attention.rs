@@ -109,9 +109,7 @@ impl CudaLane {
         };
         let (bias, padded) = (BiasArguments::new(spec), padded_head(spec.head_dim));
         let is_f32 = format == DType::F32;
-        let tiles = batch
-            .longest
-            .div_ceil(names::attention_queries(is_f32, padded));
+        let tiles = batch.longest.div_ceil(names::attention_queries(is_f32));
         let grid = Grid {
             blocks: batch
                 .sequences
@@ -184,6 +182,7 @@ impl CudaLane {
             Address(packed[0].address),
             Address(packed[1].address),
             Address(packed[2].address),
+            word(batch.len()),
             word(spec.heads),
             word(spec.head_dim),
             word(padded),
@@ -193,7 +192,7 @@ impl CudaLane {
         ];
         let grid = Grid {
             blocks_y: count,
-            ..Grid::blocks(batch.len())
+            ..Grid::blocks(batch.len().div_ceil(names::PACKED_ROWS))
         };
         self.launch(names::pack(format), grid, &arguments);
         Some(packed)
@@ -232,6 +231,7 @@ impl CudaLane {
             Long(to.stride as u64),
         ];
         let name = names::map(dtype(input.q.format()));
-        self.launch(name, Grid::blocks(out.rows()), &arguments);
+        let grid = Grid::blocks(out.rows().div_ceil(names::MAP_ROWS));
+        self.launch(name, grid, &arguments);
     }
 }

@@ -21,10 +21,11 @@
 #include <string>
 #include <vector>
 
-#define KERNEL(name, threads) static void name
+#define KERNEL(name, ...) static void name
 #define ENTRY(name) static emulator::Registered registered_##name(#name, &name);
 #define DEVICE inline
 #define UNROLL
+#define ROLLED
 #define UNROLL_BY_4
 #define THREAD ((u32)emulator::gpu.current)
 #define THREADS ((u32)emulator::gpu.threads)
@@ -290,6 +291,13 @@ DEVICE __attribute__((noinline)) float shuffle_xor(float value, int mask) {
         }
     });
     return argument.result;
+}
+DEVICE __attribute__((noinline)) u32 of_warp(u32 value) {
+    emulator::meet((void*)&of_warp, &value, [](void** all) {
+        for (int l = 1; l < 32; l++)
+            if (*(u32*)all[l] != *(u32*)all[0]) emulator::die("a warp's value that its threads do not share");
+    });
+    return value;
 }
 DEVICE void copy(void* to, const void* from, size_t bytes, bool valid) {
     using namespace emulator;

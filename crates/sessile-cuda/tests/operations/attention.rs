@@ -306,6 +306,9 @@ pub(super) fn around() -> Vec<Check> {
         ("packed and rotated", |device| {
             run(device, case(DType::F32, 24, Kind::None, None, true))
         }),
+        ("rotated as they lie", |device| {
+            run(device, case(DType::Bf16, 64, Kind::None, Some(90), true))
+        }),
         ("packed in 16 bits", |device| {
             run(
                 device,
