@@ -1,9 +1,9 @@
 //! The operations of a decoding step in bf16, beside the measured rate of memory.
 //!
-//! `cargo bench -p sessile-cpu --bench decode [-- ROWS...]`
+//! `cargo bench -p sessile-cpu --bench decode [-- [t5] ROWS...]`
 //!
-//! Sizes are those of BART-large with four beams to a source of 400 tokens. Weights and caches are
-//! as many as in a model, which no cache holds.
+//! Sizes are those of BART-large with four beams to a source of 400 tokens, or of ProstT5 with
+//! proteins of 100 residues. Weights and caches are as many as in a model, which no cache holds.
 
 #![allow(clippy::print_stdout)] // Printing is what it is for.
 
@@ -16,15 +16,56 @@ use sessile_device::{
 };
 
 const DTYPE: DType = DType::Bf16;
-const HIDDEN: usize = 1024;
-const HEADS: usize = 16;
-const BEAMS: usize = 4;
-const SOURCE: usize = 400;
-const WRITTEN: usize = 80;
+/// Layers whose caches are made.
 const LAYERS: usize = 12;
 /// Bytes of weights of one shape: as many as a model's, so that no cache holds them.
 const WEIGHT_BYTES: usize = 400 << 20;
-const WIDEST: usize = 4 * HIDDEN;
+const WIDEST: usize = 16384;
+
+/// What a model asks for.
+struct Model {
+    hidden: usize,
+    heads: usize,
+    head_dim: usize,
+    feed_forward: usize,
+    activation: Epilogue,
+    beams: usize,
+    /// Tokens of a source.
+    source: usize,
+    /// Tokens of a hypothesis, and how many of them the beams of a source share.
+    written: usize,
+    shared: usize,
+}
+
+const BART: Model = Model {
+    hidden: 1024,
+    heads: 16,
+    head_dim: 64,
+    feed_forward: 4096,
+    activation: Epilogue::Gelu,
+    beams: 4,
+    source: 400,
+    written: 80,
+    shared: 70,
+};
+
+const PROST_T5: Model = Model {
+    hidden: 1024,
+    heads: 32,
+    head_dim: 128,
+    feed_forward: 16384,
+    activation: Epilogue::Relu,
+    beams: 1,
+    source: 102,
+    written: 50,
+    shared: 0,
+};
+
+impl Model {
+    fn inner(&self) -> usize {
+        self.heads * self.head_dim
+    }
+}
 
 /// Random rows, made when they are read.
 struct Rows(usize, usize);
@@ -57,9 +98,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if rows.is_empty() {
         rows = vec![4, 32, 128];
     }
+    let model = if std::env::args().any(|argument| argument == "t5") {
+        PROST_T5
+    } else {
+        BART
+    };
     let threads = std::thread::available_parallelism()?.get();
     let device = CpuDevice::new(CpuOptions { isa: None, threads })?;
-    let values = Values::new(device)?;
+    let values = Values::new(device, model.inner())?;
     for rows in rows {
         let bandwidth = peak::memory_bytes(threads, Duration::from_millis(300));
         println!(
@@ -70,31 +116,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             arena_bytes: 2 << 30,
             threads,
         })?;
+        let (hidden, inner) = (model.hidden, model.inner());
         for (n, k, epilogue) in [
-            (3 * HIDDEN, HIDDEN, Epilogue::Store),
-            (HIDDEN, HIDDEN, Epilogue::Residual),
-            (4 * HIDDEN, HIDDEN, Epilogue::Gelu),
-            (HIDDEN, 4 * HIDDEN, Epilogue::Residual),
+            (3 * inner, hidden, Epilogue::Store),
+            (hidden, inner, Epilogue::Residual),
+            (model.feed_forward, hidden, model.activation),
+            (hidden, model.feed_forward, Epilogue::Residual),
         ] {
             linear(&values, &mut lane, [rows, n, k], epilogue, bandwidth)?;
         }
-        let sources = rows.div_ceil(BEAMS);
-        attention(
-            &values,
-            &mut lane,
-            "source",
-            SOURCE,
-            &vec![BEAMS; sources],
-            bandwidth,
-        )?;
-        attention(
-            &values,
-            &mut lane,
-            "own",
-            WRITTEN,
-            &vec![1; sources * BEAMS],
-            bandwidth,
-        )?;
+        for name in ["source", "own"] {
+            attention(&values, &mut lane, &model, name, rows, bandwidth)?;
+        }
     }
     Ok(())
 }
@@ -156,7 +189,7 @@ fn linear(
         (layers * 2 * rows * n * k) as f64,
     );
     println!(
-        "  linear {k:4} to {n:4}: {:6.1} us a call, {:5.1} GB/s ({:.2} of memory), {:.2} TFLOP/s",
+        "  linear {k:5} to {n:5}: {:6.1} us a call, {:5.1} GB/s ({:.2} of memory), {:.2} TFLOP/s",
         seconds / layers as f64 * 1e6,
         bytes / seconds / 1e9,
         bytes / seconds / bandwidth,
@@ -165,19 +198,35 @@ fn linear(
     Ok(())
 }
 
-/// One list of `length` cells for each of `rows`, on caches of several layers.
+/// Lists of cells for `rows`, on caches of several layers.
 fn attention(
     values: &Values,
     lane: &mut CpuLane,
+    model: &Model,
     name: &str,
-    length: usize,
-    rows: &[usize],
+    rows: usize,
     bandwidth: f64,
 ) -> Result<(), DeviceError> {
     let mark = lane.mark();
-    // Beams share the greater part of what they have written.
-    let lists_of_cells = if rows[0] == 1 { BEAMS } else { 1 };
-    let cells = rows.len() / lists_of_cells * length;
+    let mut table = CellTable::default();
+    let mut cells = 0;
+    let mut take = |count: usize| -> Vec<u32> {
+        cells += count;
+        (cells - count..cells).map(|cell| cell as u32).collect()
+    };
+    for first in (0..rows).step_by(model.beams) {
+        let beams = model.beams.min(rows - first);
+        if name == "source" {
+            table.push(take(model.source), beams);
+            continue;
+        }
+        // Beams share the greater part of what they have written.
+        let shared = take(model.shared);
+        for _ in 0..beams {
+            let own = take(model.written - model.shared);
+            table.push(shared.iter().copied().chain(own), 1);
+        }
+    }
     let mut caches = Vec::new();
     for _ in 0..LAYERS {
         let [keys, values] = [0, 1].map(|_| values.heads(lane, cells));
@@ -186,18 +235,12 @@ fn attention(
             values: values?,
         });
     }
-    let all: usize = rows.iter().sum();
-    let q = values.heads(lane, all)?;
-    let out = lane.buffer(all, HIDDEN, Format::F32)?;
-    let mut table = CellTable::default();
-    for (list, &rows) in rows.iter().enumerate() {
-        let first = list / lists_of_cells * length;
-        table.push((first..first + length).map(|cell| cell as u32), rows);
-    }
+    let q = values.heads(lane, rows)?;
+    let out = lane.buffer(rows, model.inner(), Format::F32)?;
     let lists = lane.upload_cells(&table)?;
     let spec = AttentionSpec {
-        heads: HEADS,
-        head_dim: HIDDEN / HEADS,
+        heads: model.heads,
+        head_dim: model.head_dim,
         scale: 0.125,
         rotary: None,
         bias: Bias::None,
@@ -213,7 +256,7 @@ fn attention(
         lane.wait(ticket, &mut host)
     })?;
     lane.release(mark);
-    let bytes = (LAYERS * cells * 2 * HIDDEN * 2) as f64;
+    let bytes = (LAYERS * cells * 2 * model.inner() * 2) as f64;
     println!(
         "  attention {name:6}:   {:6.1} us a call, {:5.1} GB/s ({:.2} of memory)",
         seconds / LAYERS as f64 * 1e6,
@@ -227,17 +270,19 @@ fn attention(
 struct Values {
     device: CpuDevice,
     table: CpuWeight,
-    square: CpuWeight,
+    widening: CpuWeight,
+    inner: usize,
 }
 
 impl Values {
-    fn new(device: CpuDevice) -> Result<Self, DeviceError> {
+    fn new(device: CpuDevice, inner: usize) -> Result<Self, DeviceError> {
         let pack =
             |layout, rows, cols| device.pack(&[&Rows(rows, cols) as &dyn RowSource], layout, DTYPE);
         Ok(Values {
             table: pack(WeightLayout::TableF32, 256, WIDEST)?,
-            square: pack(WeightLayout::Linear, HIDDEN, HIDDEN)?,
+            widening: pack(WeightLayout::Linear, inner, 32)?,
             device,
+            inner,
         })
     }
 
@@ -252,12 +297,12 @@ impl Values {
 
     /// Random values as a cache holds them.
     fn heads(&self, lane: &mut CpuLane, rows: usize) -> Result<Buf, DeviceError> {
-        let to = lane.buffer(rows, HIDDEN, Format::Heads(DTYPE))?;
+        let to = lane.buffer(rows, self.inner, Format::Heads(DTYPE))?;
         let mark = lane.mark();
-        let x = self.rows(lane, rows, HIDDEN)?;
-        let operand = lane.buffer(rows, HIDDEN, Format::Operand(DTYPE))?;
+        let x = self.rows(lane, rows, 32)?;
+        let operand = lane.buffer(rows, 32, Format::Operand(DTYPE))?;
         lane.convert(x, operand);
-        lane.linear(operand, &self.square, None, Epilogue::Store, to);
+        lane.linear(operand, &self.widening, None, Epilogue::Store, to);
         lane.release(mark);
         Ok(to)
     }

@@ -2,13 +2,14 @@
 //!
 //! There is one kernel for all instruction sets, here, and one for bf16 with AMX in `amx`.
 //!
-//! One task is some heads of one list of cells. The keys of a block of cells are widened to f32 once
-//! and serve all query rows of the list (the beams of a source share its cells), then the values
-//! likewise. A row's bytes depend on its own query and its own list alone: neither on the other
-//! rows of the list nor on where in the cache the cells are.
+//! One task is some heads of one group of rows. The keys of a block of cells are widened to f32 once
+//! and serve all query rows of the group that read them, then the values likewise. A row's bytes
+//! depend on its own query and its own list alone: neither on the other rows nor on where in the
+//! cache the cells are.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod groups;
 #[cfg(test)]
 mod tests;
 
@@ -21,8 +22,11 @@ use crate::rows::{Rows, RowsMut};
 use crate::simd::{self, Kernel, Simd};
 use crate::softmax;
 use crate::team::Team;
+use groups::Group;
+pub(crate) use groups::Lists;
 
-/// Cells whose keys or values are widened together. With 64 columns they take 8 KiB.
+/// Cells whose keys or values are read together. With 64 columns they take 8 KiB in f32, and two
+/// tiles in bf16.
 const BLOCK: usize = 32;
 
 /// What a cell's columns are made of.
@@ -70,45 +74,26 @@ pub(crate) struct Cached<'a, T> {
     pub(crate) values: Rows<'a, T>,
 }
 
-/// Which cells belong to which list, and which query rows attend to it.
-#[derive(Clone, Copy)]
-pub(crate) struct Lists<'a> {
-    pub(crate) cells: &'a [u32],
-    pub(crate) cell_offsets: &'a [u32],
-    pub(crate) row_offsets: &'a [u32],
-}
-
-impl<'a> Lists<'a> {
-    fn len(&self) -> usize {
-        self.cell_offsets.len() - 1
-    }
-
-    fn cells(&self, list: usize) -> &'a [u32] {
-        &self.cells[self.cell_offsets[list] as usize..self.cell_offsets[list + 1] as usize]
-    }
-
-    fn rows(&self, list: usize) -> Range<usize> {
-        self.row_offsets[list] as usize..self.row_offsets[list + 1] as usize
-    }
-
-    /// Heads of a task: a cell's columns of neighbouring heads lie side by side in memory, and
-    /// memory is what this waits for. Every thread should get four tasks.
-    fn heads_of_task(&self, heads: usize, threads: usize) -> usize {
-        (self.len() * heads / (4 * threads)).clamp(1, heads)
-    }
-
+impl Lists<'_> {
     /// Floats of scratch that a task needs.
     pub(crate) fn scratch_floats(&self, heads: usize, head_dim: usize, threads: usize) -> usize {
-        let heads = self.heads_of_task(heads, threads);
-        let floats = |list| {
-            let (rows, cells) = (self.rows(list).len(), self.cells(list).len());
+        let groups = self.groups();
+        let heads = heads_of_task(groups.len(), heads, threads);
+        let floats = |group: &Group<'_>| {
+            let (rows, cells) = (group.lists().len(), group.longest());
             let plain = BLOCK * head_dim + heads * rows * (cells + head_dim);
             #[cfg(target_arch = "x86_64")]
             let plain = plain.max(amx::scratch_floats(head_dim, heads, rows, cells));
             plain
         };
-        (0..self.len()).map(floats).max().unwrap_or(0)
+        groups.iter().map(floats).max().unwrap_or(0)
     }
+}
+
+/// Heads of a task: a cell's columns of neighbouring heads lie side by side in memory, and memory
+/// is what this waits for. Every thread should get four tasks.
+fn heads_of_task(groups: usize, heads: usize, threads: usize) -> usize {
+    (groups * heads / (4 * threads)).clamp(1, heads)
 }
 
 /// Attention of every query row over the cells of its list.
@@ -124,16 +109,16 @@ pub(crate) fn attention<T: Element>(
     assert!(spec.rotary.is_none() && spec.window.is_none());
     assert!(out.cols() == spec.heads * spec.head_dim && out.rows() == input.q.rows());
     assert!(lists.row_offsets.last() == Some(&(input.q.rows() as u32)));
-    let group = lists.heads_of_task(spec.heads, team.threads());
-    let groups = spec.heads.div_ceil(group);
-    team.share(lists.len() * groups, |task, scratch| {
-        let (list, first) = (task / groups, task % groups * group);
+    let groups = lists.groups();
+    let heads = heads_of_task(groups.len(), spec.heads, team.threads());
+    let parts = spec.heads.div_ceil(heads);
+    team.share(groups.len() * parts, |task, scratch| {
+        let first = task % parts * heads;
         let kernel = Heads {
             input,
-            cells: lists.cells(list),
-            rows: lists.rows(list),
+            group: &groups[task / parts],
             spec,
-            heads: first..spec.heads.min(first + group),
+            heads: first..spec.heads.min(first + heads),
             out,
             scratch,
         };
@@ -141,11 +126,10 @@ pub(crate) fn attention<T: Element>(
     });
 }
 
-/// Neighbouring heads of one list.
+/// Neighbouring heads of one group.
 pub(crate) struct Heads<'a, 's, T> {
     input: Cached<'a, T>,
-    cells: &'a [u32],
-    rows: Range<usize>,
+    group: &'a Group<'a>,
     spec: &'a Attention<'a>,
     heads: Range<usize>,
     out: RowsMut<'a>,
@@ -158,12 +142,20 @@ impl<T: Element> Heads<'_, '_, T> {
         head * self.spec.head_dim..(head + 1) * self.spec.head_dim
     }
 
-    /// The results of a head in a row.
+    /// The columns of a head in the query of a row of the group.
+    fn query(&self, row: usize, head: usize) -> &[T] {
+        &self.input.q.row(self.group.first_row() + row)[self.columns(head)]
+    }
+
+    /// The results of a head in a row of the group.
     #[allow(clippy::mut_from_ref, reason = "other rows and heads are other memory")]
     fn to(&self, row: usize, head: usize) -> &mut [f32] {
         // SAFETY: these columns of this row are this task's alone, and it holds one of these at a
         // time for each row.
-        unsafe { self.out.part(self.rows.start + row, self.columns(head)) }
+        unsafe {
+            self.out
+                .part(self.group.first_row() + row, self.columns(head))
+        }
     }
 }
 
@@ -172,63 +164,62 @@ impl<T: Element> Kernel for Heads<'_, '_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let (dim, cells, rows) = (self.spec.head_dim, self.cells, self.rows.len());
+        let (dim, group) = (self.spec.head_dim, self.group);
+        let (rows, cells) = (group.lists().len(), group.longest());
         let scratch = std::mem::take(&mut self.scratch);
         let (block, rest) = scratch.split_at_mut(BLOCK * dim);
-        let (queries, rest) = rest.split_at_mut(self.heads.len() * rows * dim);
-        let scores = &mut rest[..self.heads.len() * rows * cells.len()];
+        let (queries, scores) = rest.split_at_mut(self.heads.len() * rows * dim);
 
         // Weights are powers of two: exp(x) = 2^(x · log2 e).
         let scale = self.spec.scale * std::f32::consts::LOG2_E;
         let mut query = queries.chunks_exact_mut(dim);
         for head in self.heads.clone() {
-            for (row, query) in self.rows.clone().zip(&mut query) {
-                widen(&self.input.q.row(row)[self.columns(head)], query);
+            for (row, query) in (0..rows).zip(&mut query) {
+                widen(self.query(row, head), query);
                 softmax::scale(s, query, scale);
             }
         }
-        // Of a head and a row of it, the scores of a block of cells.
-        let part = |head: usize, row: usize, index: usize| {
-            let start = (head * rows + row) * cells.len() + index * BLOCK;
-            start..start + BLOCK.min(cells.len() - index * BLOCK)
+        // Of a head and a row, the scores of so many cells from a position on.
+        let part = |at: usize, row: usize, first: usize, count: usize| {
+            let start = (at * rows + row) * cells + first;
+            start..start + count
         };
-        for (index, some) in cells.chunks(BLOCK).enumerate() {
-            for (at, head) in self.heads.clone().enumerate() {
-                take(self.input.keys, some, self.columns(head), block);
-                let queries = queries[at * rows * dim..].chunks_exact(dim).take(rows);
-                for (row, query) in queries.enumerate() {
-                    dots(s, query, block, &mut scores[part(at, row, index)]);
+        for first in (0..cells).step_by(BLOCK) {
+            for share in group.shares(first) {
+                for (at, head) in self.heads.clone().enumerate() {
+                    take(self.input.keys, share.cells, self.columns(head), block);
+                    for row in share.rows() {
+                        let query = &queries[(at * rows + row) * dim..][..dim];
+                        let scores = &mut scores[part(at, row, first, share.cells.len())];
+                        dots(s, query, block, scores);
+                    }
                 }
             }
         }
-        if !cells.is_empty() {
-            let mut scores = scores.chunks_exact_mut(cells.len());
-            for head in self.heads.clone() {
-                for scores in scores.by_ref().take(rows) {
-                    self.weights(s, head, scores);
+        for (at, head) in self.heads.clone().enumerate() {
+            for (row, list) in group.lists().iter().enumerate() {
+                self.to(row, head).fill(0.0);
+                if !list.is_empty() {
+                    self.weights(s, head, &mut scores[part(at, row, 0, list.len())]);
                 }
             }
         }
-        for head in self.heads.clone() {
-            (0..rows).for_each(|row| self.to(row, head).fill(0.0));
-        }
-        for (index, some) in cells.chunks(BLOCK).enumerate() {
-            for (at, head) in self.heads.clone().enumerate() {
-                take(self.input.values, some, self.columns(head), block);
-                let weights = |row: usize| &scores[part(at, row, index)];
-                let mut row = 0;
-                while row < rows {
-                    row += if row + 4 <= rows {
-                        let four = [row, row + 1, row + 2, row + 3];
-                        add_weighted(
-                            s,
-                            four.map(weights),
-                            block,
-                            four.map(|row| self.to(row, head)),
-                        )
-                    } else {
-                        add_weighted(s, [weights(row)], block, [self.to(row, head)])
-                    };
+        for first in (0..cells).step_by(BLOCK) {
+            for share in group.shares(first) {
+                let count = share.cells.len();
+                for (at, head) in self.heads.clone().enumerate() {
+                    take(self.input.values, share.cells, self.columns(head), block);
+                    let weights = |row: usize| &scores[part(at, row, first, count)];
+                    let mut done = 0;
+                    while done < share.count() {
+                        let four = share.four(done);
+                        done += if done + 4 <= share.count() {
+                            let to = four.map(|row| self.to(row, head));
+                            add_weighted(s, four.map(weights), block, to)
+                        } else {
+                            add_weighted(s, [weights(four[0])], block, [self.to(four[0], head)])
+                        };
+                    }
                 }
             }
         }

@@ -26,8 +26,12 @@ const RESIDUAL_STEPS: usize = 40;
 /// BART-large's products take 0.69 to 0.76 of the time that they take without (16 KiB: 0.77 to 1.0).
 const WEIGHT_AHEAD: usize = 4 << 10;
 
-/// Row panels whose parts of `k` stay in the L1 cache beside a panel of weights.
-const FEW_ROW_PANELS: usize = 1;
+/// Bytes of an input that stays in the L2 cache while the weights pass by.
+const FEW_ROWS: usize = 1 << 20;
+
+/// Row panels up to which weights are read in order whatever the input's bytes; more of them work
+/// so long on a panel of weights that memory is not what they wait for.
+const FEW_ROW_PANELS: usize = 8;
 
 /// Bytes of one step of a panel: two tiles.
 const STEP_BYTES: usize = 2 * TILE_BYTES;
@@ -279,13 +283,23 @@ unsafe fn kernel<F: Finish>(product: &Product<'_>, range: Range<usize>) {
     } else {
         steps
     };
-    // Few rows read every weight once, so they read it in order: a step of a decoder (32 rows,
-    // 4096 to 1024) takes 0.4 of the time over whole panels that it takes over parts of `k`.
-    let columns_block = if row_panels <= FEW_ROW_PANELS {
+    // Few rows are bound by reading every weight once, so they read it in order: a step of a decoder
+    // (32 rows, 4096 to 1024) takes 0.4 of the time over whole panels that it takes over parts of
+    // `k`. Where there are several panels of rows, the weights after those that they all work on are
+    // asked for a little in every step, so that memory is never idle.
+    let few = row_panels == 1
+        || (row_panels <= FEW_ROW_PANELS && row_panels * steps * STEP_BYTES <= FEW_ROWS);
+    let columns_block = if few {
         1
     } else {
         (WEIGHT_BLOCK / (chunk.max(1) * STEP_BYTES)).max(2)
     };
+    let lines_of_step = if few && row_panels > 1 {
+        (STEP_BYTES / 64).div_ceil(row_panels)
+    } else {
+        0
+    };
+    let mut next_weights = weight.wrapping_add((range.start * steps + chunk) * STEP_BYTES);
 
     let mut sums = Sums([[0.0; 1024]; 2]);
     let sums = (&raw mut sums).cast::<f32>();
@@ -324,7 +338,10 @@ unsafe fn kernel<F: Finish>(product: &Product<'_>, range: Range<usize>) {
                     tile_zero!(tiles, 2);
                     tile_zero!(tiles, 3);
                     for step in 0..count {
-                        if row_panel == 0 {
+                        if lines_of_step > 0 {
+                            ask_for(next_weights, lines_of_step);
+                            next_weights = next_weights.wrapping_add(lines_of_step * 64);
+                        } else if row_panel == 0 {
                             prefetch_step(b.wrapping_add(step * STEP_BYTES + WEIGHT_AHEAD));
                         }
                         // SAFETY: `a` and `b` have `count` steps of two tiles from here on;
@@ -418,6 +435,15 @@ fn prefetch_step(b: *const u8) {
     for line in 0..STEP_BYTES / 64 {
         // SAFETY: a prefetch does not fault.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(line * 64).cast()) };
+    }
+}
+
+/// Asks for weights that are read after those that are worked on now.
+#[inline(always)]
+fn ask_for(b: *const u8, lines: usize) {
+    for line in 0..lines {
+        // SAFETY: a prefetch does not fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(b.wrapping_add(line * 64).cast()) };
     }
 }
 
