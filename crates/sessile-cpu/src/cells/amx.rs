@@ -159,8 +159,8 @@ impl Task<'_, '_> {
     unsafe fn weights(&self, ahead: &mut Ahead<'_>) {
         let extent = &self.extent;
         for (at, head) in self.heads.heads.clone().enumerate() {
-            ahead.go_to(ahead.values_from() + BLOCK + BLOCK * (at + 1) / extent.heads);
             for (row, list) in self.heads.group.lists().iter().enumerate() {
+                (0..4 * extent.steps).for_each(|_| ahead.ask::<2>());
                 let place = extent.row(at, row);
                 // SAFETY: a row of scores, and a row of weights of whole blocks.
                 unsafe {

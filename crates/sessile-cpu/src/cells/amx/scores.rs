@@ -62,11 +62,11 @@ impl Task<'_, '_> {
         // SAFETY: the caller's promise.
         let tiles = unsafe { Tiles::configure() };
         for first in (0..extent.cells).step_by(BLOCK) {
+            ahead.go_to(first + BLOCK);
             for share in self.heads.group.shares(first) {
                 let (low, high) = share.cells.split_at(TILE.min(share.cells.len()));
                 let distances = [low, high].map(|cells| self.distance(cells));
                 for (at, head) in self.heads.heads.clone().enumerate() {
-                    ahead.go_to(first + BLOCK + BLOCK * (at + 1) / extent.heads);
                     let queries = at * extent.steps * 2 * TILE_FLOATS;
                     // SAFETY: all tiles are inside their places or in the cache.
                     unsafe {
@@ -77,6 +77,7 @@ impl Task<'_, '_> {
                             tile_load!(tiles, 4, queries, 64);
                             tile_load!(tiles, 2, keys.start.add(step * keys.step), keys.stride);
                             tile_mul!(tiles, 0, 2, 4);
+                            ahead.ask::<8>();
                         }
                         tile_store!(tiles, 0, self.to.product, 64);
                     }
@@ -90,10 +91,12 @@ impl Task<'_, '_> {
                                 tile_load!(tiles, 4, queries, 64);
                                 tile_load!(tiles, 3, keys.start.add(step * keys.step), keys.stride);
                                 tile_mul!(tiles, 1, 3, 4);
+                                ahead.ask::<8>();
                             }
                             tile_store!(tiles, 1, self.to.product.add(TILE_FLOATS), 64);
                         }
                     }
+                    (0..4 * extent.steps).for_each(|_| ahead.ask::<4>());
                     // SAFETY: the product of the share is there.
                     unsafe { self.take_product(at, &share, first) };
                 }

@@ -20,10 +20,9 @@ impl Task<'_, '_> {
             self.to.sums.write_bytes(0, sums);
         }
         for first in (0..extent.cells).step_by(BLOCK) {
+            ahead.go_to(ahead.values_from() + first + BLOCK);
             for share in self.heads.group.shares(first) {
                 for at in 0..extent.heads {
-                    let now = ahead.values_from() + first;
-                    ahead.go_to(now + 2 * BLOCK + BLOCK * (at + 1) / extent.heads);
                     for step in 0..extent.steps {
                         let mut done = 0;
                         while done < share.count() {
@@ -31,10 +30,17 @@ impl Task<'_, '_> {
                             // SAFETY: passed on; the rows exist.
                             unsafe {
                                 match share.count() - done {
-                                    1 => self.add_values(at, step, first, &share, [a]),
-                                    2 => self.add_values(at, step, first, &share, [a, b]),
-                                    3 => self.add_values(at, step, first, &share, [a, b, c]),
-                                    _ => self.add_values(at, step, first, &share, [a, b, c, d]),
+                                    1 => self.add_values(at, step, first, &share, [a], ahead),
+                                    2 => self.add_values(at, step, first, &share, [a, b], ahead),
+                                    3 => self.add_values(at, step, first, &share, [a, b, c], ahead),
+                                    _ => self.add_values(
+                                        at,
+                                        step,
+                                        first,
+                                        &share,
+                                        [a, b, c, d],
+                                        ahead,
+                                    ),
                                 }
                             }
                             done += 4;
@@ -60,6 +66,7 @@ impl Task<'_, '_> {
         first: usize,
         share: &Share<'_>,
         rows: [usize; R],
+        ahead: &mut Ahead<'_>,
     ) {
         let extent = &self.extent;
         let columns = self.heads.columns(self.heads.heads.start + at);
@@ -79,6 +86,7 @@ impl Task<'_, '_> {
             let mut sums: [[__m512; 2]; R] =
                 to.map(|to| [_mm512_load_ps(to), _mm512_load_ps(to.add(TILE))]);
             for (pair, cells) in share.cells.chunks(2).enumerate() {
+                ahead.ask::<2>();
                 let even = load(cells[0]);
                 // The last of an odd number of cells stands beside zeros.
                 let odd = cells
