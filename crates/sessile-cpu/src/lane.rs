@@ -329,7 +329,7 @@ impl Lane for CpuLane {
     }
 
     fn read(&mut self, x: Buf) -> Ticket {
-        self.staging.read(self.workspace.read(x))
+        self.staging.read(&mut self.team, self.workspace.read(x))
     }
 
     fn wait(&mut self, ticket: Ticket, into: &mut Vec<f32>) -> Result<(), DeviceError> {

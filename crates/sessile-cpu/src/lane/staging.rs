@@ -2,7 +2,9 @@
 
 use sessile_device::{DeviceError, DeviceErrorKind, Ticket};
 
-use crate::rows::Rows;
+use crate::gather;
+use crate::rows::{Rows, RowsMut};
+use crate::team::Team;
 
 /// Copies made by reads that nobody has waited for yet, and the memory of earlier ones.
 #[derive(Default)]
@@ -19,7 +21,7 @@ struct Slot {
 
 impl Staging {
     /// Copies `x`: its buffer may be given back before anybody waits.
-    pub(crate) fn read(&mut self, x: Rows<'_>) -> Ticket {
+    pub(crate) fn read(&mut self, team: &mut Team, x: Rows<'_>) -> Ticket {
         self.serial += 1;
         let len = x.rows() * x.cols();
         // The free slot that fits best, so that a mixture of sizes settles without growing.
@@ -45,11 +47,11 @@ impl Staging {
             }
         };
         slot.serial = self.serial;
-        slot.values.clear();
-        slot.values.reserve(len);
-        for row in 0..x.rows() {
-            slot.values.extend_from_slice(x.row(row));
-        }
+        slot.values.resize(len, 0.0);
+        let start = slot.values.as_mut_ptr();
+        // SAFETY: so many floats, which are lent to the copy alone.
+        let to = unsafe { RowsMut::from_ptr(start, x.rows(), x.cols(), x.cols()) };
+        gather::copy(team, x, to);
         Ticket {
             serial: self.serial,
             len,

@@ -252,13 +252,16 @@ proptest! {
 
 #[test]
 fn long_inner_dimensions() {
-    for (n, k, epilogue, to) in [
-        (40, 5120, Epilogue::Residual, To::F32),
-        (33, 1344, Epilogue::Residual, To::F32),
-        (96, 1280, Epilogue::Gelu, To::Operand),
+    // With few rows and many, and with few that do not fit a cache.
+    for (rows, n, k, epilogue, to) in [
+        (67, 40, 5120, Epilogue::Residual, To::F32),
+        (67, 33, 1344, Epilogue::Residual, To::F32),
+        (67, 96, 1280, Epilogue::Gelu, To::Operand),
+        (129, 40, 5120, Epilogue::Residual, To::F32),
+        (257, 33, 1344, Epilogue::Residual, To::F32),
     ] {
         let case = Case {
-            rows: 67,
+            rows,
             n,
             k,
             epilogue,

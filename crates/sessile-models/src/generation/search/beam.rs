@@ -19,6 +19,23 @@ pub(crate) struct BeamSearch {
     can_improve: bool,
 }
 
+/// Tokens that are looked at together.
+const RUN: usize = 256;
+
+/// The best of some scores; what is not a number is none.
+fn best(scores: &[f32]) -> f32 {
+    // As many at a time as the compiler makes vectors of.
+    let mut best = [f32::NEG_INFINITY; 16];
+    let groups = scores.chunks_exact(best.len());
+    let rest = groups.remainder();
+    for scores in groups.chain([rest]) {
+        for (best, &score) in best.iter_mut().zip(scores) {
+            *best = if score > *best { score } else { *best };
+        }
+    }
+    best.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
 /// A hypothesis and its next token.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
@@ -119,18 +136,25 @@ impl BeamSearch {
             let scores = row.log_probabilities();
             scores::process(settings, &self.running[parent], scores);
             let before = self.running_scores[parent];
-            for (token, score) in scores.iter().enumerate() {
-                let score = score + before;
-                if score > threshold {
-                    candidates.push(Candidate {
-                        score,
-                        parent,
-                        token: token as u32,
-                    });
-                    if candidates.len() == 2 * keep {
-                        candidates.sort_unstable_by(Candidate::order);
-                        candidates.truncate(keep);
-                        threshold = candidates[keep - 1].score;
+            for (run, some) in scores.chunks(RUN).enumerate() {
+                // Most runs hold nothing: their best is found many at a time.
+                let top = best(some) + before;
+                if top.is_nan() || top <= threshold {
+                    continue;
+                }
+                for (at, score) in some.iter().enumerate() {
+                    let score = score + before;
+                    if score > threshold {
+                        candidates.push(Candidate {
+                            score,
+                            parent,
+                            token: (run * RUN + at) as u32,
+                        });
+                        if candidates.len() == 2 * keep {
+                            candidates.sort_unstable_by(Candidate::order);
+                            candidates.truncate(keep);
+                            threshold = candidates[keep - 1].score;
+                        }
                     }
                 }
             }
