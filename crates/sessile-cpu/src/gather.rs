@@ -59,25 +59,13 @@ pub(crate) fn add(team: &mut Team, x: Rows<'_>, out: RowsMut<'_>) {
     });
 }
 
-/// `out[rows[i]] = x[i]`. Of two equal row numbers the later one holds: threads share the columns,
-/// not the rows.
-pub(crate) fn scatter<T: Copy + Send + Sync>(
-    team: &mut Team,
-    x: Rows<'_, T>,
-    rows: &[u32],
-    out: RowsMut<'_, T>,
-) {
+/// `out[rows[i]] = x[i]`. Of two equal row numbers the later one holds.
+pub(crate) fn scatter<T: Copy>(x: Rows<'_, T>, rows: &[u32], out: RowsMut<'_, T>) {
     assert!(x.rows() == rows.len() && x.cols() == out.cols());
-    let parts = if x.rows() < CHUNK { 1 } else { team.threads() };
-    team.share(parts, |part, _| {
-        let columns = x.cols() * part / parts..x.cols() * (part + 1) / parts;
-        for (index, &row) in rows.iter().enumerate() {
-            // SAFETY: these columns are this task's alone, and this is the only reference to
-            // those of the row, one after the other.
-            let to = unsafe { out.part(row as usize, columns.clone()) };
-            to.copy_from_slice(&x.row(index)[columns.clone()]);
-        }
-    });
+    for (index, &row) in rows.iter().enumerate() {
+        // SAFETY: this is the only reference to the row, one after the other.
+        unsafe { out.row(row as usize) }.copy_from_slice(x.row(index));
+    }
 }
 
 /// `x = 0`.

@@ -58,7 +58,7 @@ impl CpuLane {
     /// Rounds f32 rows into an operand.
     pub(super) fn convert_to_operand(&mut self, x: Buf, out: Buf) {
         /// Rows of a task.
-        const CHUNK: usize = 16;
+        const CHUNK: usize = 64;
         assert!(x.rows() == out.rows() && x.cols() == out.cols());
         let (kernel, steps) = (self.kernel(), operand::steps(out.cols()));
         let (start, inputs) = self.workspace.open_bytes(out, [x]);

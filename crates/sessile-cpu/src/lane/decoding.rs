@@ -25,7 +25,7 @@ impl DecodingLane for CpuLane {
         assert!(x.format() == out.format(), "a row goes into its like");
         if out.format() == Format::Heads(DType::F32) {
             let (out, inputs) = self.workspace.open(out, [x, cells]);
-            gather::scatter(&mut self.team, inputs.rows(0), inputs.indices(1), out);
+            gather::scatter(inputs.rows(0), inputs.indices(1), out);
             return;
         }
         let (start, inputs) = self.workspace.open_bytes(out, [x, cells]);
@@ -33,7 +33,7 @@ impl DecodingLane for CpuLane {
         // SAFETY: `open_bytes` has lent the output, whose rows are bf16 as those of `x` are
         // (`halves` looks, the formats are equal), and nobody else has it meanwhile.
         let out = unsafe { RowsMut::from_ptr(start.cast(), rows, cols, stride) };
-        gather::scatter(&mut self.team, inputs.halves(0), inputs.indices(1), out);
+        gather::scatter(inputs.halves(0), inputs.indices(1), out);
     }
 
     fn attention_cells(

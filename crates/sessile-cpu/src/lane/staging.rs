@@ -6,6 +6,10 @@ use crate::gather;
 use crate::rows::{Rows, RowsMut};
 use crate::team::Team;
 
+/// Values that are too many to copy: 4 MiB. A step of BART with 128 rows scores 26 MB of tokens.
+/// Fewer are copied, so that a mixture of sizes settles without growing.
+const LARGE: usize = 1 << 20;
+
 /// Copies made by reads that nobody has waited for yet, and the memory of earlier ones.
 #[derive(Default)]
 pub(crate) struct Staging {
@@ -58,8 +62,8 @@ impl Staging {
         }
     }
 
-    /// Hands the values of a read over and frees their slot, which keeps the memory that the caller
-    /// had them in before: 128 rows of scores over BART's vocabulary are 26 MB, too much to copy.
+    /// Hands the values of a read over and frees their slot. Where there are many, the slot gets the
+    /// memory that the caller had them in before instead of a copy.
     pub(crate) fn take(&mut self, ticket: Ticket, into: &mut Vec<f32>) -> Result<(), DeviceError> {
         let slot = self
             .slots
@@ -72,7 +76,12 @@ impl Staging {
                 )
             })?;
         slot.serial = 0;
-        std::mem::swap(into, &mut slot.values);
+        if slot.values.len() >= LARGE {
+            std::mem::swap(into, &mut slot.values);
+        } else {
+            into.clear();
+            into.extend_from_slice(&slot.values);
+        }
         Ok(())
     }
 
