@@ -1,11 +1,12 @@
 //! A sequence's answer is the same to the byte, whatever is computed beside it: the cases, and the
 //! check of one device.
 
+use sessile_cpu::Isa;
 use sessile_device::{DType, Output, OutputKind, OutputSet};
 use sessile_models::ModelFiles;
 
-use super::path;
-use super::run::{Place, answers};
+use super::run::{Place, answers, values};
+use super::{assert_aligned, assert_close, path};
 
 /// A model, its letters and what is asked of it.
 pub struct Case {
@@ -158,4 +159,24 @@ fn bits(case: &Case, output: &Output) -> Vec<u32> {
     parts
         .flat_map(|(_, tensor)| tensor.data.iter().map(|value| value.to_bits()))
         .collect()
+}
+
+/// Compares a sequence that is longer than any of the reference's with the processor's answer in f32.
+pub fn check_long(case: &Case, place: &Place, dtype: DType, letters: usize) {
+    let files = ModelFiles::open(&path(case.model)).unwrap();
+    let outputs: OutputSet = case.outputs.iter().copied().collect();
+    let text = &sequences(case.letters, &[letters])[0];
+    let tokens = files.tokenizer().encode(text.as_bytes()).tokens;
+    let requests = [(tokens, outputs)];
+    let processor = Isa::detect().unwrap().into();
+    let expected = answers(&processor, &files, DType::F32, 65_536, &requests);
+    let found = answers(place, &files, dtype, 65_536, &requests);
+    for (kind, expected) in expected[0].parts() {
+        let name = format!("{} {kind:?} of {letters} letters in {dtype}", case.model);
+        let found = values(&found[0], *kind);
+        match dtype {
+            DType::F32 => assert_close(&name, &expected.data, found),
+            _ => assert_aligned(&name, &expected.data, found, 0.999),
+        }
+    }
 }
