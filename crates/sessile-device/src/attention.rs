@@ -14,6 +14,18 @@ pub struct AttentionInput {
     pub v: Buf,
 }
 
+impl AttentionInput {
+    /// The thirds of a fused product, `[tokens, 3 × heads × head_dim]`.
+    pub fn fused(qkv: Buf) -> Self {
+        let width = qkv.cols() / 3;
+        AttentionInput {
+            q: qkv.columns(0..width),
+            k: qkv.columns(width..2 * width),
+            v: qkv.columns(2 * width..3 * width),
+        }
+    }
+}
+
 /// Rotary position embedding in the "rotate half" form: element *i* of a head is rotated with
 /// element *i + head_dim / 2* by the angle of position and *i* (Su et al., 2021,
 /// arXiv:2104.09864).

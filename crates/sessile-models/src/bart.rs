@@ -14,7 +14,7 @@ mod tensors;
 use sessile_device::{Buf, DType, DecodingLane, Device, DeviceError, Lane, PackedBatch};
 
 use crate::generation::{Caches, GeneratorInfo, Scores, SequenceToSequence, Step};
-use crate::weights::{Dense, LayerNorm};
+use crate::weights::{Dense, DenseLane, LayerNorm};
 
 pub use config::BartConfig;
 pub use tensors::tensor_shapes;
@@ -110,20 +110,8 @@ impl<D: Device> Bart<D> {
         let mark = lane.mark();
         let width = part.width;
         let wide = lane.buffer(x.rows(), width, Format::Operand(self.dtype))?;
-        lane.linear(
-            operand,
-            &part.up.weight,
-            part.up.bias.as_ref(),
-            Epilogue::Gelu,
-            wide,
-        );
-        lane.linear(
-            wide,
-            &part.down.weight,
-            part.down.bias.as_ref(),
-            Epilogue::Residual,
-            x,
-        );
+        lane.dense(operand, &part.up, Epilogue::Gelu, wide);
+        lane.dense(wide, &part.down, Epilogue::Residual, x);
         lane.norm(x, part.norm.with(config::EPSILON), x);
         lane.convert(x, operand);
         lane.release(mark);

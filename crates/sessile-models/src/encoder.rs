@@ -8,7 +8,7 @@ mod language_head;
 pub(crate) mod outputs;
 mod pass;
 
-use sessile_device::{Device, DeviceError, Output, OutputSet};
+use sessile_device::{Device, DeviceError, Lane, Output, OutputSet};
 
 pub use execution::EncoderExecution;
 pub(crate) use language_head::LanguageHead;
@@ -64,6 +64,20 @@ pub trait Encoder<D: Device>: Send + Sync {
     /// The token that hides a residue, for masked scoring.
     fn mask_token(&self) -> Option<u32>;
 
+    /// Enqueues one pass and fills an [`Output`] per job, in order. What it takes of the arena is
+    /// given back by [`forward`](Self::forward).
+    ///
+    /// # Errors
+    ///
+    /// Whatever the lane reports.
+    fn enqueue(
+        &self,
+        lane: &mut D::Lane,
+        pass: &Pass,
+        scratch: &mut Scratch,
+        outputs: &mut [Output],
+    ) -> Result<(), DeviceError>;
+
     /// Runs one pass and appends an [`Output`] per job, in order.
     ///
     /// # Errors
@@ -75,5 +89,12 @@ pub trait Encoder<D: Device>: Send + Sync {
         pass: &Pass,
         scratch: &mut Scratch,
         outputs: &mut Vec<Output>,
-    ) -> Result<(), DeviceError>;
+    ) -> Result<(), DeviceError> {
+        let start = lane.mark();
+        let first = outputs.len();
+        outputs.resize_with(first + pass.jobs.len(), Output::default);
+        let result = self.enqueue(lane, pass, scratch, &mut outputs[first..]);
+        lane.release(start);
+        result
+    }
 }

@@ -59,12 +59,12 @@ impl<D: Device> Encoder<D> for Esm2<D> {
         Some(self.config.mask_token)
     }
 
-    fn forward(
+    fn enqueue(
         &self,
         lane: &mut D::Lane,
         pass: &Pass,
         scratch: &mut Scratch,
-        outputs: &mut Vec<Output>,
+        outputs: &mut [Output],
     ) -> Result<(), DeviceError> {
         forward::run(self, lane, pass, scratch, outputs)
     }

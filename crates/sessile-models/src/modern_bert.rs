@@ -69,12 +69,12 @@ impl<D: Device> Encoder<D> for ModernBert<D> {
         None
     }
 
-    fn forward(
+    fn enqueue(
         &self,
         lane: &mut D::Lane,
         pass: &Pass,
         scratch: &mut Scratch,
-        outputs: &mut Vec<Output>,
+        outputs: &mut [Output],
     ) -> Result<(), DeviceError> {
         forward::run(self, lane, pass, scratch, outputs)
     }

@@ -56,12 +56,12 @@ impl<D: Device> Encoder<D> for MosaicBert<D> {
         self.mask_token
     }
 
-    fn forward(
+    fn enqueue(
         &self,
         lane: &mut D::Lane,
         pass: &Pass,
         scratch: &mut Scratch,
-        outputs: &mut Vec<Output>,
+        outputs: &mut [Output],
     ) -> Result<(), DeviceError> {
         forward::run(self, lane, pass, scratch, outputs)
     }

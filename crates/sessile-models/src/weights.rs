@@ -12,7 +12,7 @@ use sessile_device::RowSource;
 use crate::checkpoint::Checkpoint;
 use crate::error::ModelError;
 
-pub(crate) use packing::{Dense, LayerNorm, Packing};
+pub(crate) use packing::{Dense, DenseLane, LayerNorm, Packing};
 pub use random::RandomWeights;
 pub use shapes::LoadReport;
 pub(crate) use shapes::{Unused, check};

@@ -1,13 +1,13 @@
 //! One step of the decoder: one token for every hypothesis.
 
 use sessile_device::{
-    AttentionSpec, Bias, Buf, DecodingLane, Device, DeviceError, Epilogue, Format, Lane,
+    AttentionSpec, Bias, DecodingLane, Device, DeviceError, Epilogue, Format, Lane,
 };
 
 use super::Bart;
 use super::config::{EPSILON, POSITION_OFFSET};
 use crate::generation::{Caches, Scores, Step};
-use crate::weights::Dense;
+use crate::weights::DenseLane;
 
 /// Decodes one token per row; the scores stay on the arena.
 pub(super) fn run<D: Device>(
@@ -48,30 +48,27 @@ where
         bias: Bias::None,
         window: None,
     };
-    let product = |lane: &mut D::Lane, x: Buf, dense: &Dense<D::Weight>, epilogue, out| {
-        lane.linear(x, &dense.weight, dense.bias.as_ref(), epilogue, out);
-    };
     for (index, layer) in model.decoder.iter().enumerate() {
-        product(lane, operand, &layer.qkv, Epilogue::Store, qkv);
+        lane.dense(operand, &layer.qkv, Epilogue::Store, qkv);
         let (cache, query) = (caches.own[index], qkv.columns(0..hidden));
         lane.scatter_rows(qkv.columns(hidden..2 * hidden), own_cells, cache.keys);
         lane.scatter_rows(qkv.columns(2 * hidden..3 * hidden), own_cells, cache.values);
         lane.attention_cells(query, cache, &own, &spec, attended);
         lane.convert(attended, operand);
-        product(lane, operand, &layer.attention_out, Epilogue::Residual, x);
+        lane.dense(operand, &layer.attention_out, Epilogue::Residual, x);
         lane.norm(x, layer.attention_norm.with(EPSILON), x);
         lane.convert(x, operand);
 
-        product(lane, operand, &layer.source_query, Epilogue::Store, query);
+        lane.dense(operand, &layer.source_query, Epilogue::Store, query);
         lane.attention_cells(query, caches.source[index], &source, &spec, attended);
         lane.convert(attended, operand);
-        product(lane, operand, &layer.source_out, Epilogue::Residual, x);
+        lane.dense(operand, &layer.source_out, Epilogue::Residual, x);
         lane.norm(x, layer.source_norm.with(EPSILON), x);
         lane.convert(x, operand);
 
         model.feed_forward(lane, &layer.feed_forward, operand, x)?;
     }
-    product(lane, operand, &model.scores, Epilogue::Store, logits);
+    lane.dense(operand, &model.scores, Epilogue::Store, logits);
     lane.log_sum_exp(logits, log_sums);
     lane.release(mark);
     Ok(Scores { logits, log_sums })

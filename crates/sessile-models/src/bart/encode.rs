@@ -8,6 +8,7 @@ use sessile_device::{
 use super::Bart;
 use super::config::{EPSILON, POSITION_OFFSET};
 use crate::generation::Caches;
+use crate::weights::DenseLane;
 
 /// Encodes `batch` and puts what each decoder layer needs of token *i* into cell `cells[i]`.
 /// Returns the encoder's last states, `[tokens, hidden]` in f32.
@@ -45,28 +46,10 @@ where
     for layer in &model.encoder {
         let mark = lane.mark();
         let qkv = lane.buffer(tokens, 3 * hidden, Format::Heads(model.dtype))?;
-        let dense = &layer.qkv;
-        lane.linear(
-            operand,
-            &dense.weight,
-            dense.bias.as_ref(),
-            Epilogue::Store,
-            qkv,
-        );
-        let input = AttentionInput {
-            q: qkv.columns(0..hidden),
-            k: qkv.columns(hidden..2 * hidden),
-            v: qkv.columns(2 * hidden..3 * hidden),
-        };
+        lane.dense(operand, &layer.qkv, Epilogue::Store, qkv);
+        let input = AttentionInput::fused(qkv);
         lane.attention(input, &batch, &spec, operand);
-        let dense = &layer.attention_out;
-        lane.linear(
-            operand,
-            &dense.weight,
-            dense.bias.as_ref(),
-            Epilogue::Residual,
-            x,
-        );
+        lane.dense(operand, &layer.attention_out, Epilogue::Residual, x);
         lane.norm(x, layer.attention_norm.with(EPSILON), x);
         lane.convert(x, operand);
         lane.release(mark);
@@ -75,14 +58,7 @@ where
     let cells = lane.upload_indices(cells)?;
     let pair = lane.buffer(tokens, 2 * hidden, Format::Heads(model.dtype))?;
     for (layer, cache) in model.decoder.iter().zip(&caches.source) {
-        let dense = &layer.source_keys;
-        lane.linear(
-            operand,
-            &dense.weight,
-            dense.bias.as_ref(),
-            Epilogue::Store,
-            pair,
-        );
+        lane.dense(operand, &layer.source_keys, Epilogue::Store, pair);
         lane.scatter_rows(pair.columns(0..hidden), cells, cache.keys);
         lane.scatter_rows(pair.columns(hidden..2 * hidden), cells, cache.values);
     }

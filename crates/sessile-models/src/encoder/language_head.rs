@@ -6,7 +6,7 @@ use sessile_device::{
 
 use super::outputs::wanted;
 use super::{Ends, Job, Pass, Scratch};
-use crate::weights::{Dense, LayerNorm};
+use crate::weights::{Dense, DenseLane, LayerNorm};
 
 /// The weights of the head.
 pub(crate) struct LanguageHead<W> {
@@ -78,23 +78,9 @@ impl<W> Scorer<'_, W> {
         let logprobs = lane.buffer(rows, 1, Format::F32)?;
         lane.gather_rows(x, indices, picked);
         lane.convert(picked, operand);
-        let dense = &head.dense;
-        lane.linear(
-            operand,
-            &dense.weight,
-            dense.bias.as_ref(),
-            Epilogue::Gelu,
-            picked,
-        );
+        lane.dense(operand, &head.dense, Epilogue::Gelu, picked);
         lane.norm(picked, head.norm.with(self.epsilon), operand);
-        let dense = &head.decoder;
-        lane.linear(
-            operand,
-            &dense.weight,
-            dense.bias.as_ref(),
-            Epilogue::Store,
-            logits,
-        );
+        lane.dense(operand, &head.decoder, Epilogue::Store, logits);
         lane.log_softmax_at(logits, columns, logprobs);
 
         if wanted(pass, OutputKind::Logits) {

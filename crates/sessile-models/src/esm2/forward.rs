@@ -8,27 +8,13 @@ use sessile_device::{
 use super::Esm2;
 use crate::encoder::outputs::{HiddenStates, per_residue, pooled, read_attention, take};
 use crate::encoder::{Pass, Scratch};
+use crate::weights::DenseLane;
 
 /// The share of tokens that were masked in training (0.15 of them, 0.8 of these by `<mask>`).
 const TRAINED_MASK_SHARE: f32 = 0.15 * 0.8;
 
-/// Runs the pass and appends an output per job.
+/// Enqueues the pass and fills an output per job.
 pub(super) fn run<D: Device>(
-    model: &Esm2<D>,
-    lane: &mut D::Lane,
-    pass: &Pass,
-    scratch: &mut Scratch,
-    outputs: &mut Vec<Output>,
-) -> Result<(), DeviceError> {
-    let start = lane.mark();
-    let first = outputs.len();
-    outputs.resize_with(first + pass.jobs.len(), Output::default);
-    let result = enqueue(model, lane, pass, scratch, &mut outputs[first..]);
-    lane.release(start);
-    result
-}
-
-fn enqueue<D: Device>(
     model: &Esm2<D>,
     lane: &mut D::Lane,
     pass: &Pass,
@@ -63,52 +49,20 @@ fn enqueue<D: Device>(
         let inner = lane.mark();
         lane.norm(x, layer.attention_norm.with(config.epsilon), operand);
         let qkv = lane.buffer(tokens, 3 * hidden, Format::Heads(model.dtype))?;
-        let dense = &layer.qkv;
-        lane.linear(
-            operand,
-            &dense.weight,
-            dense.bias.as_ref(),
-            Epilogue::Store,
-            qkv,
-        );
-        let input = AttentionInput {
-            q: qkv.columns(0..hidden),
-            k: qkv.columns(hidden..2 * hidden),
-            v: qkv.columns(2 * hidden..3 * hidden),
-        };
+        lane.dense(operand, &layer.qkv, Epilogue::Store, qkv);
+        let input = AttentionInput::fused(qkv);
         add_contacts(model, lane, &batch, input, &spec, index, &contacts)?;
         if index + 1 == model.layers.len() {
             read_attention(lane, pass, &batch, input, &spec, scratch, outputs)?;
         }
         lane.attention(input, &batch, &spec, operand);
-        let dense = &layer.attention_out;
-        lane.linear(
-            operand,
-            &dense.weight,
-            dense.bias.as_ref(),
-            Epilogue::Residual,
-            x,
-        );
+        lane.dense(operand, &layer.attention_out, Epilogue::Residual, x);
         lane.release(inner);
 
         lane.norm(x, layer.feed_forward_norm.with(config.epsilon), operand);
         let wide = lane.buffer(tokens, config.feed_forward, Format::Operand(model.dtype))?;
-        let dense = &layer.feed_forward_up;
-        lane.linear(
-            operand,
-            &dense.weight,
-            dense.bias.as_ref(),
-            Epilogue::Gelu,
-            wide,
-        );
-        let dense = &layer.feed_forward_down;
-        lane.linear(
-            wide,
-            &dense.weight,
-            dense.bias.as_ref(),
-            Epilogue::Residual,
-            x,
-        );
+        lane.dense(operand, &layer.feed_forward_up, Epilogue::Gelu, wide);
+        lane.dense(wide, &layer.feed_forward_down, Epilogue::Residual, x);
         lane.release(mark);
     }
     lane.norm(x, model.final_norm.with(config.epsilon), x);

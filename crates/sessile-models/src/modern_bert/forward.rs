@@ -8,25 +8,10 @@ use sessile_device::{
 use super::{ModernBert, StateHead};
 use crate::encoder::outputs::{HiddenStates, per_residue, pooled, read_attention, wanted};
 use crate::encoder::{Pass, Scratch};
-use crate::weights::Dense;
+use crate::weights::DenseLane;
 
-/// Runs the pass and appends an output per job.
+/// Enqueues the pass and fills an output per job.
 pub(super) fn run<D: Device>(
-    model: &ModernBert<D>,
-    lane: &mut D::Lane,
-    pass: &Pass,
-    scratch: &mut Scratch,
-    outputs: &mut Vec<Output>,
-) -> Result<(), DeviceError> {
-    let start = lane.mark();
-    let first = outputs.len();
-    outputs.resize_with(first + pass.jobs.len(), Output::default);
-    let result = enqueue(model, lane, pass, scratch, &mut outputs[first..]);
-    lane.release(start);
-    result
-}
-
-fn enqueue<D: Device>(
     model: &ModernBert<D>,
     lane: &mut D::Lane,
     pass: &Pass,
@@ -69,23 +54,19 @@ fn enqueue<D: Device>(
             None => lane.convert(x, operand),
         }
         let qkv = lane.buffer(tokens, 3 * hidden, Format::Heads(model.dtype))?;
-        linear(lane, operand, &layer.qkv, Epilogue::Store, qkv);
-        let input = AttentionInput {
-            q: qkv.columns(0..hidden),
-            k: qkv.columns(hidden..2 * hidden),
-            v: qkv.columns(2 * hidden..3 * hidden),
-        };
+        lane.dense(operand, &layer.qkv, Epilogue::Store, qkv);
+        let input = AttentionInput::fused(qkv);
         if index + 1 == model.layers.len() {
             read_attention(lane, pass, &batch, input, spec, scratch, outputs)?;
         }
         lane.attention(input, &batch, spec, operand);
-        linear(lane, operand, &layer.attention_out, Epilogue::Residual, x);
+        lane.dense(operand, &layer.attention_out, Epilogue::Residual, x);
         lane.release(inner);
 
         lane.norm(x, layer.feed_forward_norm.with(config.epsilon), operand);
         let wide = lane.buffer(tokens, config.feed_forward, Format::Operand(model.dtype))?;
         lane.linear(operand, &layer.gated, None, Epilogue::GeluGated, wide);
-        linear(lane, wide, &layer.feed_forward_down, Epilogue::Residual, x);
+        lane.dense(wide, &layer.feed_forward_down, Epilogue::Residual, x);
         lane.release(inner);
     }
     lane.release(mark);
@@ -108,10 +89,6 @@ fn enqueue<D: Device>(
         }
     }
     Ok(())
-}
-
-fn linear<L: Lane>(lane: &mut L, x: Buf, dense: &Dense<L::Weight>, epilogue: Epilogue, out: Buf) {
-    lane.linear(x, &dense.weight, dense.bias.as_ref(), epilogue, out);
 }
 
 /// One head over the residues of the sequences that want it.
@@ -149,13 +126,13 @@ fn score<D: Device>(
     lane.gather_rows(x, indices, picked);
     if let Some(dense) = &head.dense {
         lane.convert(picked, operand);
-        linear(lane, operand, dense, Epilogue::Gelu, picked);
+        lane.dense(operand, dense, Epilogue::Gelu, picked);
     }
     match &head.norm {
         Some(norm) => lane.norm(picked, norm.with(model.config.epsilon), operand),
         None => lane.convert(picked, operand),
     }
-    linear(lane, operand, &head.classifier, Epilogue::Store, logits);
+    lane.dense(operand, &head.classifier, Epilogue::Store, logits);
     let ticket = lane.read(logits);
     lane.release(mark);
     lane.wait(ticket, &mut scratch.values)?;

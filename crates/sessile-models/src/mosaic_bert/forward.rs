@@ -8,25 +8,10 @@ use sessile_device::{
 use super::MosaicBert;
 use crate::encoder::outputs::{HiddenStates, per_residue, pooled, read_attention, wanted};
 use crate::encoder::{Pass, Scratch};
-use crate::weights::Dense;
+use crate::weights::{Dense, DenseLane};
 
-/// Runs the pass and appends an output per job.
+/// Enqueues the pass and fills an output per job.
 pub(super) fn run<D: Device>(
-    model: &MosaicBert<D>,
-    lane: &mut D::Lane,
-    pass: &Pass,
-    scratch: &mut Scratch,
-    outputs: &mut Vec<Output>,
-) -> Result<(), DeviceError> {
-    let start = lane.mark();
-    let first = outputs.len();
-    outputs.resize_with(first + pass.jobs.len(), Output::default);
-    let result = enqueue(model, lane, pass, scratch, &mut outputs[first..]);
-    lane.release(start);
-    result
-}
-
-fn enqueue<D: Device>(
     model: &MosaicBert<D>,
     lane: &mut D::Lane,
     pass: &Pass,
@@ -58,17 +43,13 @@ fn enqueue<D: Device>(
         let inner = lane.mark();
         lane.convert(x, operand);
         let qkv = lane.buffer(tokens, 3 * hidden, Format::Heads(model.dtype))?;
-        linear(lane, operand, &layer.qkv, Epilogue::Store, qkv);
-        let input = AttentionInput {
-            q: qkv.columns(0..hidden),
-            k: qkv.columns(hidden..2 * hidden),
-            v: qkv.columns(2 * hidden..3 * hidden),
-        };
+        lane.dense(operand, &layer.qkv, Epilogue::Store, qkv);
+        let input = AttentionInput::fused(qkv);
         if index + 1 == model.layers.len() {
             read_attention(lane, pass, &batch, input, &spec, scratch, outputs)?;
         }
         lane.attention(input, &batch, &spec, operand);
-        linear(lane, operand, &layer.attention_out, Epilogue::Residual, x);
+        lane.dense(operand, &layer.attention_out, Epilogue::Residual, x);
         lane.release(inner);
 
         // Norms stand behind the sums: the normalised rows go on as the residual stream too.
@@ -76,7 +57,7 @@ fn enqueue<D: Device>(
         lane.convert(x, operand);
         let wide = lane.buffer(tokens, config.feed_forward, Format::Operand(model.dtype))?;
         lane.linear(operand, &layer.gated, None, Epilogue::GeluGated, wide);
-        linear(lane, wide, &layer.feed_forward_down, Epilogue::Residual, x);
+        lane.dense(wide, &layer.feed_forward_down, Epilogue::Residual, x);
         lane.norm(x, layer.feed_forward_norm.with(config.epsilon), x);
         lane.release(inner);
     }
@@ -101,10 +82,6 @@ fn enqueue<D: Device>(
     Ok(())
 }
 
-fn linear<L: Lane>(lane: &mut L, x: Buf, dense: &Dense<L::Weight>, epilogue: Epilogue, out: Buf) {
-    lane.linear(x, &dense.weight, dense.bias.as_ref(), epilogue, out);
-}
-
 /// BERT's pooler: a dense layer and a hyperbolic tangent over the vector of the first token.
 fn pool_first<D: Device>(
     model: &MosaicBert<D>,
@@ -119,7 +96,7 @@ fn pool_first<D: Device>(
     let operand = lane.buffer(rows, hidden, Format::Operand(model.dtype))?;
     let vectors = lane.buffer(rows, hidden, Format::F32)?;
     lane.convert(first, operand);
-    linear(lane, operand, pooler, Epilogue::Store, vectors);
+    lane.dense(operand, pooler, Epilogue::Store, vectors);
     let ticket = lane.read(vectors);
     lane.wait(ticket, &mut scratch.values)?;
     let vectors = scratch.values.chunks_exact(hidden);

@@ -6,23 +6,8 @@ use super::{T5, rms};
 use crate::encoder::outputs::{HiddenStates, per_residue, pooled, read_attention};
 use crate::encoder::{Pass, Scratch};
 
-/// Runs the pass and appends an output per job.
+/// Enqueues the pass and fills an output per job.
 pub(super) fn run<D: Device>(
-    model: &T5<D>,
-    lane: &mut D::Lane,
-    pass: &Pass,
-    scratch: &mut Scratch,
-    outputs: &mut Vec<Output>,
-) -> Result<(), DeviceError> {
-    let start = lane.mark();
-    let first = outputs.len();
-    outputs.resize_with(first + pass.jobs.len(), Output::default);
-    let result = enqueue(model, lane, pass, scratch, &mut outputs[first..]);
-    lane.release(start);
-    result
-}
-
-fn enqueue<D: Device>(
     model: &T5<D>,
     lane: &mut D::Lane,
     pass: &Pass,

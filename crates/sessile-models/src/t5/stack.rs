@@ -93,11 +93,7 @@ impl<W> Layer<W> {
         let attended = lane.buffer(tokens, inner, Format::Operand(dtype))?;
         let qkv = lane.buffer(tokens, 3 * inner, Format::Heads(dtype))?;
         lane.linear(operand, &self.qkv, None, Epilogue::Store, qkv);
-        let input = AttentionInput {
-            q: qkv.columns(0..inner),
-            k: qkv.columns(inner..2 * inner),
-            v: qkv.columns(2 * inner..3 * inner),
-        };
+        let input = AttentionInput::fused(qkv);
         look(lane, input)?;
         lane.attention(input, batch, spec, attended);
         lane.linear(attended, &self.attention_out, None, Epilogue::Residual, x);

@@ -1,6 +1,6 @@
 //! From named tensors to packed weights, for every architecture.
 
-use sessile_device::{DType, Device, HostTensor, RowSource, WeightLayout};
+use sessile_device::{Buf, DType, Device, Epilogue, HostTensor, Lane, RowSource, WeightLayout};
 
 use super::WeightSource;
 use crate::error::ModelError;
@@ -10,6 +10,16 @@ pub(crate) struct Dense<W> {
     pub(crate) weight: W,
     pub(crate) bias: Option<W>,
 }
+
+/// A lane that knows linear maps with their biases.
+pub(crate) trait DenseLane: Lane {
+    /// Enqueues the product of `x` with `dense`.
+    fn dense(&mut self, x: Buf, dense: &Dense<Self::Weight>, epilogue: Epilogue, out: Buf) {
+        self.linear(x, &dense.weight, dense.bias.as_ref(), epilogue, out);
+    }
+}
+
+impl<L: Lane> DenseLane for L {}
 
 /// Gain of a layer norm, with its shift where it has one.
 pub(crate) struct LayerNorm<W> {
