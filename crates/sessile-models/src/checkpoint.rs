@@ -13,6 +13,7 @@ mod legacy;
 mod load;
 mod locate;
 pub mod pickle;
+mod remembered;
 mod rows;
 pub mod safetensors;
 mod state_dict;
@@ -208,6 +209,18 @@ impl Checkpoint {
     /// ```
     pub fn content_hash(&self) -> Result<String, ModelError> {
         hash::content_hash(&self.files, &self.tensors)
+    }
+
+    /// The same, without reading the files again when their hash was computed before and they have
+    /// not changed since: hashes are kept in the user's cache folder (`$XDG_CACHE_HOME/sessile` or
+    /// `~/.cache/sessile`), where a file is known by device, inode, size and the times of its last
+    /// change.
+    ///
+    /// # Errors
+    ///
+    /// As [`content_hash`](Self::content_hash).
+    pub fn remembered_hash(&self) -> Result<String, ModelError> {
+        remembered::content_hash(self)
     }
 
     fn missing(&self, name: &str) -> ModelError {

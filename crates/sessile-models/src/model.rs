@@ -179,11 +179,28 @@ impl ModelFiles {
     ///
     /// When the weights can not be read.
     pub fn content_hash(&self) -> Result<String, ModelError> {
-        let weights = self.source.content_hash()?;
+        self.hash(|source| source.content_hash())
+    }
+
+    /// The same, without reading weights again that were hashed before and have not changed since:
+    /// see [`Checkpoint::remembered_hash`](crate::checkpoint::Checkpoint::remembered_hash).
+    ///
+    /// # Errors
+    ///
+    /// As [`content_hash`](Self::content_hash).
+    pub fn remembered_hash(&self) -> Result<String, ModelError> {
+        self.hash(|source| source.remembered_hash())
+    }
+
+    fn hash(
+        &self,
+        of: impl Fn(&dyn WeightSource) -> Result<String, ModelError>,
+    ) -> Result<String, ModelError> {
+        let weights = of(&*self.source)?;
         Ok(match &self.head {
             None => weights,
             Some(head) => {
-                let both = format!("{weights} {}", head.content_hash()?);
+                let both = format!("{weights} {}", of(&**head)?);
                 blake3::hash(both.as_bytes()).to_string()
             }
         })

@@ -41,6 +41,15 @@ pub trait WeightSource: Send + Sync {
     ///
     /// When the values can not be read.
     fn content_hash(&self) -> Result<String, ModelError>;
+
+    /// The same, from a cache where that is sure to be right.
+    ///
+    /// # Errors
+    ///
+    /// As [`content_hash`](Self::content_hash).
+    fn remembered_hash(&self) -> Result<String, ModelError> {
+        self.content_hash()
+    }
 }
 
 impl WeightSource for Checkpoint {
@@ -64,5 +73,9 @@ impl WeightSource for Checkpoint {
 
     fn content_hash(&self) -> Result<String, ModelError> {
         Checkpoint::content_hash(self)
+    }
+
+    fn remembered_hash(&self) -> Result<String, ModelError> {
+        Checkpoint::remembered_hash(self)
     }
 }

@@ -4,9 +4,11 @@
 //! error, not a signal that ends the process. Reads carry their own position, so that any number
 //! of threads can read the same file.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{ModelError, ModelErrorKind};
 
@@ -48,6 +50,26 @@ impl WeightFile {
         self.len
     }
 
+    /// What tells the file from all others and from what it was before; none where the system does
+    /// not say.
+    #[cfg(unix)]
+    pub(crate) fn identity(&self) -> Option<FileIdentity> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = self.file.metadata().ok()?;
+        Some(FileIdentity {
+            device: metadata.dev(),
+            number: metadata.ino(),
+            bytes: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn identity(&self) -> Option<FileIdentity> {
+        None
+    }
+
     /// Fills `out` from `offset` on.
     pub(crate) fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         read_exact_at(&self.file, offset, out)
@@ -60,6 +82,48 @@ impl WeightFile {
         self.read_exact_at(offset, &mut bytes)
             .map_err(|error| unreadable(&self.path, error))?;
         Ok(bytes)
+    }
+}
+
+/// A file in one of its states. A program can set the time of modification as it likes, but not that
+/// of the last change, which every write and every setting of the other moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    device: u64,
+    /// Its inode.
+    number: u64,
+    bytes: u64,
+    /// Seconds since 1970 and nanoseconds.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileIdentity {
+    /// Whether the last change was at least `rest` before `moment`.
+    pub(crate) fn has_rested(&self, moment: SystemTime, rest: Duration) -> bool {
+        let (seconds, nanos) = self.modified.max(self.changed);
+        let since_1970 = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let Some(by) = since_1970.checked_sub(rest) else {
+            return false;
+        };
+        (seconds, nanos) <= (by.as_secs() as i64, i64::from(by.subsec_nanos()))
+    }
+}
+
+impl fmt::Display for FileIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FileIdentity {
+            device,
+            number,
+            bytes,
+            modified,
+            changed,
+        } = self;
+        write!(f, "{device} {number} {bytes}")?;
+        for (seconds, nanos) in [modified, changed] {
+            write!(f, " {seconds}.{nanos:09}")?;
+        }
+        Ok(())
     }
 }
 

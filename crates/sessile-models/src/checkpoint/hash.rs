@@ -42,18 +42,32 @@ pub(crate) fn content_hash(
     let mut hasher = blake3::Hasher::new();
     hasher.update(DEFINITION);
     for (name, info) in tensors {
-        number(&mut hasher, name.len());
-        hasher.update(name.as_bytes());
-        hasher.update(info.dtype.name().as_bytes());
-        number(&mut hasher, info.shape.len());
-        for &length in &info.shape {
-            number(&mut hasher, length);
-        }
+        tensor(&mut hasher, name, info);
         for digest in digests.by_ref().take(self::pieces(info).count()) {
             hasher.update(digest);
         }
     }
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The same of names, shapes and formats alone, which needs no reading.
+pub(super) fn layout(tensors: &BTreeMap<String, TensorInfo>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(DEFINITION);
+    for (name, info) in tensors {
+        tensor(&mut hasher, name, info);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn tensor(hasher: &mut blake3::Hasher, name: &str, info: &TensorInfo) {
+    number(hasher, name.len());
+    hasher.update(name.as_bytes());
+    hasher.update(info.dtype.name().as_bytes());
+    number(hasher, info.shape.len());
+    for &length in &info.shape {
+        number(hasher, length);
+    }
 }
 
 fn number(hasher: &mut blake3::Hasher, number: usize) {

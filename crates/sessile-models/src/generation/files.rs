@@ -180,6 +180,16 @@ impl GeneratorFiles {
         WeightSource::content_hash(&self.checkpoint)
     }
 
+    /// The same, without reading weights again that were hashed before and have not changed since:
+    /// see [`Checkpoint::remembered_hash`](crate::checkpoint::Checkpoint::remembered_hash).
+    ///
+    /// # Errors
+    ///
+    /// As [`content_hash`](Self::content_hash).
+    pub fn remembered_hash(&self) -> Result<String, ModelError> {
+        WeightSource::remembered_hash(&self.checkpoint)
+    }
+
     /// Packs the weights onto a device.
     ///
     /// # Errors
