@@ -1,7 +1,7 @@
 //! `sessile viral chunk | identify | classify | validate` as scripts see them: the original's files,
 //! byte by byte, messages and exit codes.
 
-mod program;
+mod running;
 
 use std::fs;
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use sessile_models::checkpoint::{Saved, write_torch};
 
-use program::{golden, run, sessile, stderr, text};
+use running::{assert_says, run, sessile, stderr, text, virnucpro};
 
 fn assert_same(found: &Path, expected: &Path) {
     let (found_text, expected_text) = (fs::read(found).unwrap(), fs::read(expected).unwrap());
@@ -21,9 +21,9 @@ fn assert_same(found: &Path, expected: &Path) {
 fn chunk_and_identified_files_are_those_of_the_original() {
     let folder = tempfile::tempdir().unwrap();
     for chunk in ["300", "500"] {
-        let input = golden(&format!("input{chunk}.fa"));
+        let input = virnucpro(&format!("input{chunk}.fa"));
         let input = input.to_str().unwrap();
-        let chunked = golden(&format!("input{chunk}_chunked{chunk}.fa"));
+        let chunked = virnucpro(&format!("input{chunk}_chunked{chunk}.fa"));
         let output = run(folder.path(), &["viral", "chunk", input, "--chunk", chunk]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert!(output.stdout == fs::read(&chunked).unwrap());
@@ -44,7 +44,7 @@ fn chunk_and_identified_files_are_those_of_the_original() {
             arguments.extend(["--nucleotide", "n.fa", "--protein", "p.faa", "--force"]);
             let output = run(folder.path(), &arguments);
             assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-            let of = |kind| golden(&format!("input{chunk}_identified_{kind}"));
+            let of = |kind| virnucpro(&format!("input{chunk}_identified_{kind}"));
             assert_same(&folder.path().join("n.fa"), &of("nucleotide.fa"));
             assert_same(&folder.path().join("p.faa"), &of("protein.faa"));
         }
@@ -86,14 +86,14 @@ fn assert_results(folder: &Path, expected: &Path) {
 #[test]
 fn result_files_are_those_of_the_original() {
     let folder = tempfile::tempdir().unwrap();
-    let merged = golden("e2e300/output_1_merged.pt");
+    let merged = virnucpro("e2e300/output_1_merged.pt");
     let (dnabert, esm) = (
-        golden("e2e300/output_1_DNABERT_S.pt"),
-        golden("e2e300/output_1_ESM.pt"),
+        virnucpro("e2e300/output_1_DNABERT_S.pt"),
+        virnucpro("e2e300/output_1_ESM.pt"),
     );
     let forms = ["model.pth", "model_state_dict.pth", "model.safetensors"];
     for (number, form) in forms.into_iter().enumerate() {
-        let classifier = golden(&format!("mlp/{form}"));
+        let classifier = virnucpro(&format!("mlp/{form}"));
         let results = format!("r{number}");
         let mut arguments = vec!["viral", "classify", "--output", &results, "--chunk", "300"];
         arguments.extend(["--classifier", classifier.to_str().unwrap()]);
@@ -106,7 +106,7 @@ fn result_files_are_those_of_the_original() {
         }
         let output = run(folder.path(), &arguments);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        assert_results(&folder.path().join(&results), &golden("e2e300"));
+        assert_results(&folder.path().join(&results), &virnucpro("e2e300"));
     }
     // The joined features are a file that can be classified, with the same results.
     let again = [
@@ -117,7 +117,7 @@ fn result_files_are_those_of_the_original() {
         "--output",
         "r9",
     ];
-    let classifier = golden("mlp/model.pth");
+    let classifier = virnucpro("mlp/model.pth");
     let output = run(
         folder.path(),
         &[&again[..], &["--classifier", classifier.to_str().unwrap()]].concat(),
@@ -221,7 +221,10 @@ fn running_pickle(path: &Path) {
 #[test]
 fn what_does_not_fit_is_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
-    let (merged, model) = (golden("e2e300/output_1_merged.pt"), golden("mlp/model.pth"));
+    let (merged, model) = (
+        virnucpro("e2e300/output_1_merged.pt"),
+        virnucpro("mlp/model.pth"),
+    );
     let (merged, model) = (merged.to_str().unwrap(), model.to_str().unwrap());
     fs::copy(model, folder.path().join("300_model.pth")).unwrap();
     fs::copy(model, folder.path().join("bound.pth")).unwrap();
@@ -229,7 +232,7 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
     fs::write(folder.path().join("bound.pth.json"), sidecar).unwrap();
     running_pickle(&folder.path().join("evil.pth"));
     fs::write(folder.path().join("text.pt"), "not a zip").unwrap();
-    let esm = golden("e2e300/output_1_ESM.pt");
+    let esm = virnucpro("e2e300/output_1_ESM.pt");
     let esm = esm.to_str().unwrap();
     let cases: [(&str, &str, &[&str], i32, &str); 10] = [
         (
@@ -272,17 +275,7 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
         arguments.extend(["--features", features, "--classifier", classifier]);
         arguments.extend(extra);
         let output = run(folder.path(), &arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{words}: {}",
-            stderr(&output)
-        );
-        assert!(
-            stderr(&output).contains(words),
-            "{words}: {}",
-            stderr(&output)
-        );
+        assert_says(&output, code, words);
         assert!(!folder.path().join("out").exists(), "{words}");
     }
 }
@@ -349,7 +342,7 @@ fn standard_input_and_a_reader_that_goes_away() {
 #[test]
 fn scores_are_drawn_along_contigs() {
     let folder = tempfile::tempdir().unwrap();
-    let results = golden("e2e300/prediction_results.txt");
+    let results = virnucpro("e2e300/prediction_results.txt");
     let results = results.to_str().unwrap();
     let plot = |extra: &[&str]| {
         run(
@@ -382,16 +375,6 @@ fn scores_are_drawn_along_contigs() {
         ),
     ] {
         let output = plot(extra);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{words}: {}",
-            stderr(&output)
-        );
-        assert!(
-            stderr(&output).contains(words),
-            "{words}: {}",
-            stderr(&output)
-        );
+        assert_says(&output, code, words);
     }
 }

@@ -1,7 +1,7 @@
 //! `sessile viral predict | merge | verify`: the reference's whole runs, runs that are killed, parts
 //! and samples.
 
-mod program;
+mod running;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use sessile_models::checkpoint::{Checkpoint, TorchFile};
 
-use program::{golden, run, sessile, stderr, text};
+use running::{assert_says, run, sessile, stderr, text, virnucpro};
 
 /// Longest time that a test waits for a program.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn model(name: &str) -> String {
-    golden("..").join(name).to_str().unwrap().to_owned()
+    virnucpro("..").join(name).to_str().unwrap().to_owned()
 }
 
 /// The models and the classifier of the reference's runs.
 fn models(chunk: &str) -> Vec<String> {
-    let classifier = golden("mlp/model.pth");
+    let classifier = virnucpro("mlp/model.pth");
     [
         "--dnabert",
         &model("dnabert_s/tiny_a"),
@@ -73,7 +73,7 @@ fn assert_same_results(found: &Path, expected: &Path) {
 fn whole_runs_are_those_of_the_original() {
     let folder = tempfile::tempdir().unwrap();
     for chunk in ["300", "500"] {
-        let input = golden(&format!("input{chunk}.fa"));
+        let input = virnucpro(&format!("input{chunk}.fa"));
         let out = format!("out{chunk}");
         let arguments = [input.to_str().unwrap(), "--output", &out, "--save-features"];
         let output = finish(folder.path(), &predict(&arguments, chunk));
@@ -83,7 +83,7 @@ fn whole_runs_are_those_of_the_original() {
             "{}",
             stderr(&output)
         );
-        let (out, expected) = (folder.path().join(&out), golden(&format!("e2e{chunk}")));
+        let (out, expected) = (folder.path().join(&out), virnucpro(&format!("e2e{chunk}")));
         let summary = "prediction_results_highestscore.csv";
         assert_eq!(text(&out.join(summary)), text(&expected.join(summary)));
         let rows = |path: &Path| -> Vec<Vec<String>> {
@@ -120,7 +120,7 @@ fn whole_runs_are_those_of_the_original() {
         // From the saved halves to the same files, byte by byte.
         let half = |kind| format!("out{chunk}/features/output_1_{kind}.pt");
         let (dnabert, esm, again) = (half("DNABERT_S"), half("ESM"), format!("again{chunk}"));
-        let classifier = golden("mlp/model.pth");
+        let classifier = virnucpro("mlp/model.pth");
         let mut arguments = vec!["viral", "classify", "--nucleotide-features", &dnabert];
         arguments.extend(["--protein-features", &esm, "--output", &again]);
         arguments.extend(["--classifier", classifier.to_str().unwrap()]);
@@ -257,7 +257,7 @@ fn a_signal_ends_a_run_cleanly_and_the_same_command_goes_on() {
 #[test]
 fn parts_merge_to_the_files_of_an_undivided_run() {
     let folder = tempfile::tempdir().unwrap();
-    let input = golden("input300.fa");
+    let input = virnucpro("input300.fa");
     let input = input.to_str().unwrap();
     let output = finish(
         folder.path(),
@@ -379,17 +379,7 @@ fn what_does_not_fit_is_refused_before_anything_is_computed() {
         arguments.extend(extra.iter().map(|&argument| argument.to_owned()));
         arguments.extend(["--output".to_owned(), "no".to_owned()]);
         let output = finish(folder.path(), &arguments);
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{words}: {}",
-            stderr(&output)
-        );
-        assert!(
-            stderr(&output).contains(words),
-            "{words}: {}",
-            stderr(&output)
-        );
+        assert_says(&output, code, words);
         assert!(!folder.path().join("no").exists(), "{words}");
     }
 }
@@ -397,7 +387,7 @@ fn what_does_not_fit_is_refused_before_anything_is_computed() {
 #[test]
 fn another_layer_and_reduced_precision() {
     let folder = tempfile::tempdir().unwrap();
-    let input = golden("input300.fa");
+    let input = virnucpro("input300.fa");
     let input = input.to_str().unwrap();
     let results = |layer: &str| {
         let out = format!("l{layer}");

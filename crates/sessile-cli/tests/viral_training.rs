@@ -1,6 +1,6 @@
 //! `sessile viral prepare | train | generate-config` as scripts see them.
 
-mod program;
+mod running;
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use sessile_models::checkpoint::TorchFile;
 use sessile_pipelines::viral::features::{FeatureRows, write_merged};
 
-use program::{golden, run, stderr, text};
+use running::{assert_says, run, stderr, text, virnucpro};
 
 /// Annotated as in the reference's unit case: one frame of the record lies in a protein.
 const GENBANK: &str = "\
@@ -27,7 +27,7 @@ ORIGIN
 #[test]
 fn a_training_set_holds_annotated_frames_only() {
     let folder = tempfile::tempdir().unwrap();
-    let cases = text(&golden("identify_train.json"));
+    let cases = text(&virnucpro("identify_train.json"));
     let cases: serde_json::Value = serde_json::from_str(&cases).unwrap();
     let mut fasta = String::new();
     for case in cases.as_array().unwrap() {
@@ -94,17 +94,7 @@ fn a_training_set_holds_annotated_frames_only() {
             folder.path(),
             &[&["viral", "prepare"], &inputs[..], &files].concat(),
         );
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{words}: {}",
-            stderr(&output)
-        );
-        assert!(
-            stderr(&output).contains(words),
-            "{words}: {}",
-            stderr(&output)
-        );
+        assert_says(&output, code, words);
         assert!(!folder.path().join("x.fa").exists());
     }
 }
@@ -231,7 +221,7 @@ fn bad_training_data_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     features(folder.path(), "virus", 60, true, Some(true));
     features(folder.path(), "few", 3, false, None);
-    let merged = golden("e2e300/output_1_merged.pt");
+    let merged = virnucpro("e2e300/output_1_merged.pt");
     let merged = merged.to_str().unwrap();
     let cases: [(&[&str], i32, &str); 7] = [
         (&["--virus", "virus.pt"], 4, "training needs both classes"),
@@ -263,8 +253,7 @@ fn bad_training_data_is_refused() {
             folder.path(),
             &[&TRAIN[..], inputs, &["--output", "m.pt"]].concat(),
         );
-        assert_eq!(done.status.code(), Some(code), "{words}: {}", stderr(&done));
-        assert!(stderr(&done).contains(words), "{words}: {}", stderr(&done));
+        assert_says(&done, code, words);
         assert!(!folder.path().join("m.pt").exists());
     }
     let done = run(

@@ -1,7 +1,7 @@
 //! Running the program as scripts do.
 #![allow(dead_code, reason = "not every test file needs all of it")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The program, with nothing of the surroundings' settings.
@@ -25,9 +25,30 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// It ended with this code and said this on standard error.
+#[track_caller]
+pub fn assert_says(output: &Output, code: i32, words: &str) {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{words}: {said}");
+    assert!(said.contains(words), "{words}: {said}");
+}
+
+/// A file of `tests/golden/virnucpro`.
+pub fn virnucpro(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/golden/virnucpro")
+        .join(name)
+        .canonicalize()
+        .unwrap()
+}
+
+pub fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
 pub fn rows(path: &Path) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines()
+    text(path)
+        .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
 }

@@ -1,0 +1,274 @@
+//! `sessile entropy run`: forms, parts, samples, and the records of genome_entropy.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::running::stderr;
+use crate::{assert_code, bytes, entropy, genomes, golden, read, reference};
+
+/// Equal but for states, which these runs have no model for; numbers to a billionth.
+fn assert_same(ours: &Value, theirs: &Value, path: &str) {
+    match (ours, theirs) {
+        (Value::Object(a), Value::Object(b)) => {
+            assert_eq!(a.len(), b.len(), "{path}");
+            for (name, value) in a {
+                if !name.starts_with("three_di") {
+                    assert_same(value, &b[name], &format!("{path}/{name}"));
+                }
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            assert_eq!(a.len(), b.len(), "{path}");
+            for (place, (a, b)) in a.iter().zip(b).enumerate() {
+                assert_same(a, b, &format!("{path}/{place}"));
+            }
+        }
+        (Value::Number(a), Value::Number(b)) if a.is_f64() => {
+            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+            assert!((a - b).abs() <= 1e-9, "{path}: {a} and {b}");
+        }
+        _ => assert_eq!(ours, theirs, "{path}"),
+    }
+}
+
+#[test]
+fn compat_writes_the_records_of_genome_entropy() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = read(&golden("genome_entropy/pipeline/index.json"));
+    let folder = golden("genome_entropy/pipeline");
+    let mut compared = 0;
+    for expected in index["runs"].as_array().unwrap() {
+        let arguments = &expected["args"];
+        let public = reference();
+        let (flag, input, results) = match (&arguments["input_fasta"], &arguments["genbank_file"]) {
+            (Value::String(name), _) => ("--input", folder.join(name), folder.clone()),
+            (_, Value::String(name)) => match &public {
+                Some(public) => ("--genbank", public.join(name), public.join("pipeline")),
+                None => continue,
+            },
+            _ => continue,
+        };
+        let text = |key: &str, usual: u64| arguments[key].as_u64().unwrap_or(usual).to_string();
+        let (table, min_aa) = (text("table_id", 11), text("min_aa_len", 30));
+        let mut command = vec![
+            "run",
+            flag,
+            input.to_str().unwrap(),
+            "--output",
+            "o.json.gz",
+            "--force",
+            "--table",
+            &table,
+            "--min-aa",
+            &min_aa,
+            "--compat",
+            "genome-entropy-0.1",
+        ];
+        if arguments["compute_entropy"] == false {
+            command.push("--skip-entropy");
+        }
+        assert_code(&entropy(directory.path(), &command), 0);
+        let name = expected["file"].as_str().unwrap();
+        let ours = read(&directory.path().join("o.json.gz"));
+        assert_same(&ours, &read(&results.join(name)), name);
+        compared += 1;
+    }
+    assert!(compared >= 4, "{compared}");
+}
+
+#[test]
+fn every_form_says_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("g.fa"), genomes(1, &[3000, 40, 2000])).unwrap();
+    let output = entropy(
+        directory.path(),
+        &[
+            "run",
+            "--input",
+            "g.fa",
+            "--min-aa",
+            "20",
+            "--output",
+            "o.json",
+            "--output",
+            "o.jsonl.gz",
+            "--output",
+            "o.tsv",
+        ],
+    );
+    assert_code(&output, 0);
+    assert!(
+        stderr(&output).contains("in 3 records"),
+        "{}",
+        stderr(&output)
+    );
+    let records = read(&path("o.json"));
+    let lines = String::from_utf8(bytes(&path("o.jsonl.gz"))).unwrap();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(records, Value::Array(lines));
+    let table = fs::read_to_string(path("o.tsv")).unwrap();
+    let mut rows = table.lines().map(|row| row.split('\t').collect::<Vec<_>>());
+    let columns = rows.next().unwrap();
+    let mut orfs = 0;
+    for record in records.as_array().unwrap() {
+        assert_eq!(record["schema_version"], "2.2.0");
+        // Features of a map come by name here, rows in the order of the ORFs.
+        let features = record["features"].as_object().unwrap();
+        for number in 1..=features.len() {
+            let feature = &features[&format!("orf{number}")];
+            assert!(feature["three_di"].is_null() && feature["twelve_state"].is_null());
+            let row = rows.next().unwrap();
+            assert_eq!(row.len(), columns.len());
+            let column = |name: &str| {
+                let place = columns.iter().position(|column| *column == name);
+                row[place.unwrap()].to_owned()
+            };
+            assert_eq!(record["input_id"], column("input_id"));
+            assert_eq!(feature["orf_id"], column("orf_id"));
+            for (object, name) in [
+                ("location", "start"),
+                ("location", "end"),
+                ("location", "frame"),
+                ("entropy", "dna_entropy"),
+                ("entropy", "protein_entropy"),
+                ("metadata", "has_start_codon"),
+                ("metadata", "in_genbank"),
+            ] {
+                assert_eq!(feature[object][name].to_string(), column(name), "{name}");
+            }
+            assert_eq!(column("three_di_entropy"), "");
+            orfs += 1;
+        }
+    }
+    assert!(rows.next().is_none() && orfs > 10);
+}
+
+#[test]
+fn parts_merge_to_the_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let mut text = genomes(2, &[500, 10, 900, 300, 2000, 40, 700]);
+    text.insert_str(0, ">empty\n");
+    fs::write(path("g.fa"), text).unwrap();
+    let base = ["run", "--input", "g.fa", "--min-aa", "10", "--quiet"];
+    for form in ["json", "tsv.gz", "jsonl"] {
+        let whole = format!("whole.{form}");
+        let output = [&base[..], &["--output", &whole]].concat();
+        assert_code(&entropy(directory.path(), &output), 3);
+        let mut parts = Vec::new();
+        // The bad record is of the first part, and counts.
+        for (number, code) in [(1, 3), (2, 0), (3, 0)] {
+            let (shard, name) = (format!("{number}/3"), format!("part{number}.{form}"));
+            let output = [&base[..], &["--shard", &shard, "--output", &name]].concat();
+            assert_code(&entropy(directory.path(), &output), code);
+            parts.insert(0, name);
+        }
+        let merged = format!("merged.{form}");
+        let mut command = vec!["merge", "--output", &merged];
+        command.extend(parts.iter().map(String::as_str));
+        assert_code(&entropy(directory.path(), &command), 0);
+        assert!(bytes(&path(&merged)) == bytes(&path(&whole)), "{form}");
+
+        // A part too few, twice, of another run, or cut.
+        let merge = |parts: &[&str]| {
+            let command = [&["merge", "--force", "--output", &merged], parts].concat();
+            let output = entropy(directory.path(), &command);
+            assert_code(&output, 4);
+            stderr(&output)
+        };
+        let [first, second, third] = [&parts[0], &parts[1], &parts[2]];
+        assert!(merge(&[first, second]).contains("the run has 3"));
+        assert!(merge(&[first, second, second]).contains("given twice"));
+        let other = format!("other.{form}");
+        let output = [
+            &base[..],
+            &["--shard", "1/3", "--table", "4", "--output", &other],
+        ]
+        .concat();
+        assert_code(&entropy(directory.path(), &output), 3);
+        assert!(merge(&[first, second, &other]).contains("different runs"));
+        let file = fs::read(path(third)).unwrap();
+        fs::write(path(third), &file[..file.len() / 2]).unwrap();
+        merge(&[first, second, third]);
+        fs::remove_file(path(&format!("{third}.part"))).unwrap();
+        assert!(merge(&[first, second, third]).contains("--shard"));
+    }
+}
+
+#[test]
+fn samples_have_their_own_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for (name, seed) in [("a.fa", 3), ("b1.fa", 4), ("b2.fa", 5)] {
+        fs::write(path(name), genomes(seed, &[900, 600])).unwrap();
+    }
+    fs::write(path("bad.fa"), "no FASTA\n").unwrap();
+    let sheet = "sample,path\nb,b1.fa\na,a.fa\nbad,bad.fa\ngone,gone.fa\nb,b2.fa\n";
+    fs::write(path("s.csv"), sheet).unwrap();
+    let command = [
+        "run",
+        "--sample-sheet",
+        "s.csv",
+        "--output",
+        "out",
+        "--format",
+        "json,tsv.gz",
+        "--min-aa",
+        "10",
+        "--report",
+        "report.html",
+    ];
+    let output = entropy(directory.path(), &command);
+    assert_code(&output, 3);
+    let said = stderr(&output);
+    assert!(
+        said.contains("failed: bad: ") && said.contains("failed: gone: "),
+        "{said}"
+    );
+    // The report is of the samples that could be read.
+    let report = fs::read_to_string(path("report.html")).unwrap();
+    assert!(report.contains("</html>") && report.len() > 10_000);
+    let mut names: Vec<_> = fs::read_dir(path("out"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let expected = ["a.failures.jsonl", "a.json", "a.tsv.gz"];
+    assert_eq!(names[..3], expected);
+    assert_eq!(names.len(), 6, "{names:?}");
+    let alone = [
+        "run", "--input", "b1.fa", "b2.fa", "--output", "b.json", "--min-aa", "10",
+    ];
+    assert_code(&entropy(directory.path(), &alone), 0);
+    assert!(fs::read(path("b.json")).unwrap() == fs::read(path("out/b.json")).unwrap());
+
+    // Nothing is written over, and parts of a sheet are of samples.
+    assert_code(&entropy(directory.path(), &command), 4);
+    let [first, second] = ["1/2", "2/2"];
+    for (shard, sample) in [(first, "b"), (second, "a")] {
+        let folder = format!("half-{sample}");
+        let output = entropy(
+            directory.path(),
+            &[
+                "run",
+                "--sample-sheet",
+                "s.csv",
+                "--output",
+                &folder,
+                "--shard",
+                shard,
+                "--min-aa",
+                "10",
+            ],
+        );
+        assert_code(&output, 3);
+        let file = format!("{sample}.json");
+        let ours = fs::read(path(&folder).join(&file)).unwrap();
+        assert!(ours == fs::read(path("out").join(&file)).unwrap());
+    }
+}
