@@ -3,10 +3,12 @@
 //! `docs/service.md` explains each. Counters and histograms are written where things happen;
 //! gauges are read from the pool whenever somebody looks.
 
+mod names;
+
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
+use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -16,6 +18,7 @@ use crate::failure::FailureKind;
 use crate::health;
 use crate::service::{Engine, Service};
 use crate::writer::Writer;
+use names::{METRICS, MetricKind};
 
 /// Bounds of the histograms of time, in seconds.
 const SECONDS: [f64; 16] = [
@@ -27,212 +30,6 @@ const SECONDS: [f64; 16] = [
 const TOKENS: [f64; 11] = [
     16.0, 64.0, 128.0, 256.0, 512.0, 830.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0,
 ];
-
-/// Kind, name, unit and explanation of each metric.
-const METRICS: [(MetricKind, &str, Unit, &str); 32] = {
-    use MetricKind::{Counter, Gauge, Histogram};
-    [
-        (
-            Counter,
-            "sessile_requests_total",
-            Unit::Count,
-            "Requests answered, by route, method and status",
-        ),
-        (
-            Counter,
-            "sessile_errors_total",
-            Unit::Count,
-            "Requests that failed, by kind",
-        ),
-        (
-            Histogram,
-            "sessile_request_seconds",
-            Unit::Seconds,
-            "From a request's head to its answer's, by route",
-        ),
-        (
-            Histogram,
-            "sessile_queue_seconds",
-            Unit::Seconds,
-            "Time a sequence waited for a lane",
-        ),
-        (
-            Histogram,
-            "sessile_compute_seconds",
-            Unit::Seconds,
-            "Time from a lane taking a sequence to its answer",
-        ),
-        (
-            Histogram,
-            "sessile_serialization_seconds",
-            Unit::Seconds,
-            "Time to write an answer",
-        ),
-        (
-            Histogram,
-            "sessile_batch_tokens",
-            Unit::Count,
-            "Tokens of the batches that lanes took",
-        ),
-        (
-            Counter,
-            "sessile_tokens_total",
-            Unit::Count,
-            "Tokens computed",
-        ),
-        (
-            Counter,
-            "sessile_sequences_total",
-            Unit::Count,
-            "Sequences computed",
-        ),
-        (
-            Counter,
-            "sessile_cancelled_total",
-            Unit::Count,
-            "Sequences that nobody waited for any more when a lane would have taken them",
-        ),
-        (
-            Counter,
-            "sessile_requeued_total",
-            Unit::Count,
-            "Sequences given back because their lane failed",
-        ),
-        (
-            Gauge,
-            "sessile_tokens_per_second",
-            Unit::CountPerSecond,
-            "Tokens computed per second, of late",
-        ),
-        (
-            Gauge,
-            "sessile_queued_tokens",
-            Unit::Count,
-            "Tokens that wait for a lane",
-        ),
-        (
-            Gauge,
-            "sessile_queued_sequences",
-            Unit::Count,
-            "Sequences that wait for a lane",
-        ),
-        (
-            Gauge,
-            "sessile_oldest_wait_seconds",
-            Unit::Seconds,
-            "How long the oldest of them has waited",
-        ),
-        (
-            Gauge,
-            "sessile_in_flight_requests",
-            Unit::Count,
-            "Requests being answered",
-        ),
-        (
-            Gauge,
-            "sessile_held_bytes",
-            Unit::Bytes,
-            "Memory that bodies and answers hold",
-        ),
-        (
-            Gauge,
-            "sessile_ready",
-            Unit::Count,
-            "1 while the service is ready",
-        ),
-        (
-            Gauge,
-            "sessile_lane_up",
-            Unit::Count,
-            "1 for a lane that works, 0 for one that was taken out",
-        ),
-        (
-            Counter,
-            "sessile_lane_busy_milliseconds_total",
-            Unit::Milliseconds,
-            "Time a lane has spent computing",
-        ),
-        (
-            Gauge,
-            "sessile_lane_busy_fraction",
-            Unit::Percent,
-            "Share of the time that a lane was computing, of late, from 0 to 1",
-        ),
-        (
-            Gauge,
-            "sessile_device_memory_bytes",
-            Unit::Bytes,
-            "Memory planned on a device, by use",
-        ),
-        (
-            Counter,
-            "sessile_model_loads_total",
-            Unit::Count,
-            "Models loaded onto devices; never more than one per model and device",
-        ),
-        (
-            Counter,
-            "sessile_written_texts_total",
-            Unit::Count,
-            "Texts that the model that writes has written",
-        ),
-        (
-            Counter,
-            "sessile_written_tokens_total",
-            Unit::Count,
-            "Tokens of these texts",
-        ),
-        (
-            Counter,
-            "sessile_written_given_back_total",
-            Unit::Count,
-            "Texts begun anew because a step or a lane failed",
-        ),
-        (
-            Gauge,
-            "sessile_written_texts_per_second",
-            Unit::CountPerSecond,
-            "Texts written per second since the model was ready",
-        ),
-        (
-            Gauge,
-            "sessile_written_tokens_per_second",
-            Unit::CountPerSecond,
-            "Tokens written per second since the model was ready",
-        ),
-        (
-            Gauge,
-            "sessile_writer_instances",
-            Unit::Count,
-            "Texts that may be written at the same time",
-        ),
-        (
-            Gauge,
-            "sessile_writer_mean_batch",
-            Unit::Count,
-            "Texts that shared a step, on average",
-        ),
-        (
-            Gauge,
-            "sessile_writer_queued_texts",
-            Unit::Count,
-            "Texts that wait for an instance",
-        ),
-        (
-            Gauge,
-            "sessile_writer_memory_bytes",
-            Unit::Bytes,
-            "Memory planned for the model that writes, by use",
-        ),
-    ]
-};
-
-#[derive(Clone, Copy)]
-enum MetricKind {
-    Counter,
-    Gauge,
-    Histogram,
-}
 
 const METADATA: Metadata<'static> = Metadata::new("sessile", Level::INFO, None);
 
