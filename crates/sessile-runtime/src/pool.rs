@@ -3,99 +3,39 @@
 mod bulk;
 mod loading;
 mod pending;
+mod planning;
+mod request;
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sessile_device::{
-    DeviceError, DeviceId, Execution, GenerationSettings, ModelIndex, OperationClass,
-    OperationTime, Output, OutputKind, OutputSet, Request, RequestError, RequestErrorKind,
-    RequestId,
+    DeviceError, DeviceId, Execution, ModelIndex, OperationClass, OperationTime, Output,
+    OutputKind, OutputSet, Request, RequestError, RequestErrorKind, RequestId,
 };
 use sessile_models::{LoadReport, ModelFiles, ModelInfo};
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 
-use crate::discovery::{self, FoundDevice};
-use crate::error::{RuntimeError, RuntimeErrorKind};
+use crate::discovery;
+use crate::error::RuntimeError;
 use crate::lane::LaneLoop;
 use crate::metrics::{LaneMetrics, Metrics};
-use crate::options::{
-    DEFAULT_TOKEN_BUDGET, Dispatch, GPU_LANES, GPU_TOKEN_BUDGETS, MAX_TOKEN_BUDGET,
-    MIN_TOKEN_BUDGET, PoolOptions,
-};
-use crate::plan::{self, MemoryPlan};
-use crate::queue::{Entry, Queue, QueuePolicy};
+use crate::options::{Dispatch, PoolOptions};
+use crate::plan::MemoryPlan;
+use crate::queue::{Queue, QueuePolicy};
 
 use loading::Clock;
 
 pub use bulk::InOrder;
 pub use pending::Pending;
+pub use planning::{plan, plan_device};
+pub use request::PoolRequest;
+
+use planning::plan_on;
 
 /// Batches per lane that may wait in the queue: enough that no lane runs dry while others are
 /// served, few enough that a full queue is a matter of seconds.
 const QUEUED_BATCHES_PER_LANE: usize = 8;
-
-/// What is asked of a pool.
-#[derive(Clone, Debug)]
-pub struct PoolRequest {
-    /// The model to ask.
-    pub model: ModelIndex,
-    /// Token ids, special ones included.
-    pub tokens: Vec<u32>,
-    /// What is wanted.
-    pub outputs: OutputSet,
-    /// How to write the answer, for models that generate text.
-    pub generation: Option<Arc<GenerationSettings>>,
-    /// 0 is served first, 2 last; who has waited long enough is served before either.
-    pub priority: u8,
-    /// Not worth computing after this.
-    pub deadline: Option<Instant>,
-    /// Set to give up.
-    pub cancelled: Option<Arc<AtomicBool>>,
-    /// Told of each token that a model writes, as soon as it is sure: greedy search and sampling.
-    /// The answer has them all, the first (start) token and the last one too, which are not told.
-    pub on_token: Option<UnboundedSender<u32>>,
-}
-
-impl PoolRequest {
-    /// A request of ordinary priority without a deadline.
-    pub fn new(model: ModelIndex, tokens: Vec<u32>, outputs: OutputSet) -> Self {
-        PoolRequest {
-            model,
-            tokens,
-            outputs,
-            generation: None,
-            priority: 1,
-            deadline: None,
-            cancelled: None,
-            on_token: None,
-        }
-    }
-
-    fn into_entry(self, is_bulk: bool) -> (Entry, Pending) {
-        let (reply, answer) = oneshot::channel();
-        let entry = Entry {
-            model: self.model,
-            tokens: self.tokens,
-            outputs: self.outputs,
-            generation: self.generation,
-            priority: self.priority,
-            deadline: self.deadline,
-            cancelled: self.cancelled,
-            on_token: self.on_token,
-            told: 0,
-            is_bulk,
-            attempts: 0,
-            goes_alone: false,
-            arrived: Instant::now(),
-            reply,
-        };
-        (entry, Pending::new(answer))
-    }
-}
 
 /// How a lane is called and what it may take.
 #[derive(Clone, Debug)]
@@ -130,145 +70,6 @@ pub struct Pool {
     reports: Vec<LoadReport>,
     load_time: Duration,
     clocks: Vec<Box<dyn Clock>>,
-}
-
-/// Plans the memory of every chosen device, without loading anything.
-///
-/// # Errors
-///
-/// When an option makes no sense, a device is not there or a checkpoint does not fit its
-/// configuration. Whether a plan fits is its own question: [`MemoryPlan::check`].
-pub fn plan(models: &[ModelFiles], options: &PoolOptions) -> Result<Vec<MemoryPlan>, RuntimeError> {
-    let devices = discovery::choose(&options.devices)?;
-    plan_on(models, options, &devices)
-}
-
-fn plan_on(
-    models: &[ModelFiles],
-    options: &PoolOptions,
-    devices: &[FoundDevice],
-) -> Result<Vec<MemoryPlan>, RuntimeError> {
-    devices
-        .iter()
-        .map(|device| plan_device(models, options, device))
-        .collect()
-}
-
-/// Plans the memory of one device, which need not be there.
-///
-/// # Errors
-///
-/// As [`plan()`].
-pub fn plan_device(
-    models: &[ModelFiles],
-    options: &PoolOptions,
-    device: &FoundDevice,
-) -> Result<MemoryPlan, RuntimeError> {
-    if options.threads == Some(0) || options.instances == Some(0) {
-        return Err(RuntimeError::new(
-            RuntimeErrorKind::Option,
-            "--threads and --instances must be at least 1",
-        ));
-    }
-    if let Some(budget) = options.token_budget
-        && !(MIN_TOKEN_BUDGET..=MAX_TOKEN_BUDGET).contains(&budget)
-    {
-        return Err(RuntimeError::new(
-            RuntimeErrorKind::Option,
-            format!("--token-budget must lie between {MIN_TOKEN_BUDGET} and {MAX_TOKEN_BUDGET}"),
-        ));
-    }
-    if matches!(device.id, DeviceId::Cuda(_)) {
-        // Two lanes: one copies and waits while the other computes. Where that is too much, less.
-        let budgets = match options.token_budget {
-            Some(budget) => vec![budget],
-            None => GPU_TOKEN_BUDGETS.to_vec(),
-        };
-        let lanes = options
-            .instances
-            .map_or(vec![GPU_LANES, 1], |lanes| vec![lanes]);
-        let mut plan = None;
-        for budget in budgets {
-            for &lanes in &lanes {
-                let shape = LaneShape {
-                    lanes,
-                    threads: 1,
-                    budget,
-                };
-                let next = plan_lanes(models, options, device, shape)?;
-                let fits = next.check().is_ok();
-                plan = Some(next);
-                if fits {
-                    break;
-                }
-            }
-            if plan.as_ref().is_some_and(|plan| plan.check().is_ok()) {
-                break;
-            }
-        }
-        return plan.ok_or_else(|| RuntimeError::new(RuntimeErrorKind::Option, "no lanes"));
-    }
-    let threads = options.threads.unwrap_or(device.cores);
-    // Lanes of one thread have no barriers between them and give the throughput.
-    let lanes = options.instances.unwrap_or(threads);
-    let shape = LaneShape {
-        lanes,
-        threads: (threads / lanes).max(1),
-        budget: options.token_budget.unwrap_or(DEFAULT_TOKEN_BUDGET),
-    };
-    plan_lanes(models, options, device, shape)
-}
-
-/// How many lanes of what size.
-struct LaneShape {
-    lanes: usize,
-    threads: usize,
-    budget: usize,
-}
-
-fn plan_lanes(
-    models: &[ModelFiles],
-    options: &PoolOptions,
-    device: &FoundDevice,
-    shape: LaneShape,
-) -> Result<MemoryPlan, RuntimeError> {
-    let dtype = device.dtype(options.dtype)?;
-    let models = models
-        .iter()
-        .map(|files| {
-            let max_tokens = max_tokens(files, options);
-            let geometry = Arc::clone(&device.geometry);
-            plan::plan_model(
-                files,
-                geometry,
-                dtype,
-                max_tokens,
-                shape.budget,
-                options.outputs,
-            )
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(MemoryPlan {
-        device: device.id,
-        dtype,
-        workspace_bytes: models
-            .iter()
-            .map(|model| model.workspace_bytes)
-            .max()
-            .unwrap_or(0),
-        models,
-        lanes: shape.lanes,
-        threads_per_lane: shape.threads,
-        token_budget: shape.budget,
-        available_bytes: device.available_bytes,
-        reserve_bytes: options.memory_reserve,
-    })
-}
-
-fn max_tokens(files: &ModelFiles, options: &PoolOptions) -> usize {
-    options
-        .max_tokens
-        .unwrap_or_else(|| files.architecture().default_max_tokens())
 }
 
 impl Pool {

@@ -3,8 +3,11 @@
 //! The order is shortest first with ageing, see [`Entry::due`].
 
 mod entry;
+mod state;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +18,7 @@ use crate::metrics::Metrics;
 
 pub use entry::Timing;
 pub(crate) use entry::{Answer, Entry, Reply};
+use state::{FILL_LOOKAHEAD, State};
 
 /// How long a lane waits for more work when bulk work has begun to arrive but does not fill a
 /// batch yet. Far below the time of a batch, far above the time to read a record.
@@ -26,10 +30,6 @@ const FILL_WAIT_SHARE: u32 = 16;
 
 /// How long no request may come before a lane stops waiting for more.
 const FILL_QUIET: Duration = Duration::from_millis(2);
-
-/// How many waiting requests are looked at to fill a batch: far enough to find short sequences
-/// for the last tokens of a budget, not so far that a long queue costs time.
-const FILL_LOOKAHEAD: usize = 256;
 
 /// How often a full queue is searched from end to end for requests that nobody waits for.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
@@ -53,23 +53,6 @@ pub(crate) struct LastBatch {
     pub(crate) took: Duration,
 }
 
-struct State {
-    /// By place in line; the number keeps equals apart.
-    waiting: BTreeMap<(Instant, u64), Entry>,
-    /// Work that only one lane may do, by lane.
-    pinned: Vec<VecDeque<Entry>>,
-    next_number: u64,
-    queued_tokens: usize,
-    closed: bool,
-    /// Lanes that still pull.
-    lanes: usize,
-    /// Why a lane stopped last, to tell whoever has none left.
-    last_loss: Option<String>,
-    /// Bulk jobs that may still bring more.
-    open_bulk_jobs: usize,
-    last_sweep: Instant,
-}
-
 /// The queue. Shared by the submitters and all lanes.
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -86,17 +69,7 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new(policy: QueuePolicy, lanes: usize, metrics: Arc<Metrics>) -> Self {
         Queue {
-            state: Mutex::new(State {
-                waiting: BTreeMap::new(),
-                pinned: (0..lanes).map(|_| VecDeque::new()).collect(),
-                next_number: 0,
-                queued_tokens: 0,
-                closed: false,
-                lanes,
-                last_loss: None,
-                open_bulk_jobs: 0,
-                last_sweep: Instant::now(),
-            }),
+            state: Mutex::new(State::new(lanes)),
             work: Condvar::new(),
             room: Condvar::new(),
             room_notice: Notify::new(),
@@ -439,324 +412,5 @@ impl Queue {
         self.lock().closed = true;
         self.work.notify_all();
         self.notify_room();
-    }
-}
-
-impl State {
-    /// What is said when nobody is left to ask, with the reason where there is one.
-    fn no_device(&self) -> RequestError {
-        let message = match &self.last_loss {
-            Some(reason) => format!("no device is left to compute this: {reason}"),
-            None => "no device is left to compute this".to_owned(),
-        };
-        RequestError::new(RequestErrorKind::NoDevice, message)
-    }
-
-    fn insert(&mut self, entry: Entry) {
-        self.queued_tokens = self.queued_tokens.saturating_add(entry.cost());
-        self.next_number += 1;
-        self.waiting.insert((entry.due(), self.next_number), entry);
-    }
-
-    fn remove(&mut self, place: &(Instant, u64)) -> Option<Entry> {
-        let entry = self.waiting.remove(place)?;
-        self.queued_tokens -= entry.cost().min(self.queued_tokens);
-        Some(entry)
-    }
-
-    fn fail_all(&mut self) {
-        let error = self.no_device();
-        for entry in std::mem::take(&mut self.waiting).into_values() {
-            entry.refuse(error.clone());
-        }
-        self.queued_tokens = 0;
-    }
-
-    /// Moves entries of one model into `batch`: the first in line, then whatever fits behind it.
-    /// An entry under which a lane failed goes alone, so that it fails alone if it is the cause.
-    fn fill(
-        &mut self,
-        token_budget: usize,
-        most: usize,
-        batch: &mut Vec<Entry>,
-        is_idle: bool,
-    ) -> Option<ModelIndex> {
-        let mut model = None;
-        let mut tokens = 0_usize;
-        let mut places = Vec::new();
-        for (place, entry) in self.waiting.iter().take(FILL_LOOKAHEAD) {
-            let cost = entry.cost();
-            match model {
-                None if entry.goes_alone && !is_idle => break,
-                None => {
-                    model = Some(entry.model);
-                    tokens = cost;
-                    places.push(*place);
-                    if entry.goes_alone {
-                        break;
-                    }
-                }
-                Some(model) => {
-                    let fits = tokens.saturating_add(cost) <= token_budget;
-                    if fits && model == entry.model && !entry.goes_alone {
-                        tokens += cost;
-                        places.push(*place);
-                    }
-                }
-            }
-            if tokens >= token_budget || places.len() >= most {
-                break;
-            }
-        }
-        batch.extend(places.iter().filter_map(|place| self.remove(place)));
-        model
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sessile_device::{OutputKind, OutputSet};
-    use tokio::sync::oneshot;
-
-    fn entry(tokens: usize, priority: u8) -> (Entry, oneshot::Receiver<Reply>) {
-        let (reply, answer) = oneshot::channel();
-        let entry = Entry {
-            model: ModelIndex(0),
-            tokens: vec![0; tokens],
-            outputs: OutputSet::default().with(OutputKind::Mean),
-            generation: None,
-            priority,
-            deadline: None,
-            cancelled: None,
-            on_token: None,
-            told: 0,
-            is_bulk: false,
-            attempts: 0,
-            goes_alone: false,
-            arrived: Instant::now(),
-            reply,
-        };
-        (entry, answer)
-    }
-
-    fn queue(capacity_tokens: usize) -> Queue {
-        let policy = QueuePolicy {
-            capacity_tokens,
-            max_fill_wait: Duration::from_millis(50),
-            max_batch_requests: usize::MAX,
-        };
-        Queue::new(policy, 1, Arc::default())
-    }
-
-    fn taken_after(queue: &Queue, budget: usize, last: LastBatch) -> Vec<usize> {
-        let mut batch = Vec::new();
-        queue.take(0, budget, last, &mut batch);
-        batch.iter().map(|entry| entry.tokens.len()).collect()
-    }
-
-    fn taken(queue: &Queue, budget: usize) -> Vec<usize> {
-        taken_after(queue, budget, LastBatch::default())
-    }
-
-    fn push(queue: &Queue, entry: Entry) {
-        queue.try_push(entry).map_err(|(_, error)| error).unwrap();
-    }
-
-    #[test]
-    fn batches_are_filled_by_tokens_and_short_ones_go_first() {
-        let queue = queue(1000);
-        let mut answers = Vec::new();
-        for tokens in [60, 50, 30, 20, 10] {
-            let (entry, answer) = entry(tokens, 1);
-            push(&queue, entry);
-            answers.push(answer);
-        }
-        assert_eq!(taken(&queue, 100), [10, 20, 30]);
-        assert_eq!(taken(&queue, 100), [50]);
-        assert_eq!(taken(&queue, 100), [60]);
-        assert_eq!(queue.queued_tokens(), 0);
-    }
-
-    #[test]
-    fn large_jobs_keep_their_order() {
-        let queue = queue(1000);
-        let mut answers = Vec::new();
-        for tokens in [60, 50, 30, 20, 10] {
-            let (mut entry, answer) = entry(tokens, 1);
-            entry.is_bulk = true;
-            push(&queue, entry);
-            answers.push(answer);
-        }
-        // 60 + 30 + 10 fill the budget; 50 and 20 stay in order for the next.
-        assert_eq!(taken(&queue, 100), [60, 30, 10]);
-        assert_eq!(taken(&queue, 100), [50, 20]);
-    }
-
-    #[test]
-    fn a_long_sequence_grows_old_and_goes() {
-        let queue = queue(10_000);
-        let (mut long, _a) = entry(400, 1);
-        let (short, _b) = entry(10, 1);
-        long.arrived -= WAIT_FOR_400_TOKENS;
-        push(&queue, long);
-        push(&queue, short);
-        assert_eq!(taken(&queue, 100), [400]);
-    }
-
-    #[test]
-    fn what_is_not_urgent_grows_old_and_goes() {
-        let queue = queue(10_000);
-        let (mut patient, _a) = entry(20, 2);
-        let (urgent, _b) = entry(20, 0);
-        patient.arrived -= Duration::from_secs(21);
-        push(&queue, patient);
-        push(&queue, urgent);
-        let mut batch = Vec::new();
-        queue.take(0, 20, LastBatch::default(), &mut batch);
-        assert_eq!(batch[0].priority, 2);
-    }
-
-    /// More than a sequence of 400 tokens waits for one of 10.
-    const WAIT_FOR_400_TOKENS: Duration = Duration::from_millis(200);
-
-    #[test]
-    fn a_batch_has_at_most_so_many_requests() {
-        let mut queue = queue(1000);
-        queue.policy.max_batch_requests = 2;
-        let mut answers = Vec::new();
-        for _ in 0..5 {
-            let (entry, answer) = entry(3, 1);
-            push(&queue, entry);
-            answers.push(answer);
-        }
-        assert_eq!(taken(&queue, 100), [3, 3]);
-    }
-
-    #[test]
-    fn a_sequence_over_the_budget_goes_alone() {
-        let queue = queue(1000);
-        let (long, _answer) = entry(300, 0);
-        let (short, _other) = entry(5, 1);
-        push(&queue, long);
-        push(&queue, short);
-        assert_eq!(taken(&queue, 100), [300]);
-        assert_eq!(taken(&queue, 100), [5]);
-    }
-
-    #[test]
-    fn what_failed_before_goes_alone() {
-        let queue = queue(1000);
-        let mut answers = Vec::new();
-        for goes_alone in [false, true, false] {
-            let (mut entry, answer) = entry(5, 1);
-            entry.goes_alone = goes_alone;
-            push(&queue, entry);
-            answers.push(answer);
-        }
-        assert_eq!(taken(&queue, 100), [5, 5]);
-        assert_eq!(taken(&queue, 100), [5]);
-    }
-
-    #[test]
-    fn urgent_requests_go_first() {
-        let queue = queue(1000);
-        let (late, _a) = entry(40, 2);
-        let (soon, _b) = entry(70, 0);
-        push(&queue, late);
-        push(&queue, soon);
-        assert_eq!(taken(&queue, 100), [70]);
-    }
-
-    #[test]
-    fn nobody_waits_for_a_lane_that_answered_one() {
-        let queue = queue(1000);
-        let (one, _a) = entry(5, 1);
-        push(&queue, one);
-        let last = LastBatch {
-            requests: 1,
-            tokens: 50,
-            took: Duration::from_secs(100),
-        };
-        let begun = Instant::now();
-        assert_eq!(taken_after(&queue, 100, last), [5]);
-        assert!(begun.elapsed() < FILL_QUIET);
-    }
-
-    #[test]
-    fn a_lane_that_answered_several_waits_for_their_senders() {
-        let queue = queue(1000);
-        let (one, _a) = entry(5, 1);
-        let (two, _b) = entry(45, 1);
-        push(&queue, one);
-        let last = LastBatch {
-            requests: 2,
-            tokens: 50,
-            took: Duration::from_secs(1),
-        };
-        std::thread::scope(|scope| {
-            let lane = scope.spawn(|| taken_after(&queue, 100, last));
-            push(&queue, two);
-            let batch = lane.join().unwrap();
-            assert!(batch == [5, 45] || batch == [5], "{batch:?}");
-        });
-    }
-
-    #[test]
-    fn a_full_queue_says_so_and_keeps_nothing() {
-        let queue = queue(100);
-        let (first, _a) = entry(80, 1);
-        push(&queue, first);
-        let (second, _b) = entry(30, 1);
-        let (_, error) = queue.try_push(second).err().unwrap();
-        assert_eq!(error.kind(), RequestErrorKind::Overloaded);
-        assert_eq!(queue.queued_tokens(), 80);
-    }
-
-    #[test]
-    fn those_who_left_make_room() {
-        let queue = queue(100);
-        let (first, answer) = entry(80, 1);
-        push(&queue, first);
-        drop(answer);
-        queue.lock().last_sweep -= SWEEP_INTERVAL;
-        let (second, _b) = entry(30, 1);
-        push(&queue, second);
-        assert_eq!(queue.queued_tokens(), 30);
-    }
-
-    #[test]
-    fn nobody_computes_for_those_who_left() {
-        let queue = queue(1000);
-        let (gone, answer) = entry(40, 1);
-        let (late, mut deadline) = entry(40, 1);
-        let (stays, _c) = entry(7, 1);
-        drop(answer);
-        let late = Entry {
-            deadline: Some(Instant::now() - Duration::from_millis(1)),
-            ..late
-        };
-        for entry in [gone, late, stays] {
-            push(&queue, entry);
-        }
-        assert_eq!(taken(&queue, 100), [7]);
-        let error = deadline.try_recv().unwrap().0.unwrap_err();
-        assert_eq!(error.kind(), RequestErrorKind::Deadline);
-    }
-
-    #[test]
-    fn the_last_lane_to_leave_answers_everybody() {
-        let queue = queue(1000);
-        let (waiting, mut answer) = entry(40, 1);
-        let (pinned, mut pinned_answer) = entry(3, 1);
-        push(&queue, waiting);
-        queue.push_pinned(0, pinned).unwrap();
-        queue.leave(0);
-        for answer in [&mut answer, &mut pinned_answer] {
-            let error = answer.try_recv().unwrap().0.unwrap_err();
-            assert_eq!(error.kind(), RequestErrorKind::NoDevice);
-        }
-        let (after, _b) = entry(1, 1);
-        assert!(queue.try_push(after).is_err());
     }
 }

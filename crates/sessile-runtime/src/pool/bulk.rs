@@ -1,8 +1,10 @@
 //! Many requests at once, answered in their order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use sessile_device::{Output, OutputKind, RequestError};
+use sessile_device::{Output, OutputKind, RequestError, RequestErrorKind};
 
 use super::{Pending, Pool, PoolRequest};
 
@@ -20,6 +22,7 @@ pub struct InOrder<'p, K, I> {
     pool: &'p Pool,
     requests: I,
     exhausted: bool,
+    until: Option<Arc<AtomicBool>>,
     /// What was read but does not fit the window yet.
     held: Option<(K, Option<PoolRequest>)>,
     in_flight: VecDeque<(K, Option<Pending>, Cost)>,
@@ -42,11 +45,48 @@ impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
             pool,
             requests,
             exhausted: false,
+            until: None,
             held: None,
             in_flight: VecDeque::new(),
             outstanding: Cost::default(),
             window_tokens: batch_tokens.saturating_mul(WINDOW_BATCHES_PER_LANE),
         }
+    }
+
+    /// The same until the flag is set: then there are no more answers, and what is in flight is
+    /// given up, a text after the token that is being written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// use sessile_device::{ModelIndex, OutputKind, OutputSet};
+    /// use sessile_models::ModelFiles;
+    /// use sessile_runtime::{Pool, PoolOptions, PoolRequest};
+    ///
+    /// let demo = ModelFiles::demo();
+    /// let wanted = OutputSet::default().with(OutputKind::Mean);
+    /// let tokens = demo.tokenizer().encode(b"MKV").tokens;
+    /// let options = PoolOptions { outputs: wanted, ..PoolOptions::default() };
+    /// let pool = Pool::new(&[demo], &options)?;
+    ///
+    /// let endless = (0..).map(|number: u64| {
+    ///     let request = PoolRequest::new(ModelIndex(0), tokens.clone(), wanted);
+    ///     (number, Some(request))
+    /// });
+    /// let enough = Arc::new(AtomicBool::new(false));
+    /// for (number, _) in pool.in_order(endless).until(Arc::clone(&enough)) {
+    ///     assert!(number <= 10);
+    ///     enough.store(number == 10, Ordering::Relaxed);
+    /// }
+    /// # Ok::<(), sessile_runtime::RuntimeError>(())
+    /// ```
+    #[must_use]
+    pub fn until(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.until = Some(flag);
+        self
     }
 
     /// Submits until the window is full or there is nothing more.
@@ -64,13 +104,22 @@ impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
             }
             self.outstanding.tokens += cost.tokens;
             self.outstanding.bytes += cost.bytes;
-            let pending = request.map(|request| {
+            let pending = request.map(|mut request| {
+                if self.until.is_some() {
+                    request.cancelled.clone_from(&self.until);
+                }
                 let (entry, pending) = request.into_entry(true);
                 self.pool.queue.push_waiting(entry);
                 pending
             });
             self.in_flight.push_back((key, pending, cost));
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.until
+            .as_ref()
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     fn next_request(&mut self) -> Option<(K, Option<PoolRequest>)> {
@@ -123,9 +172,18 @@ impl<K, I: Iterator<Item = (K, Option<PoolRequest>)>> Iterator for InOrder<'_, K
     type Item = (K, Option<Result<Output, RequestError>>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over() {
+            return None;
+        }
         self.fill();
         let (key, pending, cost) = self.in_flight.pop_front()?;
         let answer = pending.map(Pending::wait);
+        if let Some(Err(error)) = &answer
+            && error.kind() == RequestErrorKind::Cancelled
+            && self.is_over()
+        {
+            return None;
+        }
         self.outstanding.tokens -= cost.tokens;
         self.outstanding.bytes -= cost.bytes;
         Some((key, answer))

@@ -8,7 +8,8 @@ use sessile_device::{
 };
 use sessile_models::{EncoderExecution, LoadReport, ModelFiles};
 
-use super::{LaneInfo, max_tokens};
+use super::LaneInfo;
+use super::planning::max_tokens;
 use crate::discovery::FoundDevice;
 use crate::error::{RuntimeError, RuntimeErrorKind};
 use crate::machine;
