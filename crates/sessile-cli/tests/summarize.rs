@@ -1,6 +1,8 @@
 //! `sessile summarize` as scripts call it.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -419,4 +421,111 @@ fn what_makes_no_sense_is_refused() {
     }
     let missing = sessile(&["--input", "/nowhere.jsonl", "--output", "-"]);
     assert_eq!(missing.status.code(), Some(4));
+}
+
+/// The program with these arguments, at work.
+#[cfg(unix)]
+fn start(arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_sessile"))
+        .args(["summarize", "--model", BART, "--dtype", "f32"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Ctrl-C, and what the program ends with. It does not wait for ever.
+#[cfg(unix)]
+fn interrupt(mut child: Child) -> (Output, Duration) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(sent.success());
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("it went on after Ctrl-C");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let took = begun.elapsed();
+    (child.wait_with_output().unwrap(), took)
+}
+
+/// Ctrl-C ends a text in its midst; what was finished is kept, and the same command goes on.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_does_not_wait_for_the_next_summary() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let article = "The committee measured the crowded theatre in spring. ".repeat(20);
+    let line = |id: u32| serde_json::json!({"id": id, "text": article}).to_string();
+    std::fs::write(path("in.jsonl"), [line(1), line(2)].join("\n")).unwrap();
+    // Long texts, one after the other.
+    let flags = |output: &str| -> Vec<String> {
+        let (input, output) = (path("in.jsonl"), path(output));
+        let flags = ["--input", &input, "--output", &output, "--instances", "1"];
+        let long = ["--num-beams", "16", "--min-length", "600"];
+        let same = ["--max-length", "620", "--no-repeat-ngram-size", "0"];
+        [&flags[..], &long[..], &same[..]]
+            .concat()
+            .iter()
+            .map(|flag| (*flag).to_owned())
+            .collect()
+    };
+    let arguments = flags("out.jsonl");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let begun = Instant::now();
+    let child = start(&arguments);
+    let journal = folder.path().join("out.jsonl.journal");
+    let length = || std::fs::metadata(&journal).map_or(0, |journal| journal.len());
+    while length() < 1000 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(120),
+            "nothing is kept"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let first = begun.elapsed();
+    let (output, took) = interrupt(child);
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    // Less than a text takes, by far.
+    assert!(took < first / 2, "{took:?} after {first:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("stopped after 1 articles"), "{said}");
+
+    let again = sessile(&arguments);
+    assert_eq!(again.status.code(), Some(0), "{again:?}");
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(said.contains("going on after 1 articles"), "{said}");
+    assert!(!journal.exists());
+    let rows = rows(&folder.path().join("out.jsonl"));
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0]["summary"], rows[1]["summary"]);
+}
+
+/// Who waits for articles that do not come can be stopped, too.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_does_not_wait_for_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.jsonl");
+    let mut child = start(&["--input", "-", "--output", output.to_str().unwrap()]);
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{{\"text\": \"A short article.\"}}").unwrap();
+    let temporary = || std::fs::read_dir(folder.path()).unwrap().count() > 1;
+    let begun = Instant::now();
+    while !temporary() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "nothing is begun"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (stopped, _) = interrupt(child);
+    assert_eq!(stopped.status.code(), Some(130), "{stopped:?}");
+    assert!(!output.exists());
+    drop(input);
 }

@@ -128,7 +128,7 @@ pub fn run(
         )),
         None => None,
     };
-    let records = Records::start(inputs, tokenizer, interrupt.clone())?;
+    let records = Records::start(inputs, tokenizer, interrupt)?;
     Job {
         names: &options.names,
         long: options.long,
@@ -219,7 +219,7 @@ fn fingerprint(
     Ok(Fingerprint::new("embed")
         .with_option("columns", schema)
         .with_option("--long", options.long.name())
-        .with_numeric("model", files.content_hash()?)
+        .with_numeric("model", files.remembered_hash()?)
         .with_numeric("configuration", &configuration[..16])
         .with_numeric("--dtype", dtypes.join("+"))
         .with_numeric("kernels", pool.kernel_families().join("+")))

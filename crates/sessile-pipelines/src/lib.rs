@@ -15,6 +15,7 @@ pub mod interrupt;
 pub mod journal;
 pub mod output;
 pub mod progress;
+mod read_ahead;
 mod sample_sheet;
 pub mod shard;
 pub mod summarize;

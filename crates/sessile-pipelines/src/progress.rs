@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile_runtime::GeneratorReport;
+use sessile_runtime::{GeneratorReport, Pool};
 
 /// How far a job is.
 #[derive(Clone, Debug, Default)]
@@ -89,3 +89,28 @@ pub trait Observer {
 
 /// Nobody watches.
 impl Observer for () {}
+
+/// How long lanes have computed since a job began: pools outlive jobs.
+pub(crate) struct Busy<'a> {
+    pool: &'a Pool,
+    before: u64,
+}
+
+impl<'a> Busy<'a> {
+    pub(crate) fn since_now(pool: &'a Pool) -> Self {
+        let before = pool.metrics().busy_nanos.get();
+        Busy { pool, before }
+    }
+
+    /// The time of all lanes together.
+    pub(crate) fn time(&self) -> Duration {
+        let now = self.pool.metrics().busy_nanos.get();
+        Duration::from_nanos(now.saturating_sub(self.before))
+    }
+
+    /// The share of the time since then, between 0 and 1.
+    pub(crate) fn share(&self, elapsed: Duration) -> f64 {
+        let all = elapsed.as_nanos() as f64 * self.pool.lanes().len().max(1) as f64;
+        (self.time().as_nanos() as f64 / all.max(1.0)).min(1.0)
+    }
+}

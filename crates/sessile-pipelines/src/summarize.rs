@@ -13,16 +13,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sessile_device::{GenerationSettings, Output, RequestErrorKind};
+use sessile_device::{GenerationSettings, Output, RequestError, RequestErrorKind};
 use sessile_models::{GeneratorArchitecture, GeneratorFiles};
-use sessile_runtime::{GeneratorOptions, GeneratorPool};
+use sessile_runtime::{GeneratorOptions, GeneratorPool, Pending};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Fingerprint, InputHash, Journal, JournalOptions, Lock, Outcome};
 use crate::output::{Destination, OutputPlace};
 use crate::progress::{Observer, Progress, Stages, Summary};
-use articles::{Article, Articles};
+use articles::Article;
 use requests::{Answer, InFlight, Way, prepare, request};
 use row::Written;
 
@@ -184,7 +184,7 @@ fn fingerprint(
         .with_option("--with-ids", options.with_ids.to_string())
         .with_option("--long", options.long.to_string())
         .with_option("settings", format!("{:?}", options.settings))
-        .with_numeric("model", files.content_hash()?)
+        .with_numeric("model", files.remembered_hash()?)
         .with_numeric("--dtype", generator.plan.dtype.to_string())
         .with_numeric("kernels", generator.kernel_family.as_str()))
 }
@@ -205,13 +205,17 @@ impl Job<'_> {
         let begun = Instant::now();
         let mut progress = Progress::default();
         let mut stages = Stages::default();
-        let articles = Articles::new(&self.options.inputs, &self.options.text_field);
         let (files, options) = (self.files, self.options);
+        let articles = articles::start(&options.inputs, &options.text_field, self.interrupt)?;
         let requests = articles.zip(0_u64..).flat_map(|(article, number)| {
             // What the journal has is not computed again.
             prepare(files, options, article, number < finished)
         });
-        let mut answers = self.generator.pool.in_order(requests);
+        let mut answers = self
+            .generator
+            .pool
+            .in_order(requests)
+            .until(self.interrupt.flag());
         let mut parts: Vec<Answer> = Vec::new();
         for (way, answer) in answers.by_ref() {
             let mut in_flight = match way {
@@ -227,6 +231,9 @@ impl Job<'_> {
             } else {
                 answer
             };
+            if is_given_up(&answer) {
+                break;
+            }
             let row = self.row(&in_flight, answer, &mut progress, &mut stages)?;
             let writing = Instant::now();
             self.out
@@ -352,7 +359,7 @@ impl Job<'_> {
 
     /// The summary of the parts' summaries.
     fn reduce(&self, parts: Vec<Answer>, in_flight: &mut InFlight) -> Answer {
-        let (files, options) = (self.files, self.options);
+        let files = self.files;
         let mut answers = parts;
         let mut before = usize::MAX;
         loop {
@@ -361,7 +368,7 @@ impl Job<'_> {
             for (answer, part) in answers.into_iter().zip(1..) {
                 match answer.map(|answer| answer.map(|output| self.text(&output))) {
                     Some(Ok(summary)) => summaries.push(summary),
-                    Some(Err(error)) if error.kind() == RequestErrorKind::NoDevice => {
+                    Some(Err(error)) if no_fault_of_its_own(&error) => {
                         return Some(Err(error));
                     }
                     Some(Err(error)) => {
@@ -375,8 +382,7 @@ impl Job<'_> {
             let tokens = files.tokenizer().encode(&text);
             let most = files.max_source_tokens();
             if tokens.len() <= most {
-                let answer = self.generator.pool.submit_waiting(request(options, tokens));
-                return Some(answer.wait());
+                return Some(self.ask(tokens).wait());
             }
             if tokens.len() >= before {
                 in_flight.problem = Some(format!(
@@ -388,16 +394,19 @@ impl Job<'_> {
             before = tokens.len();
             let pending: Vec<_> = parts::cut(files.tokenizer(), &text, most)
                 .into_iter()
-                .map(|part| {
-                    let tokens = files.tokenizer().encode(part);
-                    self.generator.pool.submit_waiting(request(options, tokens))
-                })
+                .map(|part| self.ask(files.tokenizer().encode(part)))
                 .collect();
             answers = pending
                 .into_iter()
                 .map(|answer| Some(answer.wait()))
                 .collect();
         }
+    }
+
+    fn ask(&self, tokens: Vec<u32>) -> Pending {
+        let mut request = request(self.options, tokens);
+        request.cancelled = Some(self.interrupt.flag());
+        self.generator.pool.submit_waiting(request)
     }
 
     /// What was written.
@@ -428,4 +437,17 @@ impl Job<'_> {
             Err(error) => error,
         }
     }
+}
+
+/// Whether an interrupt has ended the request.
+fn is_given_up(answer: &Answer) -> bool {
+    matches!(answer, Some(Err(error)) if error.kind() == RequestErrorKind::Cancelled)
+}
+
+/// Whether a later run may answer the same.
+fn no_fault_of_its_own(error: &RequestError) -> bool {
+    matches!(
+        error.kind(),
+        RequestErrorKind::NoDevice | RequestErrorKind::Cancelled
+    )
 }

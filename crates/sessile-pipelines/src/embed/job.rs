@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sessile_device::{Output, RequestError, RequestErrorKind};
 use sessile_runtime::Pool;
@@ -16,7 +16,7 @@ use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Journal, Outcome};
 use crate::output::{OutputName, Outputs, Row, Schema};
-use crate::progress::{Observer, Progress, Stages, Summary};
+use crate::progress::{Busy, Observer, Progress, Stages, Summary};
 
 pub(super) struct Job<'a> {
     pub(super) names: &'a [OutputName],
@@ -40,9 +40,9 @@ struct Gathered {
 }
 
 /// Counts and clocks.
-struct Tally {
+struct Tally<'a> {
     begun: Instant,
-    busy_before: u64,
+    busy: Busy<'a>,
     progress: Progress,
     residues: u64,
     shared: u64,
@@ -54,7 +54,7 @@ impl Job<'_> {
     pub(super) fn run(mut self, requests: Requests) -> Result<Summary, PipelineError> {
         let mut tally = Tally {
             begun: Instant::now(),
-            busy_before: self.pool.metrics().busy_nanos.get(),
+            busy: Busy::since_now(self.pool),
             progress: Progress::default(),
             residues: 0,
             shared: 0,
@@ -62,7 +62,7 @@ impl Job<'_> {
             file_problem: None,
         };
         let mut gathered = Gathered::default();
-        let mut answers = self.pool.in_order(requests);
+        let mut answers = self.pool.in_order(requests).until(self.interrupt.flag());
         loop {
             let waiting = Instant::now();
             let Some((Item { record, part }, answer)) = answers.next() else {
@@ -92,7 +92,7 @@ impl Job<'_> {
         &mut self,
         record: &RecordInfo,
         gathered: Gathered,
-        tally: &mut Tally,
+        tally: &mut Tally<'_>,
     ) -> Result<(), PipelineError> {
         let earlier = match &mut self.journal {
             Some(journal) => {
@@ -184,7 +184,7 @@ impl Job<'_> {
         &mut self,
         record: &RecordInfo,
         result: &Result<Row, String>,
-        tally: &mut Tally,
+        tally: &mut Tally<'_>,
     ) -> Result<(), PipelineError> {
         let Some(journal) = &mut self.journal else {
             return Ok(());
@@ -202,15 +202,15 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn tell(&mut self, tally: &mut Tally) {
+    fn tell(&mut self, tally: &mut Tally<'_>) {
         let progress = &mut tally.progress;
         progress.elapsed = tally.begun.elapsed();
         (progress.bytes_read, progress.bytes_total) = self.reading.bytes();
-        progress.busy = busy_share(self.pool, tally.busy_before, progress.elapsed);
+        progress.busy = tally.busy.share(progress.elapsed);
         self.observer.progress(progress);
     }
 
-    fn interrupted(mut self, tally: &Tally) -> PipelineError {
+    fn interrupted(mut self, tally: &Tally<'_>) -> PipelineError {
         let records = tally.progress.records;
         let error = PipelineError::new(
             PipelineErrorKind::Interrupted,
@@ -228,7 +228,7 @@ impl Job<'_> {
         }
     }
 
-    fn finish(mut self, mut tally: Tally) -> Result<Summary, PipelineError> {
+    fn finish(mut self, mut tally: Tally<'_>) -> Result<Summary, PipelineError> {
         if let Some(journal) = &self.journal {
             journal.check_taken()?;
         }
@@ -260,7 +260,6 @@ impl Job<'_> {
         }
         let run = tally.begun.elapsed();
         let metrics = self.pool.metrics();
-        let computing = metrics.busy_nanos.get() - tally.busy_before;
         Ok(Summary {
             records: tally.progress.records,
             failed: tally.progress.failed,
@@ -271,10 +270,10 @@ impl Job<'_> {
             load: self.pool.load_time(),
             run,
             model_loads: metrics.model_loads.get(),
-            busy: busy_share(self.pool, tally.busy_before, run),
+            busy: tally.busy.share(run),
             stages: Stages {
                 reading: self.reading.time(),
-                computing: Duration::from_nanos(computing),
+                computing: tally.busy.time(),
                 ..tally.stages
             },
             generation: None,
@@ -283,7 +282,12 @@ impl Job<'_> {
 }
 
 impl Gathered {
-    fn add(&mut self, part: Part, answer: Option<Result<Output, RequestError>>, tally: &mut Tally) {
+    fn add(
+        &mut self,
+        part: Part,
+        answer: Option<Result<Output, RequestError>>,
+        tally: &mut Tally<'_>,
+    ) {
         match part.answer(answer) {
             Some(Ok(answer)) => {
                 if part.is_shared {
@@ -297,11 +301,4 @@ impl Gathered {
             None => {}
         }
     }
-}
-
-/// The share of the time since then in which lanes computed.
-fn busy_share(pool: &Pool, before: u64, elapsed: Duration) -> f64 {
-    let busy = (pool.metrics().busy_nanos.get() - before) as f64;
-    let all = elapsed.as_nanos() as f64 * pool.lanes().len().max(1) as f64;
-    (busy / all.max(1.0)).min(1.0)
 }

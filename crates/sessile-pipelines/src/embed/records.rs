@@ -4,22 +4,19 @@
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use sessile_models::tokenizer::Tokenizer;
 use sessile_seq::fasta::{Reader, Record};
 use sessile_seq::inputs::Input;
 
-use crate::error::{PipelineError, PipelineErrorKind};
+use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
 use crate::journal::InputHash;
+use crate::read_ahead::{BytesRead, Listener, ReadAhead};
 
 /// Records read ahead.
 const AHEAD: usize = 256;
-
-/// How often an interrupt is looked for while no record comes.
-const INTERRUPT_POLL: Duration = Duration::from_millis(100);
 
 /// Longest protein that is read at all. The longest one known has about 45,000 residues
 /// (UniProt A0A5A9P0L4); a file beyond this is not of proteins.
@@ -72,18 +69,14 @@ pub(super) struct Prepared {
 /// How much of the inputs was read, and how long that took.
 #[derive(Clone, Default)]
 pub(super) struct Reading {
-    read: Arc<AtomicU64>,
-    total: Arc<AtomicU64>,
+    bytes: BytesRead,
     nanos: Arc<AtomicU64>,
 }
 
 impl Reading {
     /// Bytes read and bytes in all, as stored.
     pub(super) fn bytes(&self) -> (u64, u64) {
-        (
-            self.read.load(Ordering::Relaxed),
-            self.total.load(Ordering::Relaxed),
-        )
+        self.bytes.get()
     }
 
     /// Time the reader was not waiting to hand over what it had read.
@@ -94,9 +87,8 @@ impl Reading {
 
 /// The records of all inputs, in their order.
 pub(super) struct Records {
-    prepared: Receiver<Prepared>,
+    prepared: ReadAhead<Prepared>,
     reading: Reading,
-    interrupt: Interrupt,
 }
 
 impl Records {
@@ -104,39 +96,17 @@ impl Records {
     pub(super) fn start(
         inputs: Vec<Input>,
         tokenizer: Tokenizer,
-        interrupt: Interrupt,
+        interrupt: &Interrupt,
     ) -> Result<Self, PipelineError> {
-        let reading = Reading::default();
-        let total = inputs
-            .iter()
-            .map(|input| stored_bytes(input).unwrap_or(0))
-            .sum();
-        reading.total.store(total, Ordering::Relaxed);
-        let (sender, prepared) = sync_channel(AHEAD);
-        let reader_reading = reading.clone();
-        let reader_interrupt = interrupt.clone();
-        std::thread::Builder::new()
-            .name("reader".to_owned())
-            .spawn(move || {
-                read_all(
-                    &inputs,
-                    &tokenizer,
-                    &sender,
-                    &reader_reading,
-                    &reader_interrupt,
-                )
-            })
-            .map_err(|error| {
-                PipelineError::new(
-                    PipelineErrorKind::Input,
-                    format!("can not start reading: {error}"),
-                )
-            })?;
-        Ok(Records {
-            prepared,
-            reading,
-            interrupt,
-        })
+        let reading = Reading {
+            bytes: BytesRead::of(&inputs),
+            ..Reading::default()
+        };
+        let counters = reading.clone();
+        let prepared = ReadAhead::start(AHEAD, interrupt, move |listener| {
+            read_all(&inputs, &tokenizer, &listener, &counters);
+        })?;
+        Ok(Records { prepared, reading })
     }
 
     pub(super) fn reading(&self) -> Reading {
@@ -148,22 +118,7 @@ impl Iterator for Records {
     type Item = Prepared;
 
     fn next(&mut self) -> Option<Prepared> {
-        loop {
-            match self.prepared.recv_timeout(INTERRUPT_POLL) {
-                Ok(prepared) => return Some(prepared),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                // The reader may wait for a terminal or a pipe; an interrupt must not.
-                Err(RecvTimeoutError::Timeout) if self.interrupt.signal().is_some() => return None,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-}
-
-fn stored_bytes(input: &Input) -> Option<u64> {
-    match input {
-        Input::Stdin => None,
-        Input::File(path) => Some(std::fs::metadata(path).ok()?.len()),
+        self.prepared.next()
     }
 }
 
@@ -172,24 +127,21 @@ fn stored_bytes(input: &Input) -> Option<u64> {
 fn read_all(
     inputs: &[Input],
     tokenizer: &Tokenizer,
-    sender: &SyncSender<Prepared>,
+    listener: &Listener<Prepared>,
     reading: &Reading,
-    interrupt: &Interrupt,
 ) {
     for input in inputs {
         let listening = match Reader::from_input(input) {
             Ok(reader) => {
                 let name = input.name();
-                read_input(reader, &name, tokenizer, sender, reading, interrupt)
+                read_input(reader, &name, tokenizer, listener, reading)
             }
-            Err(error) => send(sender, interrupt, unreadable(&error)),
+            Err(error) => listener.send(unreadable(&error)),
         };
         if !listening {
             return;
         }
-        reading
-            .read
-            .fetch_add(stored_bytes(input).unwrap_or(0), Ordering::Relaxed);
+        reading.bytes.add(input);
     }
 }
 
@@ -198,9 +150,8 @@ fn read_input<R: Read>(
     reader: Reader<R>,
     name: &str,
     tokenizer: &Tokenizer,
-    sender: &SyncSender<Prepared>,
+    listener: &Listener<Prepared>,
     reading: &Reading,
-    interrupt: &Interrupt,
 ) -> bool {
     let mut reader = reader.max_residues(MAX_RESIDUES);
     let mut record = Record::default();
@@ -213,14 +164,10 @@ fn read_input<R: Read>(
         };
         let nanos = begun.elapsed().as_nanos() as u64;
         reading.nanos.fetch_add(nanos, Ordering::Relaxed);
-        if !send(sender, interrupt, prepared) {
+        if !listener.send(prepared) {
             return false;
         }
     }
-}
-
-fn send(sender: &SyncSender<Prepared>, interrupt: &Interrupt, prepared: Prepared) -> bool {
-    interrupt.signal().is_none() && sender.send(prepared).is_ok()
 }
 
 fn unreadable(error: &sessile_seq::Error) -> Prepared {

@@ -1,32 +1,34 @@
 //! A sample: from its records to its files.
 
+mod files;
+mod text;
+mod waiting;
+
 use std::num::NonZeroUsize;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sessile_device::{Output, RequestError, RequestErrorKind};
-use sessile_runtime::Pool;
 use sessile_seq::parallel::map_in_order;
 
-use super::cds::{Finding, Lost, Prepared, SampleCds};
+use super::cds::{Finding, SampleCds};
 use super::document::Layout;
 use super::format::RecordForm;
-use super::genome::{Genome, States};
 use super::kept;
-use super::part::PartTable;
 use super::sample::Sample;
 use super::sources::{Batches, Source};
 use super::steps::{Problem, Step, Steps};
-use super::writer::{RecordWriter, table_path};
+use super::writer::RecordWriter;
 use super::{Analysis, EntropySummary};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Journal, Outcome};
-use crate::output::{OutputFiles, OutputPlace};
-use crate::progress::{Observer, Progress};
+use crate::progress::{Busy, Observer, Progress};
 use crate::shard::Shard;
-use crate::three_di::{Encoded, StateModel};
+use crate::three_di::StateModel;
+use files::{claim, writers};
+use text::Text;
+use waiting::{Waiting, states};
 
 /// Computes a sample.
 pub(super) fn run(
@@ -86,138 +88,11 @@ pub(super) fn run(
     job.finish()
 }
 
-/// Refuses outputs that exist, takes the lock, and finds what an earlier run left.
-fn claim(
-    analysis: &Analysis,
-    sample: &Sample,
-    shard: Shard,
-    interrupt: &Interrupt,
-) -> Result<(OutputFiles, Option<Journal>), PipelineError> {
-    let options = &analysis.options;
-    let paths: Vec<_> = sample
-        .outputs
-        .iter()
-        .map(|(path, _)| path.clone())
-        .collect();
-    let mut files = OutputFiles::plain(&paths, options.force)?;
-    if shard.of > 1 {
-        for path in &paths {
-            if OutputPlace::of(path) != OutputPlace::File {
-                let message = format!("a part can not be written to {}", path.display());
-                return Err(PipelineError::new(PipelineErrorKind::Usage, message)
-                    .with_hint("name a file: a table is written beside it"));
-            }
-            files.accompany(&table_path(path))?;
-        }
-    }
-    if let Some(path) = &sample.failures {
-        files.accompany(path)?;
-    }
-    files.claim(options.journal, interrupt)?;
-    let journal = match options.journal {
-        true => files.journal(&analysis.fingerprint_of_part(shard), options.resume)?,
-        false => None,
-    };
-    Ok((files, journal))
-}
-
-fn writers(
-    analysis: &Analysis,
-    sample: &Sample,
-    shard: Shard,
-    files: &OutputFiles,
-    journal: Option<&Journal>,
-) -> Result<Vec<RecordWriter>, PipelineError> {
-    let mut writers = Vec::new();
-    for (path, format) in &sample.outputs {
-        let out = files.open_one(path, journal)?;
-        let part = match shard.of {
-            1 => None,
-            _ => {
-                let table = table_path(path);
-                let out = files.open_one(&table, journal)?;
-                let begun = PartTable::new(out, shard, &analysis.job);
-                let name = table.display().to_string();
-                Some(begun.map_err(|error| PipelineError::output(&name, error))?)
-            }
-        };
-        writers.push(RecordWriter::new(path, *format, out, part)?);
-    }
-    Ok(writers)
-}
-
 fn threads(analysis: &Analysis) -> NonZeroUsize {
     let asked = analysis.options.pool.threads.and_then(NonZeroUsize::new);
     asked
         .or_else(|| std::thread::available_parallelism().ok())
         .unwrap_or(NonZeroUsize::MIN)
-}
-
-/// A record on its way to the files.
-struct Text {
-    number: u64,
-    id: String,
-    place: String,
-    outcome: Result<Written, Lost>,
-    issues: Vec<String>,
-}
-
-/// A record in every form that is written.
-struct Written {
-    forms: Vec<Vec<u8>>,
-    orfs: u64,
-    residues: u64,
-    in_genbank: u64,
-}
-
-impl Written {
-    fn of(genome: &Genome, forms: &[RecordForm], layout: &Layout) -> serde_json::Result<Self> {
-        let forms = forms.iter().map(|form| form.text(genome, layout));
-        Ok(Written {
-            forms: forms.collect::<Result<_, _>>()?,
-            orfs: genome.len() as u64,
-            residues: genome.orfs().map(|orf| orf.residues().len() as u64).sum(),
-            in_genbank: genome.orfs().filter(|orf| orf.in_genbank()).count() as u64,
-        })
-    }
-}
-
-impl Text {
-    fn of(prepared: Prepared, forms: &[RecordForm], layout: &Layout) -> Self {
-        let outcome = prepared.genome.and_then(|genome| {
-            Written::of(&genome, forms, layout).map_err(|error| Lost {
-                reason: error.to_string(),
-                is_file: false,
-            })
-        });
-        Text {
-            number: prepared.number,
-            id: prepared.id,
-            place: prepared.place,
-            outcome,
-            issues: prepared.issues,
-        }
-    }
-}
-
-/// How long lanes have computed.
-struct Busy<'a> {
-    pool: &'a Pool,
-    before: u64,
-}
-
-impl<'a> Busy<'a> {
-    fn since_now(pool: &'a Pool) -> Self {
-        let before = pool.metrics().busy_nanos.get();
-        Busy { pool, before }
-    }
-
-    /// The share of the time since then, between 0 and 1.
-    fn share(&self, elapsed: Duration) -> f64 {
-        let busy = (self.pool.metrics().busy_nanos.get() - self.before) as f64;
-        let all = elapsed.as_nanos() as f64 * self.pool.lanes().len().max(1) as f64;
-        (busy / all.max(1.0)).min(1.0)
-    }
 }
 
 struct Job<'a> {
@@ -278,7 +153,7 @@ impl Job<'_> {
         let bytes = batches.bytes();
         let steps = Steps::new(batches, finding, model, known, interrupt);
         let mut current: Option<Waiting> = None;
-        for (step, answer) in model.pool().in_order(steps) {
+        for (step, answer) in model.pool().in_order(steps).until(interrupt.flag()) {
             match step {
                 Step::Begin(prepared) => current = Some(Waiting::new(prepared)),
                 Step::Protein {
@@ -467,49 +342,5 @@ impl Job<'_> {
         self.summary.tokens = self.progress.tokens;
         self.summary.busy = self.progress.busy;
         Ok(self.summary)
-    }
-}
-
-/// The best states by a model's answer.
-fn states(encoded: Encoded) -> States {
-    States {
-        three_di: encoded.three_di.states,
-        twelve_state: encoded.twelve_state.map(|found| found.states),
-    }
-}
-
-/// A record some of whose proteins have no answer yet.
-struct Waiting {
-    prepared: Rc<Prepared>,
-    states: Vec<(usize, States)>,
-}
-
-impl Waiting {
-    fn new(prepared: Rc<Prepared>) -> Self {
-        Waiting {
-            prepared,
-            states: Vec::new(),
-        }
-    }
-
-    /// The record with all states that were found.
-    fn finished(self) -> Prepared {
-        // Nobody else has it any more once its last step has come; a copy would do as well.
-        let mut prepared = Rc::try_unwrap(self.prepared).unwrap_or_else(|shared| Prepared {
-            number: shared.number,
-            id: shared.id.clone(),
-            place: shared.place.clone(),
-            genome: match &shared.genome {
-                Ok(genome) => Ok(genome.clone()),
-                Err(lost) => Err(lost.clone()),
-            },
-            issues: shared.issues.clone(),
-        });
-        if let Ok(genome) = &mut prepared.genome {
-            for (index, states) in self.states {
-                genome.set_states(index, states);
-            }
-        }
-        prepared
     }
 }

@@ -1,17 +1,13 @@
 //! Records on their way to their ORFs: read on a thread of their own, a bounded number of bases
 //! ahead.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
-
 use sessile_seq::inputs::{self, Format, Input};
 use sessile_seq::{fasta, genbank};
 
 use super::sample::Sample;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::read_ahead::{BytesRead, Listener, ReadAhead};
 use crate::shard::Shard;
 
 /// Bases of a batch: work for about ten milliseconds, so that many small records cost little.
@@ -19,9 +15,6 @@ const BATCH_BASES: usize = 1 << 20;
 
 /// Batches read ahead.
 const AHEAD: usize = 1;
-
-/// How often an interrupt is looked for while nothing comes.
-const INTERRUPT_POLL: Duration = Duration::from_millis(100);
 
 /// A file to read.
 #[derive(Clone, Debug)]
@@ -78,25 +71,10 @@ pub(super) enum Content {
     },
 }
 
-/// Bytes of the inputs: read so far, and all of them, as stored.
-#[derive(Clone, Default)]
-pub(super) struct Bytes {
-    read: Arc<AtomicU64>,
-    total: Arc<AtomicU64>,
-}
-
-impl Bytes {
-    pub(super) fn get(&self) -> (u64, u64) {
-        let (read, total) = (&self.read, &self.total);
-        (read.load(Ordering::Relaxed), total.load(Ordering::Relaxed))
-    }
-}
-
 /// The records of a sample that are of a part, in batches, in their order.
 pub(super) struct Batches {
-    batches: Receiver<Vec<ReadRecord>>,
-    bytes: Bytes,
-    interrupt: Interrupt,
+    batches: ReadAhead<Vec<ReadRecord>>,
+    bytes: BytesRead,
 }
 
 impl Batches {
@@ -106,43 +84,28 @@ impl Batches {
         shard: Shard,
         interrupt: &Interrupt,
     ) -> Result<Self, PipelineError> {
-        let bytes = Bytes::default();
-        let total = sources.iter().map(stored_bytes).sum();
-        bytes.total.store(total, Ordering::Relaxed);
-        let (sender, batches) = sync_channel(AHEAD);
-        let mut reader = Reader {
-            sender,
-            shard,
-            interrupt: interrupt.clone(),
-            batch: Vec::new(),
-            bases: 0,
-            number: 0,
-        };
+        let bytes = BytesRead::of(sources.iter().map(Source::input));
         let reading = bytes.clone();
-        std::thread::Builder::new()
-            .name("reader".to_owned())
-            .spawn(move || {
-                for source in &sources {
-                    if !reader.read(source) {
-                        return;
-                    }
-                    let stored = stored_bytes(source);
-                    reading.read.fetch_add(stored, Ordering::Relaxed);
+        let batches = ReadAhead::start(AHEAD, interrupt, move |listener| {
+            let mut reader = Reader {
+                listener,
+                shard,
+                batch: Vec::new(),
+                bases: 0,
+                number: 0,
+            };
+            for source in &sources {
+                if !reader.read(source) {
+                    return;
                 }
-                reader.hand_over();
-            })
-            .map_err(|error| {
-                let message = format!("can not start reading: {error}");
-                PipelineError::new(PipelineErrorKind::Input, message)
-            })?;
-        Ok(Batches {
-            batches,
-            bytes,
-            interrupt: interrupt.clone(),
-        })
+                reading.add(source.input());
+            }
+            reader.hand_over();
+        })?;
+        Ok(Batches { batches, bytes })
     }
 
-    pub(super) fn bytes(&self) -> Bytes {
+    pub(super) fn bytes(&self) -> BytesRead {
         self.bytes.clone()
     }
 }
@@ -151,32 +114,13 @@ impl Iterator for Batches {
     type Item = Vec<ReadRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.interrupt.signal().is_some() {
-                return None;
-            }
-            match self.batches.recv_timeout(INTERRUPT_POLL) {
-                Ok(batch) => return Some(batch),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                // The reader may wait for a terminal or a pipe; an interrupt must not.
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-}
-
-/// Bytes of a file; nothing is known of a stream.
-fn stored_bytes(source: &Source) -> u64 {
-    match source.input() {
-        Input::Stdin => 0,
-        Input::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+        self.batches.next()
     }
 }
 
 struct Reader {
-    sender: SyncSender<Vec<ReadRecord>>,
+    listener: Listener<Vec<ReadRecord>>,
     shard: Shard,
-    interrupt: Interrupt,
     batch: Vec<ReadRecord>,
     bases: usize,
     number: u64,
@@ -273,7 +217,7 @@ impl Reader {
     fn push(&mut self, id: String, place: String, content: Content) -> bool {
         let number = self.number;
         self.number += 1;
-        if self.interrupt.signal().is_some() {
+        if !self.listener.is_listening() {
             return false;
         }
         if !self.shard.has(number) {
@@ -295,7 +239,7 @@ impl Reader {
 
     fn hand_over(&mut self) -> bool {
         self.bases = 0;
-        self.batch.is_empty() || self.sender.send(std::mem::take(&mut self.batch)).is_ok()
+        self.batch.is_empty() || self.listener.send(std::mem::take(&mut self.batch))
     }
 }
 

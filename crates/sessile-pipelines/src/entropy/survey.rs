@@ -15,7 +15,7 @@ use super::stored::{self, Stored, StoredOrf, StoredRecord};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::progress::{Observer, Progress};
-use crate::viral::identify::stored_bytes;
+use crate::read_ahead::stored_bytes;
 
 /// ORFs of each class that a scatter shows, at most.
 const MOST_DOTS: usize = 6_000;
@@ -195,7 +195,7 @@ impl Survey {
             ..Survey::default()
         };
         let mut progress = Progress {
-            bytes_total: files.iter().filter_map(stored_bytes).sum(),
+            bytes_total: files.iter().map(stored_bytes).sum(),
             ..Progress::default()
         };
         let mut problem = None;
@@ -216,7 +216,7 @@ impl Survey {
                 observer.progress(&progress);
                 Ok(())
             });
-            progress.bytes_read += stored_bytes(file).unwrap_or(0);
+            progress.bytes_read += stored_bytes(file);
             survey.under_way = UnderWay::default();
             match result {
                 Err(error) if error.kind() == PipelineErrorKind::Input => {

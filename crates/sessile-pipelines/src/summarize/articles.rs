@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::row::Fields;
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+use crate::read_ahead::ReadAhead;
 
 /// Longest line, and longest text file, in bytes: far beyond any article.
 const MAX_BYTES: u64 = 16 << 20;
@@ -49,28 +51,43 @@ pub(super) fn check(inputs: &[PathBuf]) -> Result<(), PipelineError> {
     Ok(())
 }
 
+/// Articles read ahead: few, for each may be large.
+const AHEAD: usize = 4;
+
+/// Begins to read the articles of all inputs.
+pub(super) fn start(
+    inputs: &[PathBuf],
+    text_field: &str,
+    interrupt: &Interrupt,
+) -> Result<ReadAhead<Article>, PipelineError> {
+    let articles = Articles {
+        inputs: inputs.iter().cloned().collect(),
+        text_field: text_field.to_owned(),
+        lines: None,
+    };
+    ReadAhead::start(AHEAD, interrupt, move |listener| {
+        for article in articles {
+            if !listener.send(article) {
+                return;
+            }
+        }
+    })
+}
+
 /// The articles of all inputs.
-pub(super) struct Articles<'a> {
-    inputs: VecDeque<&'a PathBuf>,
-    text_field: &'a str,
+struct Articles {
+    inputs: VecDeque<PathBuf>,
+    text_field: String,
     lines: Option<Lines>,
 }
 
 struct Lines {
-    reader: Box<dyn BufRead>,
+    reader: Box<dyn BufRead + Send>,
     name: String,
     number: u64,
 }
 
-impl<'a> Articles<'a> {
-    pub(super) fn new(inputs: &'a [PathBuf], text_field: &'a str) -> Self {
-        Articles {
-            inputs: inputs.iter().collect(),
-            text_field,
-            lines: None,
-        }
-    }
-
+impl Articles {
     /// The next line that is not blank, as an article.
     fn next_line(&mut self) -> Option<Article> {
         let lines = self.lines.as_mut()?;
@@ -103,7 +120,7 @@ impl<'a> Articles<'a> {
 
     fn parse(&self, place: String, line: Vec<u8>) -> Article {
         let parsed = match std::str::from_utf8(&line) {
-            Ok(text) => Fields::parse(text.trim(), self.text_field),
+            Ok(text) => Fields::parse(text.trim(), &self.text_field),
             Err(error) => Err(format!(
                 "not UTF-8 from byte {} on",
                 error.valid_up_to() + 1
@@ -161,7 +178,7 @@ fn is_lines(path: &Path) -> bool {
     })
 }
 
-impl Iterator for Articles<'_> {
+impl Iterator for Articles {
     type Item = Article;
 
     fn next(&mut self) -> Option<Article> {
@@ -170,21 +187,21 @@ impl Iterator for Articles<'_> {
                 return Some(article);
             }
             let path = self.inputs.pop_front()?;
-            let (name, reader): (String, Box<dyn BufRead>) = if path == Path::new("-") {
+            let (name, reader): (String, Box<dyn BufRead + Send>) = if path == Path::new("-") {
                 (
                     "standard input".to_owned(),
                     Box::new(BufReader::new(io::stdin())),
                 )
-            } else if is_lines(path) {
+            } else if is_lines(&path) {
                 let name = path.display().to_string();
-                match File::open(path) {
+                match File::open(&path) {
                     Ok(file) => (name, Box::new(BufReader::with_capacity(1 << 18, file))),
                     Err(error) => {
                         return Some(Article::broken(name, Vec::new(), error.to_string()));
                     }
                 }
             } else {
-                return Some(text_file(path));
+                return Some(text_file(&path));
             };
             self.lines = Some(Lines {
                 reader,

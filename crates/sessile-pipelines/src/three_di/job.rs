@@ -15,7 +15,7 @@ use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Fingerprint, InputHash, Journal, Outcome};
 use crate::output::{Destination, OutputFiles};
-use crate::progress::{Observer, Progress, Summary};
+use crate::progress::{Busy, Observer, Progress, Summary};
 
 pub(super) fn run(
     files: StateFiles,
@@ -73,11 +73,7 @@ pub(super) fn run(
         residues: 0,
         file_problem: None,
     };
-    job.run(
-        Proteins::start(inputs, interrupt.clone())?,
-        known,
-        interrupt,
-    )
+    job.run(Proteins::start(inputs, interrupt)?, known, interrupt)
 }
 
 /// Refuses what makes no sense, before anything is loaded.
@@ -154,7 +150,7 @@ impl Job<'_> {
         let model = self.model;
         let pool = model.pool();
         let begun = Instant::now();
-        let busy_before = pool.metrics().busy_nanos.get();
+        let busy = Busy::since_now(pool);
         let bytes = proteins.bytes();
         let mut left = known;
         let requests = proteins.map(|protein| {
@@ -173,7 +169,8 @@ impl Job<'_> {
             let tokens = request.as_ref().map_or(0, |request| request.tokens.len());
             ((protein, problem, tokens), request)
         });
-        for ((protein, problem, tokens), answer) in pool.in_order(requests) {
+        for ((protein, problem, tokens), answer) in pool.in_order(requests).until(interrupt.flag())
+        {
             self.take(&protein, problem, answer)?;
             self.progress.tokens += tokens as u64;
             self.progress.elapsed = begun.elapsed();
@@ -190,9 +187,7 @@ impl Job<'_> {
         summary.run = begun.elapsed();
         summary.load = pool.load_time();
         summary.model_loads = pool.metrics().model_loads.get();
-        let busy = (pool.metrics().busy_nanos.get() - busy_before) as f64;
-        let lanes = pool.lanes().len().max(1) as f64;
-        summary.busy = (busy / (summary.run.as_nanos() as f64 * lanes)).min(1.0);
+        summary.busy = busy.share(summary.run);
         Ok(summary)
     }
 

@@ -7,8 +7,9 @@ use std::io::Read;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess};
 
-use super::proteins::{Listener, Protein};
+use super::proteins::Protein;
 use crate::genome_json::{self, Features, Records, Stopped};
+use crate::read_ahead::Listener;
 
 /// How the reading of a file ended.
 pub(super) enum End {
@@ -21,7 +22,7 @@ pub(super) enum End {
 }
 
 /// Reads a file and hands over its proteins.
-pub(super) fn read(source: impl Read, name: &str, listener: &Listener) -> End {
+pub(super) fn read(source: impl Read, name: &str, listener: &Listener<Protein>) -> End {
     let mut state = State {
         name,
         listener,
@@ -43,7 +44,7 @@ pub(super) fn read(source: impl Read, name: &str, listener: &Listener) -> End {
 
 struct State<'a> {
     name: &'a str,
-    listener: &'a Listener,
+    listener: &'a Listener<Protein>,
     proteins: u64,
     unheard: bool,
 }

@@ -67,13 +67,18 @@ impl Identity {
                 };
                 let letters = files.tokenizer().encode(LETTERS).tokens;
                 let configuration = format!("{:?} {letters:?}", files.architecture());
-                (files.name(), files.content_hash()?, method, configuration)
+                (
+                    files.name(),
+                    files.remembered_hash()?,
+                    method,
+                    configuration,
+                )
             }
             StateFiles::Written { files, settings } => {
                 let tokenizer = files.tokenizer().as_prost_t5();
                 let letters = tokenizer.map(|tokenizer| tokenizer.encode(LETTERS).tokens);
                 let configuration = format!("{settings:?} {letters:?}");
-                let weights = files.content_hash()?;
+                let weights = files.remembered_hash()?;
                 (files.name(), weights, "prostt5_aa2fold", configuration)
             }
         };

@@ -2,24 +2,18 @@
 //! lanes.
 
 use std::io::{BufReader, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
 
 use sessile_seq::fasta::{Reader, Record};
 use sessile_seq::inputs::Input;
 
 use super::json;
-use crate::error::{PipelineError, PipelineErrorKind};
+use crate::error::PipelineError;
 use crate::genome_json;
 use crate::interrupt::Interrupt;
+use crate::read_ahead::{BytesRead, Listener, ReadAhead};
 
 /// Proteins read ahead.
 const AHEAD: usize = 256;
-
-/// How often an interrupt is looked for while no protein comes.
-const INTERRUPT_POLL: Duration = Duration::from_millis(100);
 
 /// Longest protein that is read at all; a file beyond this is not of proteins.
 const MAX_RESIDUES: u64 = 1 << 20;
@@ -74,67 +68,29 @@ impl Protein {
     }
 }
 
-/// Bytes of the inputs: read so far, and all of them, as stored.
-#[derive(Clone, Default)]
-pub(super) struct Bytes {
-    read: Arc<AtomicU64>,
-    total: Arc<AtomicU64>,
-}
-
-impl Bytes {
-    pub(super) fn get(&self) -> (u64, u64) {
-        (
-            self.read.load(Ordering::Relaxed),
-            self.total.load(Ordering::Relaxed),
-        )
-    }
-}
-
 /// The proteins of all inputs, in their order.
 pub(super) struct Proteins {
-    proteins: Receiver<Protein>,
-    bytes: Bytes,
-    interrupt: Interrupt,
+    proteins: ReadAhead<Protein>,
+    bytes: BytesRead,
 }
 
 impl Proteins {
     /// Begins to read.
-    pub(super) fn start(inputs: Vec<Input>, interrupt: Interrupt) -> Result<Self, PipelineError> {
-        let bytes = Bytes::default();
-        let total = inputs.iter().map(stored_bytes).sum();
-        bytes.total.store(total, Ordering::Relaxed);
-        let (sender, proteins) = sync_channel(AHEAD);
+    pub(super) fn start(inputs: Vec<Input>, interrupt: &Interrupt) -> Result<Self, PipelineError> {
+        let bytes = BytesRead::of(&inputs);
         let reading = bytes.clone();
-        let listener = Listener {
-            sender,
-            interrupt: interrupt.clone(),
-        };
-        std::thread::Builder::new()
-            .name("reader".to_owned())
-            .spawn(move || {
-                for input in &inputs {
-                    if !read(input, &listener) {
-                        return;
-                    }
-                    reading
-                        .read
-                        .fetch_add(stored_bytes(input), Ordering::Relaxed);
+        let proteins = ReadAhead::start(AHEAD, interrupt, move |listener| {
+            for input in &inputs {
+                if !read(input, &listener) {
+                    return;
                 }
-            })
-            .map_err(|error| {
-                PipelineError::new(
-                    PipelineErrorKind::Input,
-                    format!("can not start reading: {error}"),
-                )
-            })?;
-        Ok(Proteins {
-            proteins,
-            bytes,
-            interrupt,
-        })
+                reading.add(input);
+            }
+        })?;
+        Ok(Proteins { proteins, bytes })
     }
 
-    pub(super) fn bytes(&self) -> Bytes {
+    pub(super) fn bytes(&self) -> BytesRead {
         self.bytes.clone()
     }
 }
@@ -143,42 +99,13 @@ impl Iterator for Proteins {
     type Item = Protein;
 
     fn next(&mut self) -> Option<Protein> {
-        loop {
-            match self.proteins.recv_timeout(INTERRUPT_POLL) {
-                Ok(protein) => return Some(protein),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                // The reader may wait for a terminal or a pipe; an interrupt must not.
-                Err(RecvTimeoutError::Timeout) if self.interrupt.signal().is_some() => return None,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-}
-
-/// Who takes what is read.
-pub(super) struct Listener {
-    sender: SyncSender<Protein>,
-    interrupt: Interrupt,
-}
-
-impl Listener {
-    /// Hands a protein over; false when nobody listens any more.
-    pub(super) fn send(&self, protein: Protein) -> bool {
-        self.interrupt.signal().is_none() && self.sender.send(protein).is_ok()
-    }
-}
-
-/// Bytes of a file; nothing is known of a stream.
-fn stored_bytes(input: &Input) -> u64 {
-    match input {
-        Input::Stdin => 0,
-        Input::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+        self.proteins.next()
     }
 }
 
 /// Reads one input; false when nobody listens any more. A file that can not be read costs what is
 /// left of it; the others go on.
-fn read(input: &Input, listener: &Listener) -> bool {
+fn read(input: &Input, listener: &Listener<Protein>) -> bool {
     let mut source = match input.open() {
         Ok(source) => BufReader::new(source),
         Err(error) => return listener.send(Protein::unreadable(&error)),
@@ -195,7 +122,7 @@ fn read(input: &Input, listener: &Listener) -> bool {
     }
 }
 
-fn read_fasta<R: Read>(source: R, name: &str, listener: &Listener) -> bool {
+fn read_fasta<R: Read>(source: R, name: &str, listener: &Listener<Protein>) -> bool {
     let mut reader = Reader::new(source).named(name).max_residues(MAX_RESIDUES);
     let mut record = Record::default();
     loop {

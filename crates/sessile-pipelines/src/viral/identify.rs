@@ -15,6 +15,7 @@ use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::output::{Destination, OutputPlace};
 use crate::progress::{Observer, Progress, Summary};
+use crate::read_ahead::stored_bytes;
 
 /// What a genome may be written with: bases, ambiguity codes and the gaps of alignments. The
 /// original reads any letter and leaves codons out that it does not know; a protein file would
@@ -76,7 +77,7 @@ pub fn run(
         threads,
         observer,
         progress: Progress {
-            bytes_total: files.iter().filter_map(stored_bytes).sum(),
+            bytes_total: files.iter().map(stored_bytes).sum(),
             ..Progress::default()
         },
         begun,
@@ -118,13 +119,6 @@ pub fn run(
 /// One thread for every core.
 pub(crate) fn all_cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-pub(crate) fn stored_bytes(input: &Input) -> Option<u64> {
-    match input {
-        Input::Stdin => None,
-        Input::File(path) => Some(std::fs::metadata(path).ok()?.len()),
-    }
 }
 
 struct Job<'a> {
@@ -186,7 +180,7 @@ impl Job<'_> {
                 self.file_problem.get_or_insert(error.into());
             }
         }
-        self.progress.bytes_read += stored_bytes(input).unwrap_or(0);
+        self.progress.bytes_read += stored_bytes(input);
         self.progress.elapsed = self.begun.elapsed();
         self.observer.progress(&self.progress);
         Ok(())

@@ -13,8 +13,12 @@ mod frames;
 mod kept;
 mod run;
 mod samples;
+mod sampling;
+mod saved;
 mod shard;
+mod vectors;
 mod watch;
+mod writer;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -31,8 +35,9 @@ use crate::journal::{Fingerprint, JournalOptions};
 use crate::progress::Observer;
 
 pub use crate::shard::{ParseShardError, Shard};
-pub use run::{Predicted, SampledFrame, SampledResult};
+pub use run::Predicted;
 pub use samples::{Sample, read_sample_sheet};
+pub use sampling::{SampledFrame, SampledResult};
 pub use shard::{Merged, merge};
 pub use watch::{Stage, Stages, Watch};
 
@@ -118,7 +123,7 @@ impl Predictor {
         };
         let sizes = [hidden(&nucleotide), hidden(&protein)];
         check_sizes(&classifier, sizes, [&nucleotide, &protein])?;
-        let hashes = [nucleotide.content_hash()?, protein.content_hash()?];
+        let hashes = [nucleotide.remembered_hash()?, protein.remembered_hash()?];
         let outputs: OutputSet = [OutputKind::MeanAll, protein_output].into_iter().collect();
         let pool_options = PoolOptions {
             outputs,
@@ -163,7 +168,7 @@ impl Predictor {
         observer: &mut dyn Observer,
         interrupt: &Interrupt,
     ) -> Result<Vec<SampledFrame>, PipelineError> {
-        run::sample(self, inputs, frames, observer, interrupt)
+        sampling::sample(self, inputs, frames, observer, interrupt)
     }
 
     fn making(&self, known: u64) -> frames::Making {

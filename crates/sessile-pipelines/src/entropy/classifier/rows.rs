@@ -8,7 +8,7 @@ use crate::entropy::stored::{self, Stored, StoredOrf};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::progress::{Observer, Progress};
-use crate::viral::identify::stored_bytes;
+use crate::read_ahead::stored_bytes;
 
 /// ORFs between looks at the clock and at signals.
 const STRIDE: u64 = 256;
@@ -36,7 +36,7 @@ impl<'a> Rows<'a> {
             observer,
             interrupt,
             progress: Progress {
-                bytes_total: files.iter().filter_map(stored_bytes).sum(),
+                bytes_total: files.iter().map(stored_bytes).sum(),
                 ..Progress::default()
             },
             begun: Instant::now(),
@@ -74,7 +74,7 @@ impl<'a> Rows<'a> {
             }
             Ok(())
         });
-        self.progress.bytes_read += stored_bytes(input).unwrap_or(0);
+        self.progress.bytes_read += stored_bytes(input);
         self.look()?;
         match result {
             Err(error) if error.kind() == PipelineErrorKind::Input => {

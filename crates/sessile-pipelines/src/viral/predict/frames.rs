@@ -4,8 +4,6 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
 
 use sessile_device::{ModelIndex, OutputKind, OutputSet};
 use sessile_models::tokenizer::Tokenizer;
@@ -15,17 +13,15 @@ use sessile_seq::fasta::{Reader, Record};
 use sessile_seq::inputs::Input;
 use sessile_seq::six_frame::FrameScanner;
 
-use super::super::identify::{GENOME, stored_bytes, with_hint};
+use super::super::identify::{GENOME, with_hint};
 use super::{NUCLEOTIDE, PROTEIN, Shard};
-use crate::error::{PipelineError, PipelineErrorKind};
+use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
 use crate::journal::InputHash;
+use crate::read_ahead::{Listener, ReadAhead, stored_bytes};
 
 /// Items read ahead.
 const AHEAD: usize = 256;
-
-/// How often an interrupt is looked for while nothing comes.
-const INTERRUPT_POLL: Duration = Duration::from_millis(100);
 
 /// The tokenizers of both models.
 #[derive(Clone)]
@@ -84,9 +80,8 @@ pub(super) struct Making {
 
 /// The items of all inputs, in order, each with what is asked of the pool.
 pub(super) struct Frames {
-    items: Receiver<(Item, Option<PoolRequest>)>,
+    items: ReadAhead<(Item, Option<PoolRequest>)>,
     reading: Arc<Reading>,
-    interrupt: Interrupt,
 }
 
 impl Frames {
@@ -94,39 +89,27 @@ impl Frames {
     pub(super) fn start(
         inputs: Vec<Input>,
         making: Making,
-        interrupt: Interrupt,
+        interrupt: &Interrupt,
     ) -> Result<Self, PipelineError> {
         let reading = Arc::new(Reading::default());
-        let total = inputs.iter().filter_map(stored_bytes).sum();
-        Reading::add(&reading.bytes_total, total);
-        let (sender, items) = sync_channel(AHEAD);
-        let mut reader = FrameReader {
-            making,
-            sender,
-            reading: Arc::clone(&reading),
-            interrupt: interrupt.clone(),
-            scanner: FrameScanner::new(),
-            record: 0,
-            frames: 0,
-        };
-        std::thread::Builder::new()
-            .name("frames".to_owned())
-            .spawn(move || {
-                for input in &inputs {
-                    if reader.input(input).is_none() {
-                        return;
-                    }
+        Reading::add(&reading.bytes_total, inputs.iter().map(stored_bytes).sum());
+        let counters = Arc::clone(&reading);
+        let items = ReadAhead::start(AHEAD, interrupt, move |listener| {
+            let mut reader = FrameReader {
+                making,
+                listener,
+                reading: counters,
+                scanner: FrameScanner::new(),
+                record: 0,
+                frames: 0,
+            };
+            for input in &inputs {
+                if reader.input(input).is_none() {
+                    return;
                 }
-            })
-            .map_err(|error| {
-                let message = format!("can not start reading: {error}");
-                PipelineError::new(PipelineErrorKind::Input, message)
-            })?;
-        Ok(Frames {
-            items,
-            reading,
-            interrupt,
-        })
+            }
+        })?;
+        Ok(Frames { items, reading })
     }
 
     pub(super) fn reading(&self) -> Arc<Reading> {
@@ -138,23 +121,14 @@ impl Iterator for Frames {
     type Item = (Item, Option<PoolRequest>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.items.recv_timeout(INTERRUPT_POLL) {
-                Ok(item) => return Some(item),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                // The reader may wait for a terminal or a pipe; an interrupt must not.
-                Err(RecvTimeoutError::Timeout) if self.interrupt.signal().is_some() => return None,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
+        self.items.next()
     }
 }
 
 struct FrameReader {
     making: Making,
-    sender: SyncSender<(Item, Option<PoolRequest>)>,
+    listener: Listener<(Item, Option<PoolRequest>)>,
     reading: Arc<Reading>,
-    interrupt: Interrupt,
     scanner: FrameScanner,
     /// Records met over all inputs.
     record: u64,
@@ -170,7 +144,7 @@ impl FrameReader {
             Ok(reader) => self.records(reader, &input.name())?,
             Err(error) => self.unreadable(&error)?,
         }
-        Reading::add(&self.reading.bytes, stored_bytes(input).unwrap_or(0));
+        Reading::add(&self.reading.bytes, stored_bytes(input));
         Some(())
     }
 
@@ -255,9 +229,6 @@ impl FrameReader {
     }
 
     fn send(&self, item: Item, request: Option<PoolRequest>) -> Option<()> {
-        if self.interrupt.signal().is_some() {
-            return None;
-        }
-        self.sender.send((item, request)).ok()
+        self.listener.send((item, request)).then_some(())
     }
 }

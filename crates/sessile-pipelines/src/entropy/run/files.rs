@@ -1,0 +1,71 @@
+//! The files of a sample: whose they are, and how they are written.
+
+use super::super::Analysis;
+use super::super::part::PartTable;
+use super::super::sample::Sample;
+use super::super::writer::{RecordWriter, table_path};
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::interrupt::Interrupt;
+use crate::journal::Journal;
+use crate::output::{OutputFiles, OutputPlace};
+use crate::shard::Shard;
+
+/// Refuses outputs that exist, takes the lock, and finds what an earlier run left.
+pub(super) fn claim(
+    analysis: &Analysis,
+    sample: &Sample,
+    shard: Shard,
+    interrupt: &Interrupt,
+) -> Result<(OutputFiles, Option<Journal>), PipelineError> {
+    let options = &analysis.options;
+    let paths: Vec<_> = sample
+        .outputs
+        .iter()
+        .map(|(path, _)| path.clone())
+        .collect();
+    let mut files = OutputFiles::plain(&paths, options.force)?;
+    if shard.of > 1 {
+        for path in &paths {
+            if OutputPlace::of(path) != OutputPlace::File {
+                let message = format!("a part can not be written to {}", path.display());
+                return Err(PipelineError::new(PipelineErrorKind::Usage, message)
+                    .with_hint("name a file: a table is written beside it"));
+            }
+            files.accompany(&table_path(path))?;
+        }
+    }
+    if let Some(path) = &sample.failures {
+        files.accompany(path)?;
+    }
+    files.claim(options.journal, interrupt)?;
+    let journal = match options.journal {
+        true => files.journal(&analysis.fingerprint_of_part(shard), options.resume)?,
+        false => None,
+    };
+    Ok((files, journal))
+}
+
+pub(super) fn writers(
+    analysis: &Analysis,
+    sample: &Sample,
+    shard: Shard,
+    files: &OutputFiles,
+    journal: Option<&Journal>,
+) -> Result<Vec<RecordWriter>, PipelineError> {
+    let mut writers = Vec::new();
+    for (path, format) in &sample.outputs {
+        let out = files.open_one(path, journal)?;
+        let part = match shard.of {
+            1 => None,
+            _ => {
+                let table = table_path(path);
+                let out = files.open_one(&table, journal)?;
+                let begun = PartTable::new(out, shard, &analysis.job);
+                let name = table.display().to_string();
+                Some(begun.map_err(|error| PipelineError::output(&name, error))?)
+            }
+        };
+        writers.push(RecordWriter::new(path, *format, out, part)?);
+    }
+    Ok(writers)
+}

@@ -1,0 +1,57 @@
+//! A record on its way to the files, in every form that is written.
+
+use super::super::cds::{Lost, Prepared};
+use super::super::document::Layout;
+use super::super::format::RecordForm;
+use super::super::genome::Genome;
+
+/// A record on its way to the files.
+pub(super) struct Text {
+    pub(super) number: u64,
+    pub(super) id: String,
+    pub(super) place: String,
+    pub(super) outcome: Result<Written, Lost>,
+    pub(super) issues: Vec<String>,
+}
+
+/// A record in every form that is written.
+pub(super) struct Written {
+    pub(super) forms: Vec<Vec<u8>>,
+    pub(super) orfs: u64,
+    pub(super) residues: u64,
+    pub(super) in_genbank: u64,
+}
+
+impl Written {
+    pub(super) fn of(
+        genome: &Genome,
+        forms: &[RecordForm],
+        layout: &Layout,
+    ) -> serde_json::Result<Self> {
+        let forms = forms.iter().map(|form| form.text(genome, layout));
+        Ok(Written {
+            forms: forms.collect::<Result<_, _>>()?,
+            orfs: genome.len() as u64,
+            residues: genome.orfs().map(|orf| orf.residues().len() as u64).sum(),
+            in_genbank: genome.orfs().filter(|orf| orf.in_genbank()).count() as u64,
+        })
+    }
+}
+
+impl Text {
+    pub(super) fn of(prepared: Prepared, forms: &[RecordForm], layout: &Layout) -> Self {
+        let outcome = prepared.genome.and_then(|genome| {
+            Written::of(&genome, forms, layout).map_err(|error| Lost {
+                reason: error.to_string(),
+                is_file: false,
+            })
+        });
+        Text {
+            number: prepared.number,
+            id: prepared.id,
+            place: prepared.place,
+            outcome,
+            issues: prepared.issues,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! All files of a sample.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::super::results::{FAILURES, FrameScore, ResultCounts, Results, TEMPORARY};
+use super::Predictor;
+use super::frames::Frame;
+use super::kept::Kept;
+use super::saved::Saver;
+use super::shard::ShardTable;
+use crate::error::PipelineError;
+use crate::output::WholeFile;
+
+/// All files of a sample.
+pub(super) struct Writer {
+    folder: PathBuf,
+    results: Results,
+    failures: WholeFile,
+    shard: Option<ShardTable>,
+    saver: Option<Saver>,
+}
+
+impl Writer {
+    pub(super) fn create(predictor: &Predictor, folder: &Path) -> Result<Self, PipelineError> {
+        let options = &predictor.options;
+        let results = Results::create(folder, options.tables, true)?;
+        let open = || -> io::Result<_> {
+            let mut failures = WholeFile::create_locked(&folder.join(FAILURES), TEMPORARY)?;
+            failures.write_all(b"sequence_id\treason\n")?;
+            let shard = match options.shard.of {
+                1 => None,
+                _ => Some(ShardTable::create(folder, options.shard, &predictor.job)?),
+            };
+            let saver = match options.save_features {
+                false => None,
+                true => Some(Saver::create(folder, predictor.sizes)?),
+            };
+            Ok((failures, shard, saver))
+        };
+        let (failures, shard, saver) =
+            open().map_err(|error| PipelineError::output(&folder.display().to_string(), error))?;
+        Ok(Writer {
+            folder: folder.to_owned(),
+            results,
+            failures,
+            shard,
+            saver,
+        })
+    }
+
+    pub(super) fn saved_width(&self) -> usize {
+        self.saver.as_ref().map_or(0, Saver::width)
+    }
+
+    fn failed(&self, error: io::Error) -> PipelineError {
+        PipelineError::output(&self.folder.display().to_string(), error)
+    }
+
+    pub(super) fn write(&mut self, frame: &Frame, kept: &Kept) -> Result<(), PipelineError> {
+        self.results.write(FrameScore {
+            id: &frame.id,
+            scores: kept.scores,
+        })?;
+        let mut also = || {
+            if let Some(shard) = &mut self.shard {
+                shard.write(frame, kept.scores)?;
+            }
+            if let Some(saver) = &mut self.saver {
+                saver.push(&frame.id, &kept.features)?;
+            }
+            Ok(())
+        };
+        also().map_err(|error| self.failed(error))
+    }
+
+    pub(super) fn fail(&mut self, id: &str, reason: &str) -> Result<(), PipelineError> {
+        writeln!(self.failures, "{id}\t{}", reason.replace(['\t', '\n'], " "))
+            .map_err(|error| PipelineError::output(&self.folder.display().to_string(), error))
+    }
+
+    pub(super) fn finish(self) -> Result<ResultCounts, PipelineError> {
+        let folder = self.folder.display().to_string();
+        let rest = || -> io::Result<()> {
+            if let Some(saver) = self.saver {
+                saver.finish()?;
+            }
+            self.failures.finish()?;
+            match self.shard {
+                Some(shard) => shard.finish(),
+                None => Ok(()),
+            }
+        };
+        rest().map_err(|error| PipelineError::output(&folder, error))?;
+        self.results.finish()
+    }
+}
