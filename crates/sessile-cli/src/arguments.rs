@@ -58,7 +58,7 @@ pub(crate) enum Command {
     Summarize(summarize::SummarizeArguments),
     /// Find viruses in genomes, stage by stage
     Viral(viral::ViralArguments),
-    /// Serve ESM-2 over HTTP from a resident pool
+    /// Serve models over HTTP from a resident pool
     Serve(serve::ServeArguments),
     /// Put a service under load and measure its answers
     BenchService(serve::BenchServiceArguments),
