@@ -279,6 +279,25 @@ fn parts_merge_to_the_files_of_an_undivided_run() {
     let output = merge(&["part3", "part1", "part2"], "merged");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_same_results(&folder.path().join("merged"), &folder.path().join("whole"));
+    // What failed in a part is in the whole, too.
+    let mut text = fs::read_to_string(input).unwrap();
+    text.push_str(">odd\nACGT1\n>more\nAC-?\n");
+    fs::write(folder.path().join("odd.fa"), text).unwrap();
+    let mut failed = Vec::new();
+    for part in 1..=2 {
+        let (shard, out) = (format!("{part}/2"), format!("odd{part}"));
+        let arguments = ["odd.fa", "--output", &out, "--shard", &shard];
+        let output = finish(folder.path(), &predict(&arguments, "300"));
+        assert!(output.status.code() == Some(0) || output.status.code() == Some(3));
+        let list = fs::read_to_string(folder.path().join(out).join("failed.tsv")).unwrap();
+        failed.extend(list.lines().skip(1).map(str::to_owned));
+    }
+    assert_eq!(failed.len(), 2);
+    let output = merge(&["odd2", "odd1"], "odd");
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("failed: 2 records"));
+    let list = fs::read_to_string(folder.path().join("odd/failed.tsv")).unwrap();
+    assert_eq!(list.lines().skip(1).collect::<Vec<_>>(), failed);
     let other = predict(&[input, "--output", "part4", "--shard", "1/3"], "500");
     assert_eq!(finish(folder.path(), &other).status.code(), Some(0));
     for (parts, words) in [

@@ -149,6 +149,56 @@ fn annotation_that_is_good_is_kept() {
     }
 }
 
+/// Beside FASTA a GenBank file gives coding sequences only: a genome that is not computed must not
+/// go unseen.
+#[test]
+fn genbank_records_without_a_sequence_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("t.gb"), GENBANK).unwrap();
+    fs::write(
+        directory.path().join("two.gb"),
+        format!("{GENBANK}{}", GENBANK.replace("TOY", "TOY2")),
+    )
+    .unwrap();
+    fs::write(
+        directory.path().join("other.fa"),
+        ">other\nATGAAACCCTAAGGG\n",
+    )
+    .unwrap();
+    fs::write(directory.path().join("t.fa"), ">TOY\nATGAAACCCTAAGGG\n").unwrap();
+    fs::write(directory.path().join("s.csv"), "a,t.gb\na,other.fa\n").unwrap();
+    let run = |more: &[&str]| {
+        let command = [&["run", "--min-aa", "2", "--force"][..], more].concat();
+        entropy(directory.path(), &command)
+    };
+    let alone = run(&[
+        "--input",
+        "other.fa",
+        "--genbank",
+        "t.gb",
+        "--output",
+        "o.json",
+    ]);
+    let sheet = run(&["--sample-sheet", "s.csv", "--output", "sheet"]);
+    for output in [alone, sheet] {
+        assert_code(&output, 3);
+        let said = stderr(&output);
+        assert!(said.contains("t.gb: TOY"), "{said}");
+        assert!(said.contains("no FASTA record has its name"), "{said}");
+    }
+    let output = run(&[
+        "--input",
+        "t.fa",
+        "--genbank",
+        "two.gb",
+        "--output",
+        "o.json",
+    ]);
+    let said = stderr(&output);
+    assert!(said.contains("TOY2.1 have no FASTA record"), "{said}");
+    assert!(!said.contains("no FASTA record has its name"), "{said}");
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,7 +1,8 @@
 //! Which ORFs are annotated: the coding sequences of a sample's GenBank files, by either rule.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sessile_seq::cds_match::{CdsIndex, LastResidues};
 use sessile_seq::genbank;
@@ -40,6 +41,11 @@ pub(super) enum SampleCds {
 pub(super) struct Known {
     bases: usize,
     index: CdsIndex,
+    /// Its identifier, and its file.
+    id: String,
+    file: String,
+    /// Whether a sequence of its name was met.
+    is_met: AtomicBool,
 }
 
 /// A record that was looked through, or what was wrong with it.
@@ -111,7 +117,13 @@ impl SampleCds {
                                 told(&place, &left_out(issue))?;
                             }
                             let bases = record.sequence.len();
-                            let known = Arc::new(Known { bases, index });
+                            let known = Arc::new(Known {
+                                bases,
+                                index,
+                                id: record.id.clone(),
+                                file: input.name(),
+                                is_met: AtomicBool::new(false),
+                            });
                             by_id
                                 .entry(without_version(&record.id).to_owned())
                                 .or_insert_with(|| Arc::clone(&known));
@@ -213,7 +225,24 @@ impl Finding {
             SampleCds::ById(known) => known.get(id).or_else(|| known.get(without_version(id))),
             _ => None,
         }
+        .inspect(|known| known.is_met.store(true, Ordering::Relaxed))
         .cloned()
+    }
+
+    /// GenBank records without a sequence among those that were prepared, file and identifier of
+    /// each in their order, and whether there are others.
+    pub(super) fn unmatched(&self) -> (Vec<(String, String)>, bool) {
+        let SampleCds::ById(known) = &self.cds else {
+            return (Vec::new(), false);
+        };
+        let (met, unmet): (Vec<_>, Vec<_>) = known
+            .values()
+            .partition(|known| known.is_met.load(Ordering::Relaxed));
+        let named: BTreeSet<(String, String)> = unmet
+            .into_iter()
+            .map(|known| (known.file.clone(), known.id.clone()))
+            .collect();
+        (named.into_iter().collect(), !met.is_empty())
     }
 
     fn ends(&self) -> Annotation<'_> {

@@ -85,6 +85,10 @@ pub(super) fn run(
     if interrupt.signal().is_some() {
         return Err(job.interrupted());
     }
+    // A part meets its own sequences only.
+    if shard.of == 1 {
+        job.unmatched(&finding)?;
+    }
     job.finish()
 }
 
@@ -304,12 +308,36 @@ impl Job<'_> {
         self.observer.progress(&self.progress);
     }
 
+    /// GenBank records that stand beside FASTA give coding sequences, no sequences: what has no
+    /// sequence must not go unseen.
+    fn unmatched(&mut self, finding: &Finding) -> Result<(), PipelineError> {
+        let (unmatched, some_matched) = finding.unmatched();
+        if !some_matched {
+            for (file, id) in unmatched {
+                let reason = "no FASTA record has its name, and beside FASTA a GenBank file gives \
+                              coding sequences only; give it without FASTA to have it computed";
+                self.fail(&id, &format!("{file}: {id}"), reason)?;
+            }
+        } else if let Some((file, first)) = unmatched.first() {
+            let others = match unmatched.len() - 1 {
+                0 => String::new(),
+                others => format!(" and {others} others"),
+            };
+            self.observer.note(&format!(
+                "{file}: {first}{others} have no FASTA record of their name and are not in the \
+                 results"
+            ));
+        }
+        Ok(())
+    }
+
     fn interrupted(&self) -> PipelineError {
         let message = format!("stopped after {} records", self.summary.records);
         let error = PipelineError::new(PipelineErrorKind::Interrupted, message);
-        match self.journal {
-            Some(_) => error.with_hint("run the same command again to go on"),
-            None => error,
+        // Only what a model says is kept: the rest is found again in seconds.
+        match (&self.journal, &self.busy) {
+            (Some(_), Some(_)) => error.with_hint("run the same command again to go on"),
+            _ => error.with_hint("the same command begins anew: without a model nothing is kept"),
         }
     }
 

@@ -25,6 +25,9 @@ pub const CHUNK_RESULTS: &str = "prediction_results_highestscore.csv";
 /// Records and frames without a result, and why.
 pub const FAILURES: &str = "failed.tsv";
 
+/// Its first line.
+pub(super) const FAILURES_HEADER: &str = "sequence_id\treason\n";
+
 /// What part of a run the results are, for merging.
 pub(super) const SHARD_TABLE: &str = "shard.tsv";
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use sessile_pipelines::viral::predict::merge;
 
 use crate::arguments::viral::MergeArguments;
-use crate::exit::{DONE, Failure};
+use crate::exit::{DONE, Failure, SOME_FAILED};
 use crate::terminal::count;
 
 pub(crate) fn run(arguments: &MergeArguments) -> Result<ExitCode, Failure> {
@@ -15,6 +15,12 @@ pub(crate) fn run(arguments: &MergeArguments) -> Result<ExitCode, Failure> {
         arguments.tables.into(),
         arguments.force,
     )?;
+    if merged.failed > 0 {
+        eprintln!(
+            "failed: {} records or frames, see failed.tsv",
+            count(merged.failed)
+        );
+    }
     if !arguments.quiet {
         eprintln!(
             "merged {} parts: {} of {} chunks are viruses ({} frames in {} contigs)\nresult: {}",
@@ -26,5 +32,9 @@ pub(crate) fn run(arguments: &MergeArguments) -> Result<ExitCode, Failure> {
             arguments.output.display()
         );
     }
-    Ok(ExitCode::from(DONE))
+    Ok(ExitCode::from(if merged.failed > 0 {
+        SOME_FAILED
+    } else {
+        DONE
+    }))
 }

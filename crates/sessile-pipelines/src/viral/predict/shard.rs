@@ -4,12 +4,14 @@
 //! beside its results, a table that says which record each frame is of; merging walks through all
 //! tables at once and writes the files of an undivided run.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use super::super::number::ShortFloat;
 use super::super::results::{
-    FrameScore, ResultCounts, Results, SHARD_TABLE, TEMPORARY, TableFormat,
+    FAILURES, FAILURES_HEADER, FrameScore, ResultCounts, Results, SHARD_TABLE, TEMPORARY,
+    TableFormat,
 };
 use super::frames::Frame;
 use crate::error::{PipelineError, PipelineErrorKind};
@@ -52,9 +54,11 @@ pub struct Merged {
     pub parts: u64,
     /// How the verdicts fell.
     pub counts: ResultCounts,
+    /// Records and frames without a result.
+    pub failed: u64,
 }
 
-/// Puts the results of all parts together, in the order of the inputs.
+/// Puts the results of all parts together, in the order of the inputs; what failed, part after part.
 ///
 /// # Errors
 ///
@@ -91,10 +95,36 @@ pub fn merge(
         }
         part.advance()?;
     }
+    let (failures, failed) = merged_failures(&tables, output)
+        .map_err(|error| PipelineError::output(&output.display().to_string(), error))?;
+    let counts = results.finish()?;
+    failures
+        .finish()
+        .map_err(|error| PipelineError::output(&output.display().to_string(), error))?;
     Ok(Merged {
         parts: tables.len() as u64,
-        counts: results.finish()?,
+        counts,
+        failed,
     })
+}
+
+/// One list of what failed in all parts, and how much that is.
+fn merged_failures(parts: &[Part], output: &Path) -> io::Result<(WholeFile, u64)> {
+    let mut merged = WholeFile::create_locked(&output.join(FAILURES), TEMPORARY)?;
+    merged.write_all(FAILURES_HEADER.as_bytes())?;
+    let mut failed = 0;
+    for part in parts {
+        let file = match File::open(part.path.with_file_name(FAILURES)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for line in BufReader::new(file).lines().skip(1) {
+            writeln!(merged, "{}", line?)?;
+            failed += 1;
+        }
+    }
+    Ok((merged, failed))
 }
 
 struct Row {

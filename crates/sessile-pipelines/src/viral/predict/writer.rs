@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::super::results::{FAILURES, FrameScore, ResultCounts, Results, TEMPORARY};
+use super::super::results::{
+    FAILURES, FAILURES_HEADER, FrameScore, ResultCounts, Results, TEMPORARY,
+};
 use super::Predictor;
 use super::frames::Frame;
 use super::kept::Kept;
@@ -27,7 +29,7 @@ impl Writer {
         let results = Results::create(folder, options.tables, true)?;
         let open = || -> io::Result<_> {
             let mut failures = WholeFile::create_locked(&folder.join(FAILURES), TEMPORARY)?;
-            failures.write_all(b"sequence_id\treason\n")?;
+            failures.write_all(FAILURES_HEADER.as_bytes())?;
             let shard = match options.shard.of {
                 1 => None,
                 _ => Some(ShardTable::create(folder, options.shard, &predictor.job)?),
