@@ -125,7 +125,8 @@ def run(model, letters, *command):
     command = [sessile, *command, "--model", model, "--input", "golden.fasta", "--output", "golden.jsonl", "--no-journal"]
     done = subprocess.run([*command, "--force", "--devices", device, "--dtype", dtype], capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+        lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
+        raise RuntimeError(next((line for line in lines if line.startswith("error")), lines[-1]))
     found = {r["id"]: r for r in map(json.loads, open("golden.jsonl"))}
     if len(found) != len(inputs):
         raise RuntimeError(f"{len(found)} records for {len(inputs)}")

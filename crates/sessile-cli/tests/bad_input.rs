@@ -230,6 +230,11 @@ fn a_configuration_must_be_that_of_its_weights() {
             with("model_type", json!("llama")),
             "`llama` is not built in",
         ),
+        (
+            "one that writes",
+            with("model_type", json!("bart")),
+            "`sessile summarize`",
+        ),
         ("no type", with("model_type", Value::Null), "model_type"),
         ("no JSON", "{".to_owned(), "config.json"),
     ];

@@ -196,11 +196,16 @@ fn a_bad_record_costs_itself_and_nothing_else() {
         "came before",
         "hold no codon",
         "50.0 % of the bases are ambiguous",
+        "error: 5 records would fail",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let report = String::from_utf8(output.stdout).unwrap();
     assert!(report.contains("records:    9 (5 would fail)"), "{report}");
+    fs::write(folder.path().join("none.fa"), "").unwrap();
+    let output = run(folder.path(), &["viral", "validate", "none.fa"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("error: there is no record"));
     fs::write(folder.path().join("good.fa"), ">a\nACGT\n").unwrap();
     let output = run(folder.path(), &["viral", "validate", "good.fa", "--json"]);
     assert_eq!(output.status.code(), Some(0));

@@ -54,6 +54,14 @@ impl Architecture {
             Some(_) if ModernBertConfig::recognises(config) => Ok(Architecture::ModernBert(
                 ModernBertConfig::from_json(config)?,
             )),
+            Some("bart") => Err(ModelError::new(
+                ModelErrorKind::UnknownArchitecture,
+                "config.json: BART writes text and is no encoder",
+            )
+            .with_hint(
+                "`sessile summarize` and `sessile serve` use it, `sessile bench --generate` \
+                 measures it",
+            )),
             Some(other) => Err(ModelError::new(
                 ModelErrorKind::UnknownArchitecture,
                 format!("config.json: the architecture `{other}` is not built in"),

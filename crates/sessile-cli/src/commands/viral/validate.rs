@@ -54,6 +54,13 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
             count(found.too_short)
         )?;
     }
-    let is_good = found.failed == 0 && found.records > 0;
-    Ok(ExitCode::from(if is_good { DONE } else { BAD_INPUT }))
+    if found.records == 0 {
+        let message = "there is no record in the input";
+        return Err(Failure::new(BAD_INPUT, message));
+    }
+    if found.failed > 0 {
+        let message = format!("{} records would fail", count(found.failed));
+        return Err(Failure::new(BAD_INPUT, message));
+    }
+    Ok(ExitCode::from(DONE))
 }
