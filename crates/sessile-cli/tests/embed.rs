@@ -69,6 +69,24 @@ fn a_bad_record_costs_itself_and_nothing_else() {
 }
 
 #[test]
+fn bases_for_a_model_of_proteins_are_told_of_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let bases = "ACGT".repeat(20);
+    let text = format!(">protein\nMKV\n>gene\n{bases}\n>other\n{bases}A\n");
+    std::fs::write(directory.path().join("in.fasta"), text).unwrap();
+    let output = run(
+        directory.path(),
+        &[
+            "embed", "--model", "demo", "--input", "in.fasta", "--output", "o.jsonl",
+        ],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert_eq!(said.matches("these letters are bases").count(), 1, "{said}");
+    assert!(said.contains("record 2 (gene), line 3"), "{said}");
+}
+
+#[test]
 fn exit_codes_say_what_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("in.fasta"), ">a\nMKV\n").unwrap();

@@ -48,6 +48,8 @@ struct Tally<'a> {
     shared: u64,
     stages: Stages,
     file_problem: Option<String>,
+    /// Whether it was said that bases were given to a model of proteins.
+    told_of_bases: bool,
 }
 
 impl Job<'_> {
@@ -60,6 +62,7 @@ impl Job<'_> {
             shared: 0,
             stages: Stages::default(),
             file_problem: None,
+            told_of_bases: false,
         };
         let mut gathered = Gathered::default();
         let mut answers = self.pool.in_order(requests).until(self.interrupt.flag());
@@ -94,6 +97,13 @@ impl Job<'_> {
         gathered: Gathered,
         tally: &mut Tally<'_>,
     ) -> Result<(), PipelineError> {
+        if record.looks_nucleic && !tally.told_of_bases {
+            tally.told_of_bases = true;
+            self.observer.note(&format!(
+                "{}: these letters are bases (A, C, G, T, N), and the model reads proteins",
+                record.place
+            ));
+        }
         let earlier = match &mut self.journal {
             Some(journal) => {
                 let begun = Instant::now();

@@ -22,6 +22,9 @@ const AHEAD: usize = 256;
 /// (UniProt A0A5A9P0L4); a file beyond this is not of proteins.
 const MAX_RESIDUES: u64 = 1 << 20;
 
+/// Letters of nothing but A, C, G, T, U and N from which on a sequence is hardly a protein.
+const NUCLEIC_LENGTH: usize = 60;
+
 /// What is kept of a record while it is computed.
 pub(super) struct RecordInfo {
     pub(super) id: String,
@@ -38,6 +41,8 @@ pub(super) struct RecordInfo {
     pub(super) problem: Option<String>,
     /// Whether the problem is one of the whole file behind this place.
     pub(super) is_file_problem: bool,
+    /// Whether these are bases, given to a model of proteins.
+    pub(super) looks_nucleic: bool,
 }
 
 impl RecordInfo {
@@ -56,6 +61,7 @@ impl RecordInfo {
             windows: 1,
             problem: Some(problem),
             is_file_problem: !error.is_record_error(),
+            looks_nucleic: false,
         }
     }
 }
@@ -206,6 +212,14 @@ fn prepare(file: &str, record: &mut Record, tokenizer: &Tokenizer) -> Prepared {
         windows: 1,
         problem,
         is_file_problem: false,
+        looks_nucleic: !matches!(tokenizer, Tokenizer::Bpe(_))
+            && record.sequence.len() >= NUCLEIC_LENGTH
+            && record.sequence.contains(&b'C')
+            && record.sequence.contains(&b'G')
+            && record
+                .sequence
+                .iter()
+                .all(|letter| b"ACGTUN".contains(letter)),
     };
     let tokens = info.problem.is_none().then_some(encoding.tokens);
     Prepared {
