@@ -2,13 +2,11 @@
 //! half-written, and costs nothing else.
 #![cfg(unix)]
 
-mod running;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use running::{proteins, rows, run, stderr};
+use crate::running::{proteins, rows, run, stderr};
 use serde_json::{Value, json};
 
 fn golden(name: &str) -> PathBuf {

@@ -1,11 +1,9 @@
 //! `sessile embed` as scripts see it: rows, messages and exit codes.
 
-mod running;
-
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use running::{rows, run, sessile, stderr};
+use crate::running::{rows, run, sessile, stderr};
 
 #[test]
 fn one_run_over_fifty_files_loads_the_model_once() {

@@ -1,14 +1,12 @@
 //! `sessile entropy run` with a structure model, killed and started again: equal bytes.
 #![cfg(unix)]
 
-mod running;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use running::{Numbers, run, sessile, stderr};
+use crate::running::{Numbers, run, sessile, stderr};
 
 /// No job of this test may take longer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -226,7 +224,7 @@ fn a_killed_encoding_goes_on_to_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path();
     with_model(folder);
-    let mut text = running::proteins(2500, 20, 60);
+    let mut text = crate::running::proteins(2500, 20, 60);
     text.push_str(">empty\n>odd\nMK1V\n");
     fs::write(folder.join("p.faa"), text).unwrap();
     let arguments = |part: &str| -> Vec<&'static str> {

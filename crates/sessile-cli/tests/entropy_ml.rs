@@ -1,13 +1,11 @@
 //! `sessile entropy ml`, `plot` and `run --report` as scripts see them.
 
-mod running;
-
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Output;
 
-use running::{Numbers, run, stderr};
+use crate::running::{Numbers, run, stderr};
 use serde_json::Value;
 
 fn entropy(directory: &Path, arguments: &[&str]) -> Output {

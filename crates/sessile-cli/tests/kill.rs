@@ -1,14 +1,12 @@
 //! Killed with SIGKILL at any point, the same command ends with the same bytes.
 #![cfg(unix)]
 
-mod running;
-
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use running::{Numbers, proteins, run, sessile, stderr};
+use crate::running::{Numbers, proteins, run, sessile, stderr};
 
 const OUTPUTS: [&str; 5] = ["o.jsonl", "o.parquet", "o.h5", "o.safetensors", "o.npz"];
 

@@ -1,16 +1,13 @@
 //! `sessile serve` as an operator runs it: the recorded calls of ESM2_MultiGPU_Inference against the
 //! binary, its settings by every name, and its end.
 
-#[path = "../../sessile-server/tests/running/mod.rs"]
-mod running;
-
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use running::recorded::replay_all;
-use running::{Running, root};
+use crate::service::recorded::replay_all;
+use crate::service::{Running, root};
 
 /// A `sessile serve` that is killed when a test fails.
 struct Service {
@@ -43,7 +40,10 @@ impl Service {
         let service = Service { child, running };
         let begun = Instant::now();
         while std::net::TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < running::PATIENCE, "it never listened");
+            assert!(
+                begun.elapsed() < crate::service::PATIENCE,
+                "it never listened"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
         service.running.wait_ready();
@@ -60,7 +60,10 @@ impl Service {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(begun.elapsed() < running::PATIENCE, "it does not end");
+            assert!(
+                begun.elapsed() < crate::service::PATIENCE,
+                "it does not end"
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -1,8 +1,6 @@
 //! `sessile viral chunk | identify | classify | validate` as scripts see them: the original's files,
 //! byte by byte, messages and exit codes.
 
-mod running;
-
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +8,7 @@ use std::process::Stdio;
 
 use sessile_models::checkpoint::{Saved, write_torch};
 
-use running::{assert_says, run, sessile, stderr, text, virnucpro};
+use crate::running::{assert_says, run, sessile, stderr, text, virnucpro};
 
 fn assert_same(found: &Path, expected: &Path) {
     let (found_text, expected_text) = (fs::read(found).unwrap(), fs::read(expected).unwrap());

@@ -1,8 +1,6 @@
 //! `sessile viral predict | merge | verify`: the reference's whole runs, runs that are killed, parts
 //! and samples.
 
-mod running;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -10,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sessile_models::checkpoint::{Checkpoint, TorchFile};
 
-use running::{assert_says, run, sessile, stderr, text, virnucpro};
+use crate::running::{assert_says, run, sessile, stderr, text, virnucpro};
 
 /// Longest time that a test waits for a program.
 const PATIENCE: Duration = Duration::from_secs(120);

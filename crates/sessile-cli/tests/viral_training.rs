@@ -1,14 +1,12 @@
 //! `sessile viral prepare | train | generate-config` as scripts see them.
 
-mod running;
-
 use std::fs;
 use std::path::Path;
 
 use sessile_models::checkpoint::TorchFile;
 use sessile_pipelines::viral::features::{FeatureRows, write_merged};
 
-use running::{assert_says, run, stderr, text, virnucpro};
+use crate::running::{assert_says, run, stderr, text, virnucpro};
 
 /// Annotated as in the reference's unit case: one frame of the record lies in a protein.
 const GENBANK: &str = "\

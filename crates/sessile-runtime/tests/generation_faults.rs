@@ -1,8 +1,6 @@
 //! Lanes that fail while they write: every text is written once, in order, and is the same as
 //! without a failure.
 
-mod golden;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -103,7 +101,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let files = GeneratorFiles::open(&golden::path("bart/tiny")).unwrap();
+        let files = GeneratorFiles::open(&crate::golden::path("bart/tiny")).unwrap();
         let device = CpuDevice::new(CpuOptions {
             isa: None,
             threads: 1,

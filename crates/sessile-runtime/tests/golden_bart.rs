@@ -1,10 +1,8 @@
 //! BART against the reference outputs: encoder states, scores, and the tokens of every setting.
 
-mod golden;
-
-use golden::bart::{MODEL, names, open, states_and_scores_in};
-use golden::decode::{generate, ids, load, with_arguments};
-use golden::run::{levels, places, processor};
+use crate::golden::bart::{MODEL, names, open, states_and_scores_in};
+use crate::golden::decode::{generate, ids, load, with_arguments};
+use crate::golden::run::{levels, places, processor};
 use sessile_cpu::Isa;
 use sessile_device::{DType, GenerationSettings};
 use sessile_models::DecoderLimits;
@@ -13,9 +11,10 @@ use sessile_models::tokenizer::ByteLevelTokenizer;
 #[test]
 fn text_becomes_the_tokens_of_the_reference_and_back() {
     let tokenizer =
-        ByteLevelTokenizer::from_file(&golden::path(&format!("{MODEL}/tokenizer.json"))).unwrap();
-    let numbers = golden::json(&format!("{MODEL}/expected.json"));
-    let inputs = golden::json(&format!("{MODEL}/inputs.json"));
+        ByteLevelTokenizer::from_file(&crate::golden::path(&format!("{MODEL}/tokenizer.json")))
+            .unwrap();
+    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
+    let inputs = crate::golden::json(&format!("{MODEL}/inputs.json"));
     for entry in inputs.as_array().unwrap() {
         let name = entry["name"].as_str().unwrap();
         let mut tokens = tokenizer.encode(entry["text"].as_str().unwrap());
@@ -49,7 +48,7 @@ fn states_and_scores_in_16_bits() {
 /// Requests of all settings share each step, in a lane that has room for a few at a time.
 #[test]
 fn tokens_of_every_setting_are_those_of_the_reference() {
-    let numbers = golden::json(&format!("{MODEL}/expected.json"));
+    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
     let mut requests = Vec::new();
     let mut expected = Vec::new();
     for name in names() {
@@ -83,7 +82,7 @@ fn tokens_of_every_setting_are_those_of_the_reference() {
 /// A seed gives one answer, alone and among 64.
 #[test]
 fn chance_does_not_depend_on_company() {
-    let numbers = golden::json(&format!("{MODEL}/expected.json"));
+    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
     let sources: Vec<Vec<u32>> = ["t20", "t60", "unicode"]
         .iter()
         .map(|name| ids(&numbers[name]["input_ids"]))

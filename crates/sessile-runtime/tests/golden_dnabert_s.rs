@@ -1,10 +1,8 @@
 //! DNABERT-S and DNABERT-2 against the reference outputs, on every instruction set of this machine.
 
-mod golden;
-
-use golden::dnabert_s::{MODELS, in_16_bits, in_f32};
-use golden::run::places;
-use golden::sequences;
+use crate::golden::dnabert_s::{MODELS, in_16_bits, in_f32};
+use crate::golden::run::places;
+use crate::golden::sequences;
 use sessile_cpu::Isa;
 use sessile_models::tokenizer::BpeTokenizer;
 
@@ -39,10 +37,10 @@ fn pooled_outputs_in_16_bits() {
 fn merges_as_text_and_as_pairs_give_the_same_ids() {
     for model in MODELS {
         let open = |file: &str| {
-            BpeTokenizer::from_file(&golden::path(&format!("{model}/{file}"))).unwrap()
+            BpeTokenizer::from_file(&crate::golden::path(&format!("{model}/{file}"))).unwrap()
         };
         let (text, pairs) = (open("tokenizer.json"), open("tokenizer_merge_pairs.json"));
-        let numbers = golden::json(&format!("{model}/expected.json"));
+        let numbers = crate::golden::json(&format!("{model}/expected.json"));
         for sequence in sequences(model) {
             let ids: Vec<u32> =
                 serde_json::from_value(numbers[&sequence.name]["input_ids"].clone()).unwrap();

@@ -1,9 +1,7 @@
 //! ESM-2 against the reference outputs, on every instruction set of this machine.
 
-mod golden;
-
-use golden::run::{BUDGET, answers, places, values};
-use golden::{Expected, esm2, sequences};
+use crate::golden::run::{BUDGET, answers, places, values};
+use crate::golden::{Expected, esm2, sequences};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
 use sessile_models::ModelFiles;
@@ -41,7 +39,8 @@ fn every_file_format_of_tiny_a() {
     ];
     let sequences = sequences("esm2/tiny_a");
     for (variant, reference) in cases {
-        let files = ModelFiles::open(&golden::path(&format!("esm2/tiny_a/{variant}"))).unwrap();
+        let files =
+            ModelFiles::open(&crate::golden::path(&format!("esm2/tiny_a/{variant}"))).unwrap();
         let expected = Expected::open(&format!("{reference}/expected.safetensors"));
         let pooled: OutputSet = [OutputKind::Mean, OutputKind::MeanAll]
             .into_iter()

@@ -1,10 +1,8 @@
 //! ModernBERT with its two heads against the reference outputs, on every instruction set of this
 //! machine.
 
-mod golden;
-
-use golden::modernbert::{MODEL, in_16_bits, in_f32};
-use golden::run::places;
+use crate::golden::modernbert::{MODEL, in_16_bits, in_f32};
+use crate::golden::run::places;
 use sessile_device::{DType, OutputKind};
 use sessile_models::modern_bert::{HeadMap, HeadNames};
 use sessile_models::{ModelErrorKind, ModelFiles, OpenOptions};
@@ -38,7 +36,7 @@ fn a_map_says_which_tensors_are_the_head() {
             head_map: Some(map),
             ..OpenOptions::default()
         };
-        ModelFiles::open_with(&golden::path(MODEL), &options).unwrap()
+        ModelFiles::open_with(&crate::golden::path(MODEL), &options).unwrap()
     };
     let device = sessile_cpu::CpuDevice::new(sessile_cpu::CpuOptions::default()).unwrap();
     let (model, report) = open("classifier").load(&device, DType::F32, 64).unwrap();
@@ -49,7 +47,7 @@ fn a_map_says_which_tensors_are_the_head() {
     let error = open("model.layers.0.mlp.Wi").load(&device, DType::F32, 64);
     assert_eq!(error.err().unwrap().kind(), ModelErrorKind::Mismatch);
 
-    let (_, report) = ModelFiles::open(&golden::path(MODEL))
+    let (_, report) = ModelFiles::open(&crate::golden::path(MODEL))
         .unwrap()
         .load(&device, DType::F32, 64)
         .unwrap();

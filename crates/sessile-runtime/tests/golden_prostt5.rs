@@ -1,11 +1,9 @@
 //! ProstT5's encoder and 3Di head against the reference outputs, on every instruction set of this
 //! machine.
 
-mod golden;
-
-use golden::prostt5::{HEADS, MODEL, in_16_bits, in_f32, open};
-use golden::run::{BUDGET, answers, places, values};
-use golden::{Expected, sequences};
+use crate::golden::prostt5::{HEADS, MODEL, in_16_bits, in_f32, open};
+use crate::golden::run::{BUDGET, answers, places, values};
+use crate::golden::{Expected, sequences};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
 use sessile_models::ModelFiles;
@@ -33,9 +31,12 @@ fn encoder_and_head_in_16_bits() {
 
 #[test]
 fn the_head_beside_the_model_is_found() {
-    let files = ModelFiles::open(&golden::path(MODEL)).unwrap();
+    let files = ModelFiles::open(&crate::golden::path(MODEL)).unwrap();
     assert!(files.head().is_some());
-    let alone = ModelFiles::open(&golden::path(&format!("{MODEL}/variant_encoder_f16"))).unwrap();
+    let alone = ModelFiles::open(&crate::golden::path(&format!(
+        "{MODEL}/variant_encoder_f16"
+    )))
+    .unwrap();
     assert!(alone.head().is_none());
     let hash = |files: &ModelFiles| files.content_hash().unwrap();
     // The same tensors in another form have the same hash.

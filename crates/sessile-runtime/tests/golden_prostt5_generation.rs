@@ -1,12 +1,10 @@
 //! ProstT5's decoder against the reference outputs: scores, and the tokens of every setting.
 
-mod golden;
-
 use std::sync::Arc;
 
-use golden::Expected;
-use golden::decode::{generate, ids, load, states_and_scores, with_arguments};
-use golden::run::{levels, processor};
+use crate::golden::Expected;
+use crate::golden::decode::{generate, ids, load, states_and_scores, with_arguments};
+use crate::golden::run::{levels, processor};
 use serde_json::{Value, json};
 use sessile_cpu::Isa;
 use sessile_device::{DType, GenerationSettings};
@@ -24,7 +22,7 @@ const LIMITS: DecoderLimits = DecoderLimits {
 };
 
 fn open(preprocessing: Preprocessing) -> GeneratorFiles {
-    GeneratorFiles::open_with(&golden::path(MODEL), preprocessing).unwrap()
+    GeneratorFiles::open_with(&crate::golden::path(MODEL), preprocessing).unwrap()
 }
 
 fn tokenizer(files: &GeneratorFiles) -> &Arc<ProstT5Tokenizer> {
@@ -33,12 +31,12 @@ fn tokenizer(files: &GeneratorFiles) -> &Arc<ProstT5Tokenizer> {
 
 /// Proteins of the reference's runs, with what it wrote.
 fn runs() -> Vec<(String, Vec<u8>, Value)> {
-    let numbers = golden::json(&format!("{MODEL}/expected.json"));
-    let sequences = golden::sequences(MODEL);
+    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
+    let sequences = crate::golden::sequences(MODEL);
     let runs = numbers["generation"].as_object().unwrap();
     runs.iter()
         .map(|(name, run)| {
-            let named = |sequence: &&golden::Sequence| sequence.name == *name;
+            let named = |sequence: &&crate::golden::Sequence| sequence.name == *name;
             let residues = sequences.iter().find(named).unwrap().text.clone();
             (name.clone(), residues.into_bytes(), run.clone())
         })
@@ -76,10 +74,10 @@ fn arguments(setting: &str, residues: usize) -> Value {
 
 #[test]
 fn scores_are_those_of_the_reference() {
-    let numbers = golden::json(&format!("{MODEL}/expected.json"));
+    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
     let expected = Expected::open(&format!("{MODEL}/expected.safetensors"));
     let files = open(Preprocessing::Standard);
-    let source = ids(&golden::json(&format!("{MODEL}/tokens.json"))["len40"]);
+    let source = ids(&crate::golden::json(&format!("{MODEL}/tokens.json"))["len40"]);
     let written = ids(&numbers["decoder_input_ids"]);
     for isa in levels() {
         let (model, mut lane) = load(&files, &processor(isa), DType::F32, 1);
@@ -91,10 +89,10 @@ fn scores_are_those_of_the_reference() {
 
 #[test]
 fn bf16_scores_point_where_the_reference_points() {
-    let numbers = golden::json(&format!("{MODEL}/expected.json"));
+    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
     let expected = Expected::open(&format!("{MODEL}/expected.safetensors"));
     let files = open(Preprocessing::Standard);
-    let source = ids(&golden::json(&format!("{MODEL}/tokens.json"))["len40"]);
+    let source = ids(&crate::golden::json(&format!("{MODEL}/tokens.json"))["len40"]);
     let written = ids(&numbers["decoder_input_ids"]);
     for isa in levels() {
         let (model, mut lane) = load(&files, &processor(isa), DType::Bf16, 1);
@@ -205,7 +203,7 @@ fn the_way_back_writes_residues() {
 
 #[test]
 fn an_encoder_alone_has_no_decoder() {
-    let path = golden::path(&format!("{MODEL}/variant_encoder_f16"));
+    let path = crate::golden::path(&format!("{MODEL}/variant_encoder_f16"));
     let files = GeneratorFiles::open(&path).unwrap();
     let device = sessile_cpu::CpuDevice::new(sessile_cpu::CpuOptions {
         isa: None,

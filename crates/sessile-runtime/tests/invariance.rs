@@ -1,8 +1,6 @@
 //! A sequence's answer is the same to the byte, whatever is computed beside it and wherever.
 
-mod golden;
-
-use golden::company::{CASES, Case, sequences};
+use crate::golden::company::{CASES, Case, sequences};
 use sessile_device::{DType, ModelIndex, OutputSet};
 use sessile_models::ModelFiles;
 use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest};
@@ -22,7 +20,7 @@ fn bytes(
     order: &[usize],
 ) -> Vec<Vec<u8>> {
     let wanted: OutputSet = case.outputs.iter().copied().collect();
-    let files = ModelFiles::open(&golden::path(case.model)).unwrap();
+    let files = ModelFiles::open(&crate::golden::path(case.model)).unwrap();
     let tokenizer = files.tokenizer().clone();
     let options = PoolOptions {
         dtype: DTypeChoice::Only(dtype),

@@ -1,7 +1,5 @@
 //! Entropy, mutual information and CDS matching against genome_entropy's results.
 
-mod golden;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -27,7 +25,8 @@ fn assert_bits(ours: f64, theirs: &Value) {
 
 #[test]
 fn entropy_vectors() {
-    let index = golden::json(&golden::folder().join("genome_entropy/pipeline/index.json"));
+    let index =
+        crate::golden::json(&crate::golden::folder().join("genome_entropy/pipeline/index.json"));
     let entropies = index["entropy"].as_array().unwrap();
     for case in entropies {
         assert_bits(shannon(text(case, "sequence")), &case["entropy_bits"]);
@@ -95,7 +94,7 @@ fn compare_orfs(record: &Value, orfs: &Orfs<'_>, extra: &Value) -> usize {
 /// Inputs that end a whole run of genome_entropy cost at most a record here.
 #[test]
 fn its_error_cases_are_read() {
-    let folder = golden::folder().join("genome_entropy/pipeline");
+    let folder = crate::golden::folder().join("genome_entropy/pipeline");
     let cases: [(&str, usize, Option<ErrorKind>); 8] = [
         ("with_N", 1, None),
         ("iupac", 1, None),
@@ -129,8 +128,8 @@ fn its_error_cases_are_read() {
 
 #[test]
 fn pipeline_runs_on_fasta() {
-    let folder = golden::folder().join("genome_entropy/pipeline");
-    let index = golden::json(&folder.join("index.json"));
+    let folder = crate::golden::folder().join("genome_entropy/pipeline");
+    let index = crate::golden::json(&folder.join("index.json"));
     let mut orf_count = 0;
     for run in index["runs"].as_array().unwrap() {
         let Some(input) = run["args"]["input_fasta"].as_str() else {
@@ -158,19 +157,19 @@ fn expectations(folder: &Path, run: &Value) -> (Value, Value) {
     let file = run["file"].as_str().unwrap();
     let extra = file.replace(".json", ".v22_extra.json");
     (
-        golden::json(&folder.join(file)),
-        golden::json(&folder.join(extra)),
+        crate::golden::json(&folder.join(file)),
+        crate::golden::json(&folder.join(extra)),
     )
 }
 
 #[test]
 fn pipeline_runs_on_public_genbank_files() {
-    let Some(folder) = golden::reference("genome_entropy") else {
+    let Some(folder) = crate::golden::reference("genome_entropy") else {
         return;
     };
-    let index = golden::folder().join("genome_entropy/pipeline/index.json");
+    let index = crate::golden::folder().join("genome_entropy/pipeline/index.json");
     let mut matched = 0;
-    for run in golden::json(&index)["runs"].as_array().unwrap() {
+    for run in crate::golden::json(&index)["runs"].as_array().unwrap() {
         let Some(input) = run["args"]["genbank_file"].as_str() else {
             continue;
         };

@@ -1,7 +1,5 @@
 //! Genetic codes and ORFs against what get_orfs 1.1 printed.
 
-mod golden;
-
 use std::path::Path;
 
 use sessile_seq::genetic_code::GeneticCode;
@@ -36,7 +34,8 @@ fn sha256(bytes: &[u8]) -> String {
 
 /// Compares every run of the index whose input lies in `inputs`; returns how many there were.
 fn compare_runs(inputs: &Path) -> usize {
-    let index = golden::json(&golden::folder().join("genome_entropy/get_orfs/index.json"));
+    let index =
+        crate::golden::json(&crate::golden::folder().join("genome_entropy/get_orfs/index.json"));
     let mut compared = 0;
     for run in index.as_array().unwrap() {
         let input = inputs.join(run["input"].as_str().unwrap());
@@ -54,7 +53,7 @@ fn compare_runs(inputs: &Path) -> usize {
             .like_get_orfs();
         let text = printed(&finder, fasta::Reader::open(&input).unwrap());
         if let Some(file) = run["file"].as_str() {
-            let expected = golden::bytes(&inputs.join("get_orfs").join(file));
+            let expected = crate::golden::bytes(&inputs.join("get_orfs").join(file));
             assert!(text == expected, "{case}: differs from {file}");
         }
         assert_eq!(sha256(&text), run["sha256"].as_str().unwrap(), "{case}");
@@ -65,19 +64,22 @@ fn compare_runs(inputs: &Path) -> usize {
 
 #[test]
 fn prints_what_get_orfs_prints() {
-    assert_eq!(compare_runs(&golden::folder().join("genome_entropy")), 33);
+    assert_eq!(
+        compare_runs(&crate::golden::folder().join("genome_entropy")),
+        33
+    );
 }
 
 #[test]
 fn prints_what_get_orfs_prints_for_public_genomes() {
-    if let Some(folder) = golden::reference("genome_entropy") {
+    if let Some(folder) = crate::golden::reference("genome_entropy") {
         assert!(compare_runs(&folder) >= 14);
     }
 }
 
 #[test]
 fn ordinary_dna_needs_no_compatibility() {
-    let path = golden::folder().join("genome_entropy/synthetic.fasta");
+    let path = crate::golden::folder().join("genome_entropy/synthetic.fasta");
     let plain = OrfFinder::new(GeneticCode::of(11).unwrap()).longer_than(5);
     let like = plain.clone().like_get_orfs();
     let mut differing = Vec::new();
@@ -96,7 +98,9 @@ fn ordinary_dna_needs_no_compatibility() {
 /// Inputs that crash get_orfs have the text that it prints with one thread, where it prints any.
 #[test]
 fn edge_cases_have_a_defined_answer() {
-    let cases = golden::json(&golden::folder().join("genome_entropy/get_orfs/edge_cases.json"));
+    let cases = crate::golden::json(
+        &crate::golden::folder().join("genome_entropy/get_orfs/edge_cases.json"),
+    );
     let finder = OrfFinder::new(GeneticCode::of(11).unwrap())
         .longer_than(0)
         .like_get_orfs();
@@ -142,7 +146,8 @@ fn short_and_stop_rich_records_have_orfs() {
 
 #[test]
 fn codon_tables_equal_those_of_get_orfs() {
-    let golden = golden::json(&golden::folder().join("genome_entropy/codon_tables.json"));
+    let golden =
+        crate::golden::json(&crate::golden::folder().join("genome_entropy/codon_tables.json"));
     let tables = golden["tables"].as_object().unwrap();
     assert_eq!(tables.len(), get_orfs::TABLES.len());
     for (id, table) in tables {
@@ -224,7 +229,7 @@ fn the_minus_strand_is_the_reverse_complement() {
 
 #[test]
 fn orfs_know_their_bases() {
-    let path = golden::folder().join("genome_entropy/synthetic.fasta");
+    let path = crate::golden::folder().join("genome_entropy/synthetic.fasta");
     let code = GeneticCode::of(11).unwrap();
     for record in fasta::Reader::open(&path).unwrap() {
         let sequence = record.unwrap().sequence;

@@ -1,7 +1,5 @@
 //! Chunks and six-frame identification against VirNucPro's own files.
 
-mod golden;
-
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -36,13 +34,13 @@ fn run(input: impl std::io::Read + Send, chunk: usize, threads: usize) -> ([Vec<
 
 #[track_caller]
 fn assert_files(folder: &Path, stem: &str, chunk: usize) -> Counts {
-    let input = golden::bytes(&folder.join(format!("{stem}.fa")));
+    let input = crate::golden::bytes(&folder.join(format!("{stem}.fa")));
     let names = [
         format!("{stem}_chunked{chunk}.fa"),
         format!("{stem}_identified_nucleotide.fa"),
         format!("{stem}_identified_protein.faa"),
     ];
-    let expected = names.map(|name| golden::bytes(&folder.join(name)));
+    let expected = names.map(|name| crate::golden::bytes(&folder.join(name)));
     let (files, counts) = run(&input[..], chunk, 1);
     assert!(files == expected, "{stem} on one thread");
     let (files, parallel_counts) = run(&input[..], chunk, 3);
@@ -53,8 +51,8 @@ fn assert_files(folder: &Path, stem: &str, chunk: usize) -> Counts {
 
 #[test]
 fn files_are_byte_equal() {
-    let folder = golden::folder().join("virnucpro");
-    let info = &golden::json(&folder.join("functions.json"))["info"];
+    let folder = crate::golden::folder().join("virnucpro");
+    let info = &crate::golden::json(&folder.join("functions.json"))["info"];
     for chunk in [300, 500] {
         let counts = assert_files(&folder, &format!("input{chunk}"), chunk);
         let info = &info[chunk.to_string()];
@@ -67,7 +65,7 @@ fn files_are_byte_equal() {
 
 #[test]
 fn files_of_the_broad_copy_are_byte_equal() {
-    let Some(folder) = golden::reference("virnucpro/broad_reference") else {
+    let Some(folder) = crate::golden::reference("virnucpro/broad_reference") else {
         return;
     };
     for stem in ["test_fixed_500bp", "test_with_orfs"] {
@@ -77,7 +75,8 @@ fn files_of_the_broad_copy_are_byte_equal() {
 
 #[test]
 fn chunk_lengths() {
-    let info = &golden::json(&golden::folder().join("virnucpro/functions.json"))["info"];
+    let info =
+        &crate::golden::json(&crate::golden::folder().join("virnucpro/functions.json"))["info"];
     for chunk in [300, 500] {
         for record in info[format!("chunks{chunk}")].as_array().unwrap() {
             let length = record[1].as_u64().unwrap() as usize;
@@ -144,7 +143,7 @@ fn as_json(id: &str, open: OpenFrame<'_>) -> Value {
 
 #[test]
 fn unit_cases() {
-    let cases = golden::json(&golden::folder().join("virnucpro/functions.json"));
+    let cases = crate::golden::json(&crate::golden::folder().join("virnucpro/functions.json"));
     for case in cases["translate_dna"].as_array().unwrap() {
         let sequence = case["seq"].as_str().unwrap().as_bytes();
         let frames = ReadingFrame::ALL
@@ -176,7 +175,7 @@ fn unit_cases() {
 
 #[test]
 fn training_cases() {
-    let cases = golden::json(&golden::folder().join("virnucpro/identify_train.json"));
+    let cases = crate::golden::json(&crate::golden::folder().join("virnucpro/identify_train.json"));
     let mut scanner = FrameScanner::new();
     for case in cases.as_array().unwrap() {
         let id = case["id"].as_str().unwrap();

@@ -1,12 +1,10 @@
 //! Clients that are wrong, slow, rude or gone.
 
-mod running;
-
 use std::io::Read;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
-use running::{Running, options};
+use crate::running::{Running, options};
 use serde_json::{Value, json};
 use sessile_server::ServiceOptions;
 

@@ -1,15 +1,11 @@
 //! Lanes that fail: what the service says, and what its clients see.
 
-#[path = "running/faulty.rs"]
-mod faulty;
-mod running;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use faulty::{engine, quick, start, switches};
-use running::{PATIENCE, Running, options};
+use crate::faulty::{engine, quick, start, switches};
+use crate::running::{PATIENCE, Running, options};
 use serde_json::json;
 use sessile_server::{Ended, ServiceOptions};
 

@@ -1,10 +1,8 @@
 //! Every recorded call of ESM2_MultiGPU_Inference, asked of this service: the same status and the
 //! same JSON, but for times and for what `docs/service.md` lists as mended.
 
-mod running;
-
-use running::recorded::replay_all;
-use running::{Running, options};
+use crate::running::recorded::replay_all;
+use crate::running::{Running, options};
 use serde_json::{Value, json};
 
 #[test]

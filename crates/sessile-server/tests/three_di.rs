@@ -1,8 +1,6 @@
 //! Several models at once, and the structure states of proteins: answers against the golden files.
 
-mod running;
-
-use running::{Running, options, pool_options, root, tiny};
+use crate::running::{Running, options, pool_options, root, tiny};
 use serde_json::{Value, json};
 use sessile_models::{ModelFiles, OpenOptions};
 use sessile_server::Engine;

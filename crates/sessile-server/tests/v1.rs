@@ -1,8 +1,6 @@
 //! The `/v1` paths: answers against the golden files, errors in their places.
 
-mod running;
-
-use running::{Running, options, root};
+use crate::running::{Running, options, root};
 use serde_json::{Value, json};
 
 fn golden(file: &str) -> Value {

@@ -1,10 +1,8 @@
 //! `/v1/summarize` and `/v1/generate`: the reference's texts, events, and what is refused.
 
-mod running;
-
 use std::io::{BufRead, Read};
 
-use running::{Running, options, pool_options, root, tiny};
+use crate::running::{Running, options, pool_options, root, tiny};
 use serde_json::{Value, json};
 use sessile_device::GenerationSettings;
 use sessile_models::{GeneratorFiles, ModelFiles};

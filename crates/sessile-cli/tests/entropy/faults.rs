@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use super::{assert_code, entropy, genomes, read};
 use crate::running::{rows, sessile, stderr};
-use crate::{assert_code, entropy, genomes, read};
 
 const GENBANK: &str = "LOCUS       TOY 15 bp DNA
 VERSION     TOY.1

@@ -4,8 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
+use super::{assert_code, bytes, entropy, genomes, golden, read, reference};
 use crate::running::stderr;
-use crate::{assert_code, bytes, entropy, genomes, golden, read, reference};
 
 /// Equal but for states, which these runs have no model for; numbers to a billionth.
 fn assert_same(ours: &Value, theirs: &Value, path: &str) {

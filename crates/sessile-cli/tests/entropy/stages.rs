@@ -5,8 +5,8 @@ use std::fs;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::{assert_code, bytes, entropy, genomes, golden, read, reference};
 use crate::running::{self, stderr};
-use crate::{assert_code, bytes, entropy, genomes, golden, read, reference};
 
 #[test]
 fn orf_prints_what_get_orfs_prints() {

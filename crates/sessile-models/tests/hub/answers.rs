@@ -8,8 +8,8 @@ use sessile_models::ModelErrorKind;
 use sessile_models::checkpoint::Checkpoint;
 use sessile_models::hub::{self, Progress};
 
-use crate::server::{Model, Reply, Server};
-use crate::{WEIGHTS, hub_with, resolve};
+use super::server::{Model, Reply, Server};
+use super::{WEIGHTS, hub_with, resolve};
 
 #[test]
 fn the_token_goes_to_the_hub_and_nowhere_else() {

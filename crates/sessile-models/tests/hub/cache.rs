@@ -9,8 +9,8 @@ use sessile_models::ModelErrorKind;
 use sessile_models::checkpoint::Checkpoint;
 use sessile_models::hub::{self, Progress};
 
-use crate::server::{COMMIT, Model};
-use crate::{WEIGHTS, hub_with, resolve};
+use super::server::{COMMIT, Model};
+use super::{WEIGHTS, hub_with, resolve};
 
 #[test]
 fn two_processes_fetch_a_file_once() {

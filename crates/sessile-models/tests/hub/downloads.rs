@@ -7,8 +7,8 @@ use sessile_models::ModelErrorKind;
 use sessile_models::checkpoint::Checkpoint;
 use sessile_models::hub::{self, Progress};
 
-use crate::server::{COMMIT, Model, Reply, Request};
-use crate::{WEIGHTS, hub_with, resolve};
+use super::server::{COMMIT, Model, Reply, Request};
+use super::{WEIGHTS, hub_with, resolve};
 
 #[test]
 fn the_needed_files_are_fetched_once() {

@@ -6,8 +6,8 @@ use std::path::Path;
 use sessile_models::ModelErrorKind;
 use sessile_models::hub::{HubOptions, SHORT_NAMES};
 
-use crate::server::{COMMIT, Model, Reply};
-use crate::{hub_with, resolve};
+use super::server::{COMMIT, Model, Reply};
+use super::{hub_with, resolve};
 
 #[test]
 fn every_short_name_stands_for_its_repository() {

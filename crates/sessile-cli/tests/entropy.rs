@@ -2,8 +2,6 @@
 
 mod faults;
 mod records;
-#[path = "../running/mod.rs"]
-mod running;
 mod stages;
 
 use std::fs;
@@ -11,7 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use running::{Numbers, run, stderr};
+use crate::running::{Numbers, run, stderr};
 use serde_json::Value;
 
 fn golden(relative: &str) -> PathBuf {

@@ -1,0 +1,12 @@
+//! The service over a socket.
+//! One binary: every test file here is a module of it.
+
+mod bad_input;
+mod faults;
+#[path = "running/faulty.rs"]
+mod faulty;
+mod replay;
+mod running;
+mod three_di;
+mod v1;
+mod writing;
