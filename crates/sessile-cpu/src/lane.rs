@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use sessile_device::{
     AttentionInput, AttentionSpec, BatchBuf, Buf, DeviceError, DeviceErrorKind, Epilogue, Format,
-    Lane, LaneSpec, Mark, Norm, PackedBatch, Pooling, Ticket,
+    GivenUp, Lane, LaneSpec, Mark, Norm, PackedBatch, Pooling, Ticket,
 };
 
 use crate::attention::{self, Attention, Heads};
@@ -88,6 +88,10 @@ impl CpuLane {
 
 impl Lane for CpuLane {
     type Weight = CpuWeight;
+
+    fn give_up_when(&mut self, given_up: Option<GivenUp>) {
+        self.team.give_up_when(given_up);
+    }
 
     fn buffer(&mut self, rows: usize, cols: usize, format: Format) -> Result<Buf, DeviceError> {
         self.workspace.buffer(rows, cols, format)
@@ -333,7 +337,12 @@ impl Lane for CpuLane {
     }
 
     fn wait(&mut self, ticket: Ticket, into: &mut Vec<f32>) -> Result<(), DeviceError> {
-        if let Some(fault) = self.fault.take() {
+        let is_given_up = self
+            .team
+            .has_given_up()
+            .then(|| DeviceError::new(DeviceErrorKind::GivenUp, "nobody waits for this any more"));
+        if let Some(fault) = is_given_up.or(self.fault.take()) {
+            self.fault = None;
             self.staging.forget();
             return Err(fault);
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle, Thread};
 
-use sessile_device::{DeviceError, DeviceErrorKind};
+use sessile_device::{DeviceError, DeviceErrorKind, GivenUp};
 
 use crate::memory::Block;
 
@@ -22,6 +22,9 @@ const SPINS: usize = 4000;
 pub(crate) struct Team {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    given_up: Option<GivenUp>,
+    /// Tasks were left out since this was last asked.
+    has_given_up: AtomicBool,
 }
 
 /// What one operation asks of every thread: its number and its scratch.
@@ -71,6 +74,8 @@ impl Team {
                 scratch,
             }),
             workers: Vec::new(),
+            given_up: None,
+            has_given_up: AtomicBool::new(false),
         };
         for index in 1..threads {
             let shared = Arc::clone(&team.shared);
@@ -106,22 +111,45 @@ impl Team {
         Ok(())
     }
 
+    /// From now on tasks are left out once this says that nobody waits for them.
+    pub(crate) fn give_up_when(&mut self, given_up: Option<GivenUp>) {
+        self.given_up = given_up;
+    }
+
+    /// Whether tasks were left out; the next operation begins anew.
+    pub(crate) fn has_given_up(&mut self) -> bool {
+        std::mem::take(self.has_given_up.get_mut())
+    }
+
+    /// Whether the next task is to be left out.
+    fn gives_up(&self) -> bool {
+        let gives_up = self.given_up.as_ref().is_some_and(|given_up| given_up());
+        if gives_up {
+            self.has_given_up.store(true, Ordering::Relaxed);
+        }
+        gives_up
+    }
+
     /// Calls `task` for every number below `tasks`, each on one of the threads, with that
-    /// thread's scratch.
+    /// thread's scratch; unless nobody waits for that any more.
     pub(crate) fn share(&mut self, tasks: usize, task: impl Fn(usize, &mut [f32]) + Sync) {
         if self.workers.is_empty() || tasks <= 1 {
             // SAFETY: no operation is running, so every scratch belongs to the leader.
             let scratch = unsafe { &mut *self.shared.scratch[0].get() }.as_floats_mut();
             for index in 0..tasks {
+                if self.gives_up() {
+                    return;
+                }
                 task(index, scratch);
             }
             return;
         }
         let next = AtomicUsize::new(0);
-        self.all(&|scratch| {
+        let team = &*self;
+        team.all(&|scratch| {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= tasks {
+                if index >= tasks || team.gives_up() {
                     break;
                 }
                 task(index, scratch);
@@ -130,7 +158,7 @@ impl Team {
     }
 
     /// Runs `work` once on every thread, this one too, and returns when all have finished.
-    fn all(&mut self, work: &(dyn Fn(&mut [f32]) + Sync)) {
+    fn all(&self, work: &(dyn Fn(&mut [f32]) + Sync)) {
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes. Workers use the pointer only until `busy` is zero,
         // and this function does not return or unwind before that.
@@ -239,6 +267,28 @@ mod tests {
                 });
                 assert!(done.iter().all(|done| done.load(Ordering::Relaxed) == 1));
             }
+        }
+    }
+
+    #[test]
+    fn tasks_that_nobody_waits_for_are_left_out() {
+        for threads in [1, 3] {
+            let mut team = Team::new(threads).unwrap();
+            let done = Arc::new(AtomicUsize::new(0));
+            let seen = Arc::clone(&done);
+            team.give_up_when(Some(Arc::new(move || seen.load(Ordering::Relaxed) >= 5)));
+            let count = |team: &mut Team| {
+                team.share(1000, |_, _| {
+                    done.fetch_add(1, Ordering::Relaxed);
+                });
+            };
+            count(&mut team);
+            assert!((5..5 + threads).contains(&done.load(Ordering::Relaxed)));
+            assert!(team.has_given_up());
+            team.give_up_when(None);
+            count(&mut team);
+            assert!(done.load(Ordering::Relaxed) >= 1005);
+            assert!(!team.has_given_up());
         }
     }
 

@@ -17,6 +17,8 @@ pub enum DeviceErrorKind {
     Source,
     /// A rule of the seam was broken by the caller.
     Misuse,
+    /// Nobody waits for the work any more: see [`Lane::give_up_when`](crate::Lane::give_up_when).
+    GivenUp,
 }
 
 /// An error of a device or a lane.

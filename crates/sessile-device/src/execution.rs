@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::error::DeviceError;
 use crate::generation::GenerationSettings;
+use crate::lane::GivenUp;
 use crate::tensor::HostTensor;
 
 /// A request's number, unique within the pool.
@@ -293,6 +294,13 @@ pub trait Execution: Send {
     /// again. What a decoder has written so far is worth keeping.
     fn can_repeat_step(&self) -> bool {
         false
+    }
+
+    /// From the next step on: when `given_up` says that nobody waits for anything in progress any
+    /// more, a step may fail at once with
+    /// [`DeviceErrorKind::GivenUp`](crate::DeviceErrorKind::GivenUp).
+    fn give_up_when(&mut self, given_up: Option<GivenUp>) {
+        drop(given_up);
     }
 
     /// Gives up a request for which nobody waits any more. Returns whether it was in progress; an

@@ -1,5 +1,7 @@
 //! Lanes: where operations run, in the order in which they were enqueued.
 
+use std::sync::Arc;
+
 use crate::arena::Mark;
 use crate::attention::{AttentionInput, AttentionSpec};
 use crate::batch::{BatchBuf, PackedBatch};
@@ -75,6 +77,10 @@ pub struct Ticket {
     pub len: usize,
 }
 
+/// Says whether nobody waits any more for what a lane computes. Asked often, and from several
+/// threads.
+pub type GivenUp = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// An ordered queue of operations with its own workspace.
 ///
 /// Operations are enqueued and return no host value. A device that runs them at once (CPU) and
@@ -83,6 +89,15 @@ pub struct Ticket {
 pub trait Lane: Send {
     /// The packed weights this lane works with.
     type Weight;
+
+    /// From now on operations may stop in their midst once `given_up` says so, or `None`: run to
+    /// their end. [`Lane::wait`] fails then with
+    /// [`DeviceErrorKind::GivenUp`](crate::DeviceErrorKind::GivenUp), and what was computed means
+    /// nothing. A pass over one long sequence takes minutes; a lane that can not stop may ignore
+    /// this.
+    fn give_up_when(&mut self, given_up: Option<GivenUp>) {
+        drop(given_up);
+    }
 
     /// Puts a buffer on the arena's stack. Its contents are undefined.
     ///

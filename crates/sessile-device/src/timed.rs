@@ -18,7 +18,7 @@ use crate::device::{Device, Geometry, LaneSpec};
 use crate::dtype::DType;
 use crate::error::DeviceError;
 use crate::id::DeviceId;
-use crate::lane::{Epilogue, Lane, Norm, Pooling, Ticket};
+use crate::lane::{Epilogue, GivenUp, Lane, Norm, Pooling, Ticket};
 use crate::weight::{RowSource, WeightLayout};
 
 /// An operation and the part of its shape that the model fixes. The number of rows is the batch's
@@ -212,6 +212,10 @@ fn plain(name: &'static str) -> OperationClass {
 
 impl<L: Lane> Lane for TimedLane<L> {
     type Weight = L::Weight;
+
+    fn give_up_when(&mut self, given_up: Option<GivenUp>) {
+        self.inner.give_up_when(given_up);
+    }
 
     fn buffer(&mut self, rows: usize, cols: usize, format: Format) -> Result<Buf, DeviceError> {
         self.inner.buffer(rows, cols, format)

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use sessile_device::{
-    Admission, DeviceError, DeviceErrorKind, DeviceId, Event, Execution, Request, RequestError,
-    RequestErrorKind, RequestId,
+    Admission, DeviceError, DeviceErrorKind, DeviceId, Event, Execution, GivenUp, Request,
+    RequestError, RequestErrorKind, RequestId,
 };
 
 use crate::metrics::{LaneMetrics, Metrics, TakenBatch};
@@ -75,6 +76,18 @@ impl Running {
     }
 }
 
+/// Says when all of these were cancelled; `None` when one of them can not be.
+fn nobody_waits(running: &HashMap<RequestId, Running>) -> Option<GivenUp> {
+    let flags: Option<Vec<_>> = running
+        .values()
+        .map(|one| one.entry.cancelled.clone())
+        .collect();
+    let flags = flags?;
+    Some(Arc::new(move || {
+        flags.iter().all(|flag| flag.load(Ordering::Relaxed))
+    }))
+}
+
 impl LaneLoop {
     /// Runs until the queue closes or the lane is taken out.
     pub(crate) fn run(mut self) {
@@ -110,12 +123,17 @@ impl LaneLoop {
                     }
                 }
                 self.metrics.in_steps.add(running.len() as u64);
+                self.execution.give_up_when(nobody_waits(&running));
                 let step = self.repeated_step(&mut events);
                 is_full &= events
                     .iter()
                     .all(|(_, event)| matches!(event, Event::Token(_)));
                 self.answer(&mut events, &mut running);
-                if let Err(error) = step {
+                if let Err(error) = &step
+                    && error.kind() == DeviceErrorKind::GivenUp
+                {
+                    self.give_up(&mut running);
+                } else if let Err(error) = step {
                     self.put_back(&error, &mut running);
                     is_out = !self.recovers(&error) && self.leaves();
                 }
@@ -187,7 +205,8 @@ impl LaneLoop {
                 "a fault in the program stopped the lane",
             ))
         });
-        if step.is_ok() {
+        let is_given_up = |error: &DeviceError| error.kind() == DeviceErrorKind::GivenUp;
+        if step.is_ok() || step.as_ref().is_err_and(is_given_up) {
             self.failures_in_a_row = 0;
             self.lane_metrics.succeeded();
         } else {
@@ -204,8 +223,10 @@ impl LaneLoop {
         for turn in 1..MAX_FAILURES {
             match &step {
                 Err(error)
-                    if error.kind() != DeviceErrorKind::Lost
-                        && self.execution.can_repeat_step() =>
+                    if !matches!(
+                        error.kind(),
+                        DeviceErrorKind::Lost | DeviceErrorKind::GivenUp
+                    ) && self.execution.can_repeat_step() =>
                 {
                     tracing::warn!(lane = %self.name, %error, "a step failed and is repeated");
                     std::thread::sleep(TRIAL_PAUSE * turn * turn);
@@ -215,6 +236,17 @@ impl LaneLoop {
             }
         }
         step
+    }
+
+    /// Answers requests whose step was given up: nobody waits for any of them.
+    fn give_up(&mut self, running: &mut HashMap<RequestId, Running>) {
+        self.execution.take_back();
+        for (_, request) in running.drain() {
+            self.metrics.dropped.add(1);
+            let message = "the request was cancelled while it was computed";
+            let error = RequestError::new(RequestErrorKind::Cancelled, message);
+            request.answer(Err(error), self.device);
+        }
     }
 
     /// Gives up what nobody waits for any more. Returns whether that made room.
@@ -373,6 +405,7 @@ impl LaneLoop {
         };
         let id = trial.id;
         let mut events = Vec::new();
+        self.execution.give_up_when(None);
         if !matches!(self.execution.admit(trial), Admission::Accepted) {
             return false;
         }

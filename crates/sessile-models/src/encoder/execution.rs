@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sessile_device::{
-    Admission, Device, DeviceError, DeviceErrorKind, Event, Execution, HostTensor, Output,
-    OutputKind, OutputSet, Request, RequestError, RequestErrorKind, RequestId,
+    Admission, Device, DeviceError, DeviceErrorKind, Event, Execution, GivenUp, HostTensor, Lane,
+    Output, OutputKind, OutputSet, Request, RequestError, RequestErrorKind, RequestId,
 };
 
 use super::{Encoder, Job, Pass, Scratch};
@@ -321,6 +321,10 @@ impl<D: Device> Execution for EncoderExecution<D> {
         }
         self.finish(events);
         Ok(())
+    }
+
+    fn give_up_when(&mut self, given_up: Option<GivenUp>) {
+        self.lane.give_up_when(given_up);
     }
 
     fn is_idle(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sessile_device::{
     Admission, DType, DecodingLane, Device, DeviceError, Event, Execution, GenerationSettings,
-    Lane, Output, PackedBatch, Request, RequestError, RequestErrorKind, RequestId,
+    GivenUp, Lane, Output, PackedBatch, Request, RequestError, RequestErrorKind, RequestId,
 };
 
 use super::cells::Cells;
@@ -375,6 +375,10 @@ where
         }
         self.advance(events);
         Ok(())
+    }
+
+    fn give_up_when(&mut self, given_up: Option<GivenUp>) {
+        self.lane.give_up_when(given_up);
     }
 
     fn is_idle(&self) -> bool {
