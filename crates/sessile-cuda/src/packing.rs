@@ -202,7 +202,8 @@ impl Packing {
         };
         std::thread::scope(|scope| {
             for _ in 1..self.threads.min(blocks) {
-                scope.spawn(work);
+                // A thread that the system does not give is missed by nobody: the others do the work.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
             }
             work();
         });

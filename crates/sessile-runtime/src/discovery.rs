@@ -278,11 +278,14 @@ pub fn choose(choice: &DeviceChoice) -> Result<Vec<FoundDevice>, RuntimeError> {
         let measured: Vec<Result<(), RuntimeError>> = std::thread::scope(|scope| {
             let waking: Vec<_> = found
                 .iter_mut()
-                .map(|device| scope.spawn(|| device.measure()))
+                .map(|device| std::thread::Builder::new().spawn_scoped(scope, || device.measure()))
                 .collect();
             waking
                 .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|_| Err(no_answer())))
+                .map(|thread| {
+                    let thread = thread.map_err(RuntimeError::no_thread)?;
+                    thread.join().unwrap_or_else(|_| Err(no_answer()))
+                })
                 .collect()
         });
         let mut failure = None;

@@ -47,6 +47,20 @@ impl RuntimeError {
         self
     }
 
+    /// A thread that the system does not give.
+    pub(crate) fn no_thread(error: std::io::Error) -> Self {
+        RuntimeError {
+            kind: RuntimeErrorKind::Device,
+            message: format!("the system has no thread to give ({error})"),
+            hint: Some(
+                "raise the limit of threads (ulimit -u, or the pids limit of the container), or \
+                 use fewer with --threads"
+                    .to_owned(),
+            ),
+            source: Some(error.into()),
+        }
+    }
+
     /// Which kind of error this is.
     pub fn kind(&self) -> RuntimeErrorKind {
         self.kind

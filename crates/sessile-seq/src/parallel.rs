@@ -66,9 +66,10 @@ where
         }),
         changed: Condvar::new(),
     };
-    thread::scope(|scope| {
+    let has_help = thread::scope(|scope| {
+        let mut started = 0;
         for _ in 0..threads.get() {
-            scope.spawn(|| {
+            let helper = thread::Builder::new().spawn_scoped(scope, || {
                 // Also when the work panics, so that nobody waits for its result for ever.
                 let _leaving = OnDrop(|| queue.leave());
                 let mut work = worker();
@@ -76,6 +77,14 @@ where
                     queue.put(place, work(item));
                 }
             });
+            match helper {
+                Ok(_) => started += 1,
+                // The system has no more threads to give: the others do the work.
+                Err(_) => queue.leave(),
+            }
+        }
+        if started == 0 {
+            return Ok(false);
         }
         let _stopping = OnDrop(|| queue.stop());
         let mut place = 0;
@@ -84,8 +93,17 @@ where
             queue.make_room();
             place += 1;
         }
-        Ok(())
-    })
+        Ok(true)
+    })?;
+    if has_help {
+        return Ok(());
+    }
+    let source = queue.source.into_inner();
+    let source = source.unwrap_or_else(PoisonError::into_inner);
+    source
+        .map(|(_, item)| item)
+        .map(worker())
+        .try_for_each(sink)
 }
 
 struct Queue<I: Iterator, O> {

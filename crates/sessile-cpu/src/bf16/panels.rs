@@ -4,6 +4,8 @@
 //! inputs beyond the last are zero. In a gated weight, panel *j* holds 16 gates and then the 16
 //! values that belong to them, so that one block of the product has both.
 
+use std::sync::{Mutex, PoisonError};
+
 use sessile_device::{DeviceError, RowSource};
 
 use crate::bf16::operand::{STEP, steps};
@@ -59,26 +61,31 @@ pub(crate) fn pack(
     }
     let panels = out.len() / panel_len;
     let share = panels.div_ceil(threads.max(1)).max(1);
+    let chunks = Mutex::new(out.chunks_mut(share * panel_len).enumerate());
+    let next = || {
+        let mut chunks = chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        chunks.next()
+    };
+    let work = || {
+        let mut rows = vec![0.0; PANEL * k];
+        while let Some((worker, chunk)) = next() {
+            for (i, panel) in chunk.chunks_exact_mut(panel_len).enumerate() {
+                let panel_index = worker * share + i;
+                read_panel(parts, n, k, gated, panel_index, &mut rows)?;
+                pack_panel(&rows, k, panel);
+            }
+        }
+        Ok(())
+    };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = out
-            .chunks_mut(share * panel_len)
-            .enumerate()
-            .map(|(worker, chunk)| {
-                scope.spawn(move || {
-                    let mut rows = vec![0.0; PANEL * k];
-                    for (i, panel) in chunk.chunks_exact_mut(panel_len).enumerate() {
-                        let panel_index = worker * share + i;
-                        read_panel(parts, n, k, gated, panel_index, &mut rows)?;
-                        pack_panel(&rows, k, panel);
-                    }
-                    Ok(())
-                })
-            })
+        // Threads that the system does not give are missed by nobody: the others do the work.
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
             .collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let own = work();
+        others.into_iter().fold(own, |result, other| {
+            let other = other.join();
+            result.and(other.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     })
 }

@@ -15,7 +15,9 @@ pub fn bf16_flops(threads: usize, duration: Duration) -> Option<f64> {
         // SAFETY: AMX is available, and no tiles outlive a kernel.
         let rate = || unsafe { crate::amx::peak::flops(duration) };
         return Some(std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(rate)).collect();
+            let others: Vec<_> = (1..threads)
+                .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, rate).ok())
+                .collect();
             let own = rate();
             // A thread that failed measured nothing.
             let rates = others.into_iter().map(|other| other.join().unwrap_or(0.0));

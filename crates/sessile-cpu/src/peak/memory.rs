@@ -31,7 +31,9 @@ pub fn memory_bytes(threads: usize, duration: Duration) -> f64 {
         simd::run(Isa::Amx, Sweep { values, duration })
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(rate)).collect();
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, rate).ok())
+            .collect();
         let own = rate();
         // A thread that failed measured nothing.
         let rates = others.into_iter().map(|other| other.join().unwrap_or(0.0));

@@ -107,7 +107,10 @@ fn digests(files: &[WeightFile], pieces: &[Piece<'_>]) -> Result<Vec<[u8; 32]>, 
         .min(MAX_THREADS);
     let others = threads.min(pieces.len()).saturating_sub(1);
     thread::scope(|scope| {
-        let others: Vec<_> = (0..others).map(|_| scope.spawn(worker)).collect();
+        // Threads that the system does not give are missed by nobody: the others do the work.
+        let others: Vec<_> = (0..others)
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, worker).ok())
+            .collect();
         let mut result = worker();
         for other in others {
             let other = other

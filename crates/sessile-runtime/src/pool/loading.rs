@@ -58,7 +58,7 @@ pub(super) fn load(
         let threads: Vec<_> = planned
             .into_iter()
             .map(|(device, plan)| {
-                scope.spawn(move || {
+                std::thread::Builder::new().spawn_scoped(scope, move || {
                     plan.check()?;
                     load_one(models, options, threads, &device, plan, metrics)
                 })
@@ -67,6 +67,7 @@ pub(super) fn load(
         threads
             .into_iter()
             .map(|thread| {
+                let thread = thread.map_err(RuntimeError::no_thread)?;
                 thread.join().unwrap_or_else(|_| {
                     Err(RuntimeError::new(
                         RuntimeErrorKind::Device,

@@ -1,5 +1,7 @@
 //! One tree: histograms, the best split of every node of a level, and the rows of its children.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::TrainOptions;
 use super::bins::{Bins, Column, MISSING};
 use crate::error::ModelError;
@@ -275,14 +277,24 @@ impl<'a> Grower<'a> {
             dealt[feature % threads].push((column, sums));
             rest = behind;
         }
-        std::thread::scope(|scope| {
-            for features in dealt {
-                scope.spawn(move || {
-                    for (column, sums) in features {
-                        sum(column, rows, derivatives, sums);
-                    }
-                });
+        let dealt = Mutex::new(dealt.into_iter());
+        let next = || {
+            let mut dealt = dealt.lock().unwrap_or_else(PoisonError::into_inner);
+            dealt.next()
+        };
+        let work = || {
+            while let Some(features) = next() {
+                for (column, sums) in features {
+                    sum(column, rows, derivatives, sums);
+                }
             }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                // A thread that the system does not give is missed by nobody.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
         });
         histogram
     }
