@@ -12,6 +12,7 @@ mod index;
 mod legacy;
 mod load;
 mod locate;
+mod members;
 pub mod pickle;
 mod remembered;
 mod rows;
@@ -126,6 +127,17 @@ impl Checkpoint {
     /// The folder of the checkpoint, where its vocabulary lies.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The files that the checkpoint is read from, with what may be read beside the weights.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> = self
+            .files
+            .iter()
+            .map(|file| file.path().to_owned())
+            .collect();
+        files.extend(members::of(&self.path));
+        files
     }
 
     /// The names of all tensors, in order.

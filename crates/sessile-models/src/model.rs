@@ -173,6 +173,12 @@ impl ModelFiles {
         self.head.as_deref()
     }
 
+    /// The files that it is read from; none of the built-in model.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let head = self.head.iter().flat_map(|head| head.files());
+        self.source.files().into_iter().chain(head).collect()
+    }
+
     /// A hash of the weights: equal for equal tensors, however they are stored.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ mod packing;
 mod random;
 mod shapes;
 
+use std::path::PathBuf;
+
 use sessile_device::RowSource;
 
 use crate::checkpoint::Checkpoint;
@@ -34,6 +36,11 @@ pub trait WeightSource: Send + Sync {
 
     /// Where the weights come from, for messages.
     fn describe(&self) -> String;
+
+    /// The files that the model is read from, so that nobody writes over them.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 
     /// A hash of names, shapes and values.
     ///
@@ -65,6 +72,10 @@ impl WeightSource for Checkpoint {
 
     fn rows(&self, name: &str) -> Result<Box<dyn RowSource + '_>, ModelError> {
         Ok(Box::new(Checkpoint::rows(self, name)?))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        Checkpoint::files(self)
     }
 
     fn describe(&self) -> String {

@@ -1,6 +1,6 @@
 //! A model that generates as it is found: configuration, tokenizer, settings and weights.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sessile_device::{DType, DecodingLane, Device, GenerationSettings};
@@ -141,6 +141,11 @@ impl GeneratorFiles {
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
+    }
+
+    /// The files that it is read from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.checkpoint.files()
     }
 
     /// The name users know it by.
