@@ -29,6 +29,7 @@ use crate::error::{PipelineError, PipelineErrorKind};
 pub use entry::{Entry, InputHash, Outcome};
 pub use fingerprint::Fingerprint;
 pub use lock::Lock;
+pub(crate) use lock::beside;
 
 use frame::Kind;
 use keeper::Keeper;
@@ -39,6 +40,13 @@ const BUFFER_BYTES: usize = 1 << 18;
 
 /// What was finished longer ago than this is written with the next entry.
 const WRITE_EVERY: Duration = Duration::from_millis(100);
+
+/// What a journal is called behind its output's name, and a lock.
+const JOURNAL: &str = ".journal";
+const LOCK: &str = ".lock";
+
+/// What lies beside an output while it is written.
+pub(crate) const BESIDE: [&str; 2] = [JOURNAL, LOCK];
 
 /// How a journal is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,11 +168,15 @@ impl Journal {
     ) -> Result<Self, PipelineError> {
         let path = journal_path(lock.output());
         let failed = |error| PipelineError::output(&path.display().to_string(), error);
+        check_is_ours(&path)?;
+        if options.restart {
+            begin_anew(&path).map_err(failed)?;
+        }
         let mut out = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
-            .truncate(options.restart)
+            .truncate(false)
             .open(&path)
             .map_err(failed)?;
         let mut scan = Scan::run(&path, &out).map_err(failed)?;
@@ -185,7 +197,8 @@ impl Journal {
             0 => None,
             _ => Some(Replay::open(&path).map_err(failed)?),
         };
-        let keeper = Keeper::start(out.try_clone().map_err(failed)?, &lock).map_err(failed)?;
+        let keeper = Keeper::start(out.try_clone().map_err(failed)?, &lock)
+            .map_err(|error| PipelineError::no_thread("keep a journal", error))?;
         let mut journal = Journal {
             replay,
             remaining: scan.entries,
@@ -216,14 +229,15 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Whether the output that `lock` protects has a journal that was about to become that output:
-    /// then an output that exists is this journal's own.
+    /// Whether `output` has a journal that was about to become that output: then an output that
+    /// exists is this journal's own.
     ///
     /// # Errors
     ///
     /// `Output` when the journal can not be read.
-    pub fn was_finishing(lock: &Lock) -> Result<bool, PipelineError> {
-        let path = journal_path(lock.output());
+    pub fn was_finishing(output: &Path) -> Result<bool, PipelineError> {
+        let path = journal_path(output);
+        check_is_ours(&path)?;
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -232,6 +246,11 @@ impl Journal {
         let scan = Scan::run(&path, &file)
             .map_err(|error| PipelineError::output(&path.display().to_string(), error))?;
         Ok(scan.was_finishing)
+    }
+
+    /// Refuses what is no file in the place of `output`'s journal.
+    pub(crate) fn check_place(output: &Path) -> Result<(), PipelineError> {
+        check_is_ours(&journal_path(output))
     }
 
     /// Where it lies.
@@ -404,7 +423,30 @@ impl Drop for Journal {
 }
 
 fn journal_path(output: &Path) -> PathBuf {
-    lock::beside(output, ".journal")
+    beside(output, JOURNAL)
+}
+
+/// Refuses a link in the place of a journal: it would be written through, and cut off with
+/// `--restart`, whatever it points to.
+fn check_is_ours(path: &Path) -> Result<(), PipelineError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(PipelineError::new(
+            PipelineErrorKind::Output,
+            format!("{} is not a journal but a link or a folder", path.display()),
+        )
+        .with_hint("move it away, or choose another --output")),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a journal. A file of another kind stays, and so does what has another name too.
+fn begin_anew(path: &Path) -> io::Result<()> {
+    match File::open(path) {
+        Ok(file) => Scan::run(path, &file)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    fs::remove_file(path)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! so clocks may differ.
 
 mod holder;
+mod leftovers;
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -35,12 +36,14 @@ const POLL: Duration = Duration::from_millis(100);
 /// Times a lock may vanish or change hands before it counts as taken.
 const ATTEMPTS: usize = 8;
 
-/// The right to write one output. Given back when dropped.
+/// The right to write one output, or several. Given back when dropped.
 #[derive(Debug)]
 pub struct Lock {
     output: PathBuf,
     path: PathBuf,
     holder: Holder,
+    /// Of the other files that are written with the output.
+    others: Vec<Lock>,
 }
 
 impl Lock {
@@ -56,22 +59,44 @@ impl Lock {
         Lock::acquire_within(output, interrupt, LEASE, WATCH)
     }
 
+    /// The same for `output` and the other files that are written with it: two runs that share
+    /// any of them take turns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Lock::acquire`]; then none of them is held.
+    pub fn acquire_all<'p>(
+        output: &Path,
+        others: impl IntoIterator<Item = &'p Path>,
+        interrupt: &Interrupt,
+    ) -> Result<Self, PipelineError> {
+        let mut lock = Lock::acquire(output, interrupt)?;
+        for other in others {
+            lock.others.push(Lock::acquire(other, interrupt)?);
+        }
+        Ok(lock)
+    }
+
     fn acquire_within(
         output: &Path,
         interrupt: &Interrupt,
         lease: Duration,
         watch: Duration,
     ) -> Result<Self, PipelineError> {
-        let path = beside(output, ".lock");
+        // Beside the file itself, whatever links lead there: two names of it have one lock.
+        let target = fs::canonicalize(output).unwrap_or_else(|_| output.to_owned());
+        let path = beside(&target, super::LOCK);
         let failed = |error| PipelineError::output(&path.display().to_string(), error);
         let holder = Holder::this_process();
         let own = OwnFile::create(&path, &holder).map_err(failed)?;
         for _ in 0..ATTEMPTS {
             if own.publish(&path, &holder).map_err(failed)? {
+                leftovers::remove(&target, &holder);
                 return Ok(Lock {
                     output: output.to_owned(),
                     path,
                     holder,
+                    others: Vec::new(),
                 });
             }
             let Some(found) = Found::read(&path).map_err(failed)? else {
@@ -126,13 +151,14 @@ impl Lock {
         Renewal {
             path: self.path.clone(),
             holder: self.holder.clone(),
+            others: self.others.iter().map(Lock::renewal).collect(),
         }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if self.renewal().is_ours() {
+        if self.renewal().is_this_ours() {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -142,24 +168,33 @@ impl Drop for Lock {
 pub(super) struct Renewal {
     path: PathBuf,
     holder: Holder,
+    others: Vec<Renewal>,
 }
 
 impl Renewal {
     /// Writes the lock again; false when it belongs to somebody else by now.
     pub(super) fn renew(&self, renewals: u64) -> bool {
-        if !self.is_ours() {
+        self.others.iter().all(|other| other.renew(renewals)) && self.renew_this(renewals)
+    }
+
+    fn renew_this(&self, renewals: u64) -> bool {
+        if !self.is_this_ours() {
             return false;
         }
         let Ok(mut file) = OpenOptions::new().write(true).open(&self.path) else {
-            return self.is_ours();
+            return self.is_this_ours();
         };
         // Of the same length each time, in one write: whoever reads it sees a whole holder.
         let _ = file.write_all(self.holder.text(renewals).as_bytes());
         true
     }
 
-    /// A lock that can not be read for the moment is not lost.
     fn is_ours(&self) -> bool {
+        self.is_this_ours() && self.others.iter().all(Renewal::is_ours)
+    }
+
+    /// A lock that can not be read for the moment is not lost.
+    fn is_this_ours(&self) -> bool {
         match fs::read_to_string(&self.path) {
             Ok(text) => {
                 Holder::parse(&text).is_none_or(|(holder, _)| holder.token == self.holder.token)
@@ -312,7 +347,9 @@ fn taken(output: &Path, holder: &Option<Holder>) -> PipelineError {
 }
 
 /// `NAME` with `suffix` behind it.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    // `out/` is `out`: the name gets the suffix, not what is in the folder.
+    let path = path.components().as_path();
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -172,7 +172,7 @@ fn nothing_is_left_behind() {
     let mut journal = open(&output);
     journal.append(&entry(0)).unwrap();
     journal.finishing().unwrap();
-    assert!(Journal::was_finishing(&journal.lock).unwrap());
+    assert!(Journal::was_finishing(journal.lock.output()).unwrap());
     assert_eq!(files(), 2);
     journal.remove().unwrap();
     assert_eq!(files(), 0);
