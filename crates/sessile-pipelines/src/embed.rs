@@ -10,12 +10,13 @@ use std::path::PathBuf;
 
 use sessile_models::ModelFiles;
 use sessile_runtime::{Pool, PoolOptions};
+use sessile_seq::inputs::{self, Input};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Fingerprint, JournalOptions};
-use crate::output::{Format, OutputFiles, OutputName, output_set};
+use crate::output::{Format, OutputFiles, OutputName, Sources, output_set};
 use crate::progress::{Observer, Summary};
 use job::Job;
 use records::Records;
@@ -64,18 +65,7 @@ pub fn run(
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Summary, PipelineError> {
-    let mut outputs = OutputFiles::new(&options.outputs, options.format, options.force)?;
-    if options.long == Long::Windows && options.names.contains(&OutputName::Contacts) {
-        return Err(PipelineError::new(
-            PipelineErrorKind::Usage,
-            "contacts between residues of different windows are not known",
-        )
-        .with_hint("leave out `contacts`, or use --long full"));
-    }
-    let inputs = sessile_seq::inputs::expand(&options.inputs, sessile_seq::inputs::Format::Fasta)?;
-    if let Some(path) = &options.failures {
-        outputs.accompany(path)?;
-    }
+    let (inputs, mut outputs) = prepare(options, files.files())?;
     outputs.claim(options.journal, interrupt)?;
 
     let tokenizer = files.tokenizer().clone();
@@ -142,6 +132,36 @@ pub fn run(
         interrupt,
     }
     .run(Requests::new(records, wanted, finished))
+}
+
+/// Refuses what is wrong with the options, the inputs or the outputs, before a model is fetched.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn check(options: &EmbedOptions) -> Result<(), PipelineError> {
+    prepare(options, Vec::new()).map(drop)
+}
+
+fn prepare(
+    options: &EmbedOptions,
+    model: Vec<PathBuf>,
+) -> Result<(Vec<Input>, OutputFiles), PipelineError> {
+    let mut outputs = OutputFiles::new(&options.outputs, options.format, options.force)?;
+    if options.long == Long::Windows && options.names.contains(&OutputName::Contacts) {
+        return Err(PipelineError::new(
+            PipelineErrorKind::Usage,
+            "contacts between residues of different windows are not known",
+        )
+        .with_hint("leave out `contacts`, or use --long full"));
+    }
+    if let Some(path) = &options.failures {
+        outputs.accompany(path)?;
+    }
+    let inputs = inputs::expand(&options.inputs, inputs::Format::Fasta)?;
+    let sources = Sources::default().with_inputs(&inputs).with_model(model);
+    outputs.check_sources(&sources, options.journal)?;
+    Ok((inputs, outputs))
 }
 
 /// What an earlier run left, for people.

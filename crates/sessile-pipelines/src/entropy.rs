@@ -132,6 +132,27 @@ pub struct Analysis {
     /// What all parts of one run have in common.
     job: String,
     fingerprint: Fingerprint,
+    model_files: Vec<PathBuf>,
+}
+
+/// Refuses what is wrong with the inputs or the outputs of samples, before a model is fetched.
+/// Samples of a sheet have a `folder`; a sample whose inputs are not there costs itself alone.
+///
+/// # Errors
+///
+/// As [`Analysis::run`].
+pub fn check(
+    options: &EntropyOptions,
+    samples: &[Sample],
+    folder: Option<&Path>,
+) -> Result<(), PipelineError> {
+    match (folder, samples) {
+        (None, [sample]) => {
+            sources::Source::of(sample)?;
+            run::prepare(options, sample, options.shard, Vec::new()).map(drop)
+        }
+        (folder, _) => sheet::check(options, samples, folder),
+    }
 }
 
 impl Analysis {
@@ -159,6 +180,7 @@ impl Analysis {
             let fingerprint = fingerprint.with_option("--model", "none");
             return Ok(Analysis::of(options, layout, fingerprint, None));
         };
+        let model_files = files.files();
         let identity = Identity::of(&files)?;
         let model = StateModel::load(files, &options.pool, observer)?;
         layout.origin = Some(StateOrigin {
@@ -167,7 +189,10 @@ impl Analysis {
             device: device_kinds(model.pool()),
         });
         let fingerprint = identity.mark(fingerprint, model.pool());
-        Ok(Analysis::of(options, layout, fingerprint, Some(model)))
+        Ok(Analysis {
+            model_files,
+            ..Analysis::of(options, layout, fingerprint, Some(model))
+        })
     }
 
     fn of(
@@ -182,6 +207,7 @@ impl Analysis {
             model,
             job: fingerprint.digest(),
             fingerprint,
+            model_files: Vec::new(),
         }
     }
 

@@ -68,6 +68,20 @@ impl PipelineError {
         }
     }
 
+    /// A thread that the system does not give; `what` is not done without it.
+    pub(crate) fn no_thread(what: &str, error: std::io::Error) -> Self {
+        PipelineError {
+            kind: PipelineErrorKind::Device,
+            message: format!("can not {what}: the system has no thread to give ({error})"),
+            hint: Some(
+                "raise the limit of threads (ulimit -u, or the pids limit of the container), or \
+                 use fewer with --threads"
+                    .to_owned(),
+            ),
+            source: Some(error.into()),
+        }
+    }
+
     /// Which kind of error this is.
     pub fn kind(&self) -> PipelineErrorKind {
         self.kind

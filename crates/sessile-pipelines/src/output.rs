@@ -17,6 +17,7 @@ mod parquet;
 mod row;
 mod safetensors;
 mod schema;
+mod sources;
 mod spool;
 mod whole_file;
 mod zip;
@@ -24,8 +25,8 @@ mod zip;
 use std::io::{self, Write};
 
 pub use destination::{Destination, OutputPlace};
-pub use files::{OutputFiles, Outputs};
-pub use format::{Format, ParseFormatError};
+pub use files::{OutputFiles, Outputs, check_outputs};
+pub use format::{Format, JSON_LINES, ParseFormatError, check_ending};
 pub use hdf5::Hdf5;
 pub use jsonl::JsonLines;
 pub use names::{OutputName, ParseOutputNameError, output_set};
@@ -35,6 +36,8 @@ pub use parquet::Parquet;
 pub use row::{Cell, Row};
 pub use safetensors::Safetensors;
 pub use schema::{Column, ColumnKind, Schema};
+pub use sources::Sources;
+pub(crate) use sources::check_absent;
 pub use whole_file::WholeFile;
 
 /// Something that takes rows in their order.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sessile_seq::inputs::Input;
 
-use crate::error::{PipelineError, PipelineErrorKind};
+use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
 
 /// How often an interrupt is looked for while no item comes.
@@ -28,7 +28,7 @@ impl<T: Send + 'static> ReadAhead<T> {
     ///
     /// # Errors
     ///
-    /// `Input` when there is no thread to be had.
+    /// `Device` when there is no thread to be had.
     pub(crate) fn start(
         ahead: usize,
         interrupt: &Interrupt,
@@ -42,10 +42,7 @@ impl<T: Send + 'static> ReadAhead<T> {
         std::thread::Builder::new()
             .name("reader".to_owned())
             .spawn(move || read(listener))
-            .map_err(|error| {
-                let message = format!("can not start reading: {error}");
-                PipelineError::new(PipelineErrorKind::Input, message)
-            })?;
+            .map_err(|error| PipelineError::no_thread("read the inputs", error))?;
         Ok(ReadAhead {
             items,
             interrupt: interrupt.clone(),

@@ -11,6 +11,7 @@ mod row;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::slice;
 use std::time::Instant;
 
 use sessile_device::{GenerationSettings, Output, RequestError, RequestErrorKind};
@@ -18,9 +19,10 @@ use sessile_models::{GeneratorArchitecture, GeneratorFiles};
 use sessile_runtime::{GeneratorOptions, GeneratorPool, Pending};
 
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
-use crate::journal::{Entry, Fingerprint, InputHash, Journal, JournalOptions, Lock, Outcome};
-use crate::output::{Destination, OutputPlace};
+use crate::journal::{Entry, Fingerprint, InputHash, Journal, JournalOptions, Outcome};
+use crate::output::{Destination, JSON_LINES, OutputFiles, Sources, check_ending};
 use crate::progress::{Observer, Progress, Stages, Summary};
 use articles::Article;
 use requests::{Answer, InFlight, Way, prepare, request};
@@ -78,6 +80,8 @@ pub struct SummarizeOptions {
     pub with_ids: bool,
     /// What becomes of articles that are too long.
     pub long: LongArticle,
+    /// A file for the list of articles without a summary.
+    pub failures: Option<PathBuf>,
     /// Write over an output that exists.
     pub force: bool,
     /// Keep a journal beside the output, and go on where an earlier run stopped.
@@ -109,29 +113,9 @@ pub fn run(
         )
         .with_hint("use a BART model; ProstT5 is for `sessile entropy encode3di`"));
     }
-    let place = OutputPlace::of(&options.output);
+    let mut outputs = checked(options, files.files())?;
+    outputs.claim(options.journal, interrupt)?;
     let name = options.output.display().to_string();
-    if place == OutputPlace::Folder {
-        return Err(PipelineError::new(
-            PipelineErrorKind::Usage,
-            format!("{name} is a folder"),
-        ));
-    }
-    let is_file = place == OutputPlace::File;
-    articles::check(&options.inputs)?;
-    let lock = match is_file && options.journal {
-        true => Some(Lock::acquire(&options.output, interrupt)?),
-        false => None,
-    };
-    // A run that ended between its last two steps has left a whole output, and its journal.
-    let was_finishing = lock.as_ref().map(Journal::was_finishing).transpose()?;
-    let may_replace = options.force || was_finishing == Some(true);
-    if is_file && options.output.exists() && !may_replace {
-        return Err(
-            PipelineError::new(PipelineErrorKind::Usage, format!("{name} exists already"))
-                .with_hint("give another --output, or --force to write over it"),
-        );
-    }
     let generator = GeneratorPool::new(
         files,
         &GeneratorOptions {
@@ -139,38 +123,60 @@ pub fn run(
             ..options.pool.clone()
         },
     )?;
-    let journal = lock
-        .map(|lock| {
-            Journal::open(
-                lock,
-                &fingerprint(files, options, &generator)?,
-                options.resume,
-            )
-        })
-        .transpose()?;
+    let journal = match options.journal {
+        false => None,
+        true => {
+            let fingerprint = fingerprint(files, options, &generator)?;
+            outputs.journal(&fingerprint, options.resume)?
+        }
+    };
     let finished = journal.as_ref().map_or(0, Journal::remaining);
     if finished > 0 {
         observer.note(&format!(
             "going on after {finished} articles of an earlier run"
         ));
     }
-    let failed = |error| PipelineError::output(&name, error);
-    let out = match &journal {
-        Some(_) => Destination::open_locked(&options.output, "summarize"),
-        None => Destination::open(&options.output),
-    }
-    .map_err(failed)?;
+    let out = outputs.open_one(&options.output, journal.as_ref())?;
+    let failures = match &options.failures {
+        Some(path) => Some(FailureList::new(
+            path,
+            outputs.open_one(path, journal.as_ref())?,
+        )),
+        None => None,
+    };
     Job {
         files,
         options,
         generator: &generator,
         journal,
         out,
+        failures,
         name: &name,
         observer,
         interrupt,
     }
     .run(finished)
+}
+
+/// Refuses what is wrong with the options, the inputs or the outputs, before a model is fetched.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn check(options: &SummarizeOptions) -> Result<(), PipelineError> {
+    checked(options, Vec::new()).map(drop)
+}
+
+fn checked(options: &SummarizeOptions, model: Vec<PathBuf>) -> Result<OutputFiles, PipelineError> {
+    check_ending(&options.output, JSON_LINES)?;
+    let mut outputs = OutputFiles::plain(slice::from_ref(&options.output), options.force)?;
+    if let Some(path) = &options.failures {
+        outputs.accompany(path)?;
+    }
+    let inputs = articles::check(&options.inputs)?;
+    let sources = Sources::default().with_inputs(&inputs).with_model(model);
+    outputs.check_sources(&sources, options.journal)?;
+    Ok(outputs)
 }
 
 /// Everything that a row depends on apart from its article.
@@ -195,6 +201,7 @@ struct Job<'a> {
     generator: &'a GeneratorPool,
     journal: Option<Journal>,
     out: Destination,
+    failures: Option<FailureList>,
     name: &'a str,
     observer: &'a mut dyn Observer,
     interrupt: &'a Interrupt,
@@ -259,6 +266,9 @@ impl Job<'_> {
         self.out
             .finish()
             .map_err(|error| PipelineError::output(self.name, error))?;
+        if let Some(failures) = self.failures {
+            failures.finish()?;
+        }
         stages.writing += writing.elapsed();
         if let Some(journal) = self.journal {
             journal.remove()?;
@@ -304,10 +314,10 @@ impl Job<'_> {
             && let Some(outcome) = journal.take(&article.place, input)?
         {
             progress.resumed += 1;
-            return Ok(match outcome {
-                Outcome::Done(row) => row,
+            return match outcome {
+                Outcome::Done(row) => Ok(row),
                 Outcome::Failed(reason) => self.failed(article, &reason, progress),
-            });
+            };
         }
         let written = match (answer, &in_flight.problem) {
             (_, Some(problem)) => Err(problem.clone()),
@@ -341,7 +351,7 @@ impl Job<'_> {
                 (row.clone(), Outcome::Done(row))
             }
             Err(reason) => {
-                let row = self.failed(article, &reason, progress);
+                let row = self.failed(article, &reason, progress)?;
                 (row, Outcome::Failed(reason))
             }
         };
@@ -415,10 +425,18 @@ impl Job<'_> {
         self.files.tokenizer().decode(tokens.unwrap_or_default())
     }
 
-    fn failed(&mut self, article: &Article, reason: &str, progress: &mut Progress) -> Vec<u8> {
+    fn failed(
+        &mut self,
+        article: &Article,
+        reason: &str,
+        progress: &mut Progress,
+    ) -> Result<Vec<u8>, PipelineError> {
         progress.failed += 1;
         self.observer.failure(&article.place, reason);
-        row::write(article, &Written::Error(reason))
+        if let Some(failures) = &mut self.failures {
+            failures.push(&article.fields.id(), &article.place, reason)?;
+        }
+        Ok(row::write(article, &Written::Error(reason)))
     }
 
     fn interrupted(mut self, progress: &Progress) -> PipelineError {

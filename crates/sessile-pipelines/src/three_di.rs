@@ -113,6 +113,16 @@ pub(crate) fn check_residues(residues: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// Refuses what is wrong with the options, the inputs or the outputs, before a model is fetched;
+/// `has_probabilities` says whether the states are scored and not written one after the other.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn check(options: &ThreeDiOptions, has_probabilities: bool) -> Result<(), PipelineError> {
+    job::check(options, has_probabilities)
+}
+
 /// Encodes every protein of the inputs.
 ///
 /// # Errors

@@ -143,7 +143,7 @@ impl Error {
 
     pub(crate) fn in_record(mut self, ordinal: u64, id: &str) -> Self {
         self.0.record = Some(ordinal);
-        self.0.id = (!id.is_empty()).then(|| shorten(id));
+        self.0.id = (!id.is_empty()).then(|| id.to_owned());
         self
     }
 
@@ -182,7 +182,7 @@ impl Error {
         self.0.record
     }
 
-    /// The identifier of the record, cut to 80 characters.
+    /// The identifier of the record.
     pub fn record_id(&self) -> Option<&str> {
         self.0.id.as_deref()
     }
@@ -218,7 +218,7 @@ impl fmt::Display for Error {
         let mut place = Vec::new();
         if let Some(record) = inner.record {
             place.push(match &inner.id {
-                Some(id) => format!("record {record} ({})", id.escape_debug()),
+                Some(id) => format!("record {record} ({})", shorten(id).escape_debug()),
                 None => format!("record {record}"),
             });
         }

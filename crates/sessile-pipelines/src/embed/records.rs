@@ -53,7 +53,7 @@ impl RecordInfo {
             problem = format!("{problem} ({hint})");
         }
         RecordInfo {
-            id: String::new(),
+            id: error.record_id().unwrap_or_default().to_owned(),
             place: String::new(),
             length: 0,
             hash: InputHash::of(problem.as_bytes()),

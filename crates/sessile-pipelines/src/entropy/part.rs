@@ -13,7 +13,7 @@ use sessile_seq::compression::{BoxRead, decompress};
 use super::format::{RecordForm, RecordFormat};
 use super::writer::{RecordWriter, table_path};
 use crate::error::{PipelineError, PipelineErrorKind};
-use crate::output::{Destination, OutputPlace};
+use crate::output::{Destination, OutputPlace, Sources, check_outputs};
 use crate::shard::{LineError, PartHeader, PartLines, Shard, check_parts, next_part};
 
 /// What the table of a part begins with.
@@ -78,11 +78,12 @@ pub fn merge(
         return Err(PipelineError::new(PipelineErrorKind::Usage, message)
             .with_hint("give --output the ending of the parts"));
     }
-    if OutputPlace::of(output) == OutputPlace::File && output.exists() && !force {
-        let message = format!("{} exists", output.display());
-        return Err(PipelineError::new(PipelineErrorKind::Output, message)
-            .with_hint("choose another --output, or --force to write over it"));
+    let mut sources = Sources::default();
+    for part in &parts {
+        sources.add("a part", &part.path);
+        sources.add("the table of a part", &table_path(&part.path));
     }
+    check_outputs([&output.to_owned()], force, &sources)?;
     let failed = |error| PipelineError::output(&output.display().to_string(), error);
     let out = Destination::open(output).map_err(failed)?;
     let mut writer = RecordWriter::new(output, format, out, None)?;

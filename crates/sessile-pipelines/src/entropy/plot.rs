@@ -10,9 +10,8 @@ use super::survey::{Survey, Wanted};
 use crate::drawing::PictureFormat;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::Destination;
+use crate::output::{Destination, Sources, check_outputs};
 use crate::progress::Observer;
-use crate::viral::identify::check_new;
 
 /// A picture of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +70,9 @@ pub fn plot(
         return Err(PipelineError::new(PipelineErrorKind::Usage, message)
             .with_hint("name the picture .svg or .png"));
     };
-    check_new(&options.output, options.force)?;
     let files = inputs::expand(&options.inputs, Format::Json)?;
+    let sources = Sources::default().with_inputs(&files);
+    check_outputs([&options.output], options.force, &sources)?;
     let wanted = Wanted {
         records: options.records.clone(),
         most: options.most,

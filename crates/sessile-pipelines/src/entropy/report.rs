@@ -7,7 +7,7 @@ mod tables;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sessile_seq::inputs::{self, Format};
 
@@ -17,9 +17,8 @@ use super::survey::{Survey, Wanted};
 use crate::drawing::{Drawing, escaped, grouped};
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
-use crate::output::Destination;
+use crate::output::{Destination, Sources, check_outputs};
 use crate::progress::Observer;
-use crate::viral::identify::check_new;
 
 /// Records that the report draws along.
 const DRAWN_RECORDS: usize = 6;
@@ -38,15 +37,6 @@ pub struct ReportOptions {
     pub force: bool,
 }
 
-/// Refuses an output that can not be written, before anything is computed.
-///
-/// # Errors
-///
-/// `Output` when there is a file already, unless told to write over it.
-pub fn check(output: &Path, force: bool) -> Result<(), PipelineError> {
-    check_new(output, force)
-}
-
 /// Writes the report; gives the number of ORFs and files that could not be read.
 ///
 /// # Errors
@@ -57,8 +47,9 @@ pub fn write(
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<u64, PipelineError> {
-    check(&options.output, options.force)?;
     let files = inputs::expand(&options.inputs, Format::Json)?;
+    let sources = Sources::default().with_inputs(&files);
+    check_outputs([&options.output], options.force, &sources)?;
     let wanted = Wanted {
         most: DRAWN_RECORDS,
         ..Wanted::default()

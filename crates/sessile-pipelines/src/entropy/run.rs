@@ -26,6 +26,7 @@ use crate::journal::{Entry, Journal, Outcome};
 use crate::progress::{Busy, Observer, Progress};
 use crate::shard::Shard;
 use crate::three_di::StateModel;
+pub(super) use files::prepare;
 use files::{claim, writers};
 use text::Text;
 use waiting::{Waiting, states};

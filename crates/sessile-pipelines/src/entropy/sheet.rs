@@ -1,16 +1,15 @@
 //! Many samples in one run: which of them an earlier run has finished stands in a journal of its own
 //! in their folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sessile_seq::inputs::Input;
 
 use super::sample::Sample;
-use super::{Analysis, EntropySummary};
+use super::{Analysis, EntropyOptions, EntropySummary, run};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::journal::{Entry, InputHash, Journal, Lock, Outcome};
-use crate::output::OutputPlace;
+use crate::journal::{BESIDE, Entry, InputHash, Journal, Lock, Outcome, beside};
 use crate::progress::Observer;
 use crate::shard::Shard;
 
@@ -45,12 +44,9 @@ pub(super) fn run(
             "going on after {finished} samples of an earlier run"
         ));
     }
-    if !options.force {
-        let behind = usize::try_from(finished).unwrap_or(usize::MAX);
-        for sample in samples.iter().skip(behind) {
-            check_new(sample)?;
-        }
-    }
+    let behind = usize::try_from(finished).unwrap_or(usize::MAX);
+    let left = samples.iter().skip(behind).copied();
+    check_samples(options, left, &analysis.model_files)?;
     let mut whole = EntropySummary::default();
     for sample in samples {
         let input = input(sample);
@@ -120,17 +116,40 @@ fn journal_name(shard: Shard) -> String {
     }
 }
 
-/// Refuses before anything is computed what would be refused later.
-fn check_new(sample: &Sample) -> Result<(), PipelineError> {
-    let paths = sample.outputs.iter().map(|(path, _)| path);
-    for path in paths {
-        let mut journal = path.clone().into_os_string();
-        journal.push(".journal");
-        let is_own = Path::new(&journal).exists();
-        if OutputPlace::of(path) == OutputPlace::File && path.exists() && !is_own {
-            let message = format!("{} exists", path.display());
-            return Err(PipelineError::new(PipelineErrorKind::Output, message)
-                .with_hint("choose another --output, or --force to write over it"));
+/// Refuses what would be refused later, as far as no earlier run has finished it.
+pub(super) fn check(
+    options: &EntropyOptions,
+    samples: &[Sample],
+    folder: Option<&Path>,
+) -> Result<(), PipelineError> {
+    if let Some(folder) = folder {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| PipelineError::output(&folder.display().to_string(), error))?;
+    }
+    // The outputs of samples that are finished are there: the journal knows which they are.
+    let has_journal = options.journal
+        && folder.is_some_and(|folder| {
+            let output = folder.join(journal_name(options.shard));
+            BESIDE.iter().any(|suffix| beside(&output, suffix).exists())
+        });
+    if has_journal {
+        return Ok(());
+    }
+    let of_part = (0..).zip(samples);
+    let of_part = of_part.filter(|(number, _)| options.shard.has(*number));
+    check_samples(options, of_part.map(|(_, sample)| sample), &[])
+}
+
+fn check_samples<'s>(
+    options: &EntropyOptions,
+    samples: impl Iterator<Item = &'s Sample>,
+    model: &[PathBuf],
+) -> Result<(), PipelineError> {
+    for sample in samples {
+        match run::prepare(options, sample, Shard::WHOLE, model.to_vec()) {
+            // What is wrong with its inputs costs this sample and no other.
+            Err(error) if error.kind() == PipelineErrorKind::Input => {}
+            other => drop(other?),
         }
     }
     Ok(())

@@ -13,6 +13,10 @@ use crate::shard::Shard;
 /// Bases of a batch: work for about ten milliseconds, so that many small records cost little.
 const BATCH_BASES: usize = 1 << 20;
 
+/// What a record counts for beside its bases: however short it is, it becomes some kilobytes of
+/// text. 256 of them are a batch.
+const RECORD_BASES: usize = 1 << 12;
+
 /// Batches read ahead.
 const AHEAD: usize = 1;
 
@@ -223,6 +227,7 @@ impl Reader {
         if !self.shard.has(number) {
             return true;
         }
+        self.bases += RECORD_BASES;
         self.bases += match &content {
             Content::Fasta(sequence) => sequence.len(),
             Content::GenBank(record) => record.sequence.len(),

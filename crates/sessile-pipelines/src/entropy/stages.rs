@@ -8,12 +8,13 @@ mod measure;
 mod orfs;
 mod proteins;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sessile_seq::inputs::Input;
 
 use crate::error::{PipelineError, PipelineErrorKind};
-use crate::output::OutputPlace;
+use crate::output::{Sources, check_outputs};
 use crate::progress::Observer;
 
 pub use measure::{MeasureOptions, OrfEntropies, measure};
@@ -31,6 +32,17 @@ pub struct StageFiles {
     pub output: PathBuf,
     /// Write over an output that exists.
     pub force: bool,
+}
+
+impl StageFiles {
+    /// Refuses an output that is one of `inputs` or `states`, or that exists.
+    fn check(&self, inputs: &[Input], states: Option<&PathBuf>) -> Result<(), PipelineError> {
+        let mut sources = Sources::default().with_inputs(inputs);
+        if let Some(states) = states {
+            sources.add("the file of states", states);
+        }
+        check_outputs([&self.output], self.force, &sources)
+    }
 }
 
 /// What a stage came to.
@@ -141,16 +153,6 @@ impl<'a> Told<'a> {
             _ => Ok(()),
         }
     }
-}
-
-/// Refuses to write over a file unless told to.
-fn check_output(output: &Path, force: bool) -> Result<(), PipelineError> {
-    if force || OutputPlace::of(output) != OutputPlace::File || !output.exists() {
-        return Ok(());
-    }
-    let message = format!("{} exists", output.display());
-    Err(PipelineError::new(PipelineErrorKind::Output, message)
-        .with_hint("choose another --output, or --force to write over it"))
 }
 
 fn interrupted(counts: &StageCounts) -> PipelineError {

@@ -6,10 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::destination::{Destination, OutputPlace};
-use super::{Format, Npy, Row, RowWriter, Schema};
+use super::sources::check_absent;
+use super::{Format, Npy, Row, RowWriter, Schema, Sources};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::journal::{Fingerprint, Journal, JournalOptions, Lock};
+use crate::journal::{BESIDE, Fingerprint, Journal, JournalOptions, Lock, beside};
 
 /// Digits of the name that a job's unfinished files have in common.
 const KEY_DIGITS: usize = 8;
@@ -85,14 +86,74 @@ impl OutputFiles {
 
     fn check_new(&self, path: &Path) -> Result<(), PipelineError> {
         check_place(path)?;
-        let mut others = self.paths();
-        if others.any(|other| same(other, path)) {
+        if self.paths().any(|other| same(other, path)) {
             return Err(PipelineError::new(
                 PipelineErrorKind::Usage,
                 format!("{} is named twice as an output", path.display()),
             ));
         }
+        let is_beside = |one: &Path, other: &Path| {
+            let mut paths = BESIDE.iter().map(|suffix| beside(one, suffix));
+            paths.any(|path| same(&path, other))
+        };
+        match self
+            .paths()
+            .find(|other| is_beside(other, path) || is_beside(path, other))
+        {
+            None => Ok(()),
+            Some(other) => Err(PipelineError::new(
+                PipelineErrorKind::Usage,
+                format!(
+                    "{} and {}: one is the journal or the lock of the other",
+                    other.display(),
+                    path.display()
+                ),
+            )
+            .with_hint("choose another name")),
+        }
+    }
+
+    /// Refuses outputs that are one of the files that the job reads, with their journals, and
+    /// outputs that exist unless they are to be written over. Nothing is changed on the disk.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` for a file that is read, `Output` for one that exists.
+    pub fn check_sources(
+        &self,
+        sources: &Sources,
+        with_journal: bool,
+    ) -> Result<(), PipelineError> {
+        for path in self.paths() {
+            sources.refuse(path)?;
+            for suffix in BESIDE {
+                sources.refuse(&beside(path, suffix))?;
+            }
+        }
+        if let Some(path) = self.first_file().filter(|_| with_journal) {
+            Journal::check_place(path)?;
+        }
+        self.check_absent(with_journal)
+    }
+
+    /// Refuses outputs that exist, but for those that a killed run of this job has just named.
+    fn check_absent(&self, with_journal: bool) -> Result<(), PipelineError> {
+        for path in self.paths() {
+            if let Err(exists) = check_absent(path, self.force) {
+                let first = self.first_file().filter(|_| with_journal);
+                return match first.map(|path| Journal::was_finishing(path)).transpose()? {
+                    Some(true) => Ok(()),
+                    _ => Err(exists),
+                };
+            }
+        }
         Ok(())
+    }
+
+    /// The output that lock and journal lie beside.
+    fn first_file(&self) -> Option<&PathBuf> {
+        self.main_paths()
+            .find(|path| OutputPlace::of(path) == OutputPlace::File)
     }
 
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
@@ -116,25 +177,13 @@ impl OutputFiles {
         with_journal: bool,
         interrupt: &Interrupt,
     ) -> Result<(), PipelineError> {
-        let mut was_finishing = false;
-        let is_file = |path: &&PathBuf| OutputPlace::of(path) == OutputPlace::File;
-        let first = self.main_paths().find(is_file);
-        if with_journal && let Some(path) = first {
-            let lock = Lock::acquire(path, interrupt)?;
-            was_finishing = Journal::was_finishing(&lock)?;
+        if with_journal && let Some(path) = self.first_file() {
+            let others = self.paths().filter(|other| *other != path);
+            let others = others.filter(|other| OutputPlace::of(other) == OutputPlace::File);
+            let lock = Lock::acquire_all(path, others.map(PathBuf::as_path), interrupt)?;
             self.lock = Some(lock);
         }
-        if self.force || was_finishing {
-            return Ok(());
-        }
-        match self.paths().filter(is_file).find(|path| path.exists()) {
-            None => Ok(()),
-            Some(path) => Err(PipelineError::new(
-                PipelineErrorKind::Output,
-                format!("{} exists", path.display()),
-            )
-            .with_hint("choose another --output, or --force to write over it")),
-        }
+        self.check_absent(with_journal)
     }
 
     /// Opens the journal beside the first file, if [`OutputFiles::claim`] was asked for one.
@@ -245,6 +294,21 @@ impl Outputs {
     }
 }
 
+/// Refuses outputs of a command that keeps no journal: named twice, in a folder that is not there,
+/// one of `sources`, or there already, unless they are to be written over.
+///
+/// # Errors
+///
+/// `Usage` for outputs that make no sense, `Output` for one that can not be written or exists.
+pub fn check_outputs<'p>(
+    paths: impl IntoIterator<Item = &'p PathBuf>,
+    force: bool,
+    sources: &Sources,
+) -> Result<(), PipelineError> {
+    let paths: Vec<PathBuf> = paths.into_iter().cloned().collect();
+    OutputFiles::plain(&paths, force)?.check_sources(sources, false)
+}
+
 /// What the temporary files of a job have in their names: always the same for the same journal.
 fn key(journal: &Path) -> String {
     let path = fs::canonicalize(journal).unwrap_or_else(|_| journal.to_owned());
@@ -281,6 +345,12 @@ fn check_place(path: &Path) -> Result<(), PipelineError> {
 /// Whether two paths name the same file, as far as that can be told before they exist.
 fn same(one: &Path, other: &Path) -> bool {
     let whole = |path: &Path| {
+        // Through links, as it will be written.
+        if let Ok(path) = fs::canonicalize(path)
+            && let (Some(folder), Some(name)) = (path.parent(), path.file_name())
+        {
+            return Some((folder.to_owned(), name.to_owned()));
+        }
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());

@@ -59,7 +59,7 @@ impl Format {
     /// The extensions of files in this format.
     pub const fn extensions(self) -> &'static [&'static str] {
         match self {
-            Format::Jsonl => &["jsonl", "ndjson", "json"],
+            Format::Jsonl => &["jsonl", "ndjson"],
             Format::Parquet => &["parquet", "pq"],
             Format::Hdf5 => &["h5", "hdf5"],
             Format::Safetensors => &["safetensors"],
@@ -85,26 +85,15 @@ impl Format {
     /// # Ok::<(), sessile_pipelines::PipelineError>(())
     /// ```
     pub fn of(path: &Path) -> Result<Self, PipelineError> {
-        if OutputPlace::of(path) != OutputPlace::File {
-            return Ok(Format::default());
-        }
-        let Some(extension) = path.extension() else {
+        let Some(extension) = extension(path) else {
             return Ok(Format::default());
         };
-        let extension = extension.to_string_lossy().to_lowercase();
-        Format::ALL
-            .into_iter()
-            .find(|format| format.extensions().contains(&extension.as_str()))
-            .ok_or_else(|| {
-                PipelineError::new(
-                    PipelineErrorKind::Usage,
-                    format!(
-                        "{}: `.{extension}` is the name of no format",
-                        path.display()
-                    ),
-                )
-                .with_hint(format!("choose with --format: {}", names()))
-            })
+        let of_extension = |format: &Format| format.extensions().contains(&extension.as_str());
+        let found = Format::ALL.into_iter().find(of_extension);
+        found.ok_or_else(|| {
+            unsupported(path, &extension, &format!("use {}", names()))
+                .with_hint("name the file so, or choose with --format")
+        })
     }
 
     /// Checks that rows of this schema can be written to `path` in this format.
@@ -166,6 +155,58 @@ impl Format {
             Format::Npz => Box::new(Npz::new(destination, schema)?),
         })
     }
+}
+
+/// Refuses the name of a file that promises another format than what is written: `endings` are
+/// those of it, and a name without an ending promises nothing.
+///
+/// # Errors
+///
+/// `Usage`.
+///
+/// # Examples
+///
+/// ```
+/// use std::path::Path;
+/// use sessile_pipelines::output::check_ending;
+/// assert!(check_ending(Path::new("rows.jsonl"), &["jsonl", "ndjson"]).is_ok());
+/// assert!(check_ending(Path::new("rows.json"), &["jsonl", "ndjson"]).is_err());
+/// ```
+pub fn check_ending(path: &Path, endings: &[&str]) -> Result<(), PipelineError> {
+    match extension(path) {
+        Some(extension) if !endings.contains(&extension.as_str()) => {
+            let allowed: Vec<String> = endings.iter().map(|ending| format!(".{ending}")).collect();
+            let what = format!("name it {}", allowed.join(" or "));
+            Err(unsupported(path, &extension, &what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The endings of JSON Lines: what jobs write that have no other format.
+pub const JSON_LINES: &[&str] = Format::Jsonl.extensions();
+
+/// What follows the last dot of a file's name, in lower case.
+fn extension(path: &Path) -> Option<String> {
+    if OutputPlace::of(path) != OutputPlace::File {
+        return None;
+    }
+    let extension = path.extension()?.to_string_lossy();
+    Some(extension.to_lowercase())
+}
+
+fn unsupported(path: &Path, extension: &str, what: &str) -> PipelineError {
+    let json = match extension {
+        "json" => "; rows are written as JSON Lines, not as one JSON document",
+        _ => "",
+    };
+    PipelineError::new(
+        PipelineErrorKind::Usage,
+        format!(
+            "{}: unsupported output format `.{extension}` ({what}{json})",
+            path.display()
+        ),
+    )
 }
 
 fn names() -> String {

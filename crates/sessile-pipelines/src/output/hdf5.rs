@@ -22,8 +22,10 @@ const SUPERBLOCK_BYTES: u64 = 96;
 /// Writes rows as HDF5.
 ///
 /// Tensors are 32-bit floats, several named numbers a vector of 64-bit floats in the order of the
-/// names. Every dataset has the attributes `id` and one per column that is no array. A `/` in an
-/// identifier, which would begin a group, becomes `%2F` in the dataset's name.
+/// names. Every dataset has the attributes `id` and one per column that is no array. What can not
+/// stand in the name of a dataset is written there as in an address: a `/`, which would begin a
+/// group, is `%2F`, a zero `%00`, the identifiers `.` and `..`, which are ways through groups, are
+/// `%2E` and `%2E%2E`, and an empty one is `%`.
 pub struct Hdf5 {
     out: Positioned,
     schema: Schema,
@@ -95,6 +97,15 @@ impl Hdf5 {
     }
 }
 
+/// The name of the dataset of a record: one that `file["mean"][name]` finds.
+fn dataset_name(id: &str) -> String {
+    match id {
+        "" => "%".to_owned(),
+        "." | ".." => id.replace('.', "%2E"),
+        _ => id.replace('/', "%2F").replace('\0', "%00"),
+    }
+}
+
 impl RowWriter for Hdf5 {
     fn write(&mut self, row: &Row) -> io::Result<()> {
         let mut written = Vec::new();
@@ -116,7 +127,7 @@ impl RowWriter for Hdf5 {
             };
             written.push((column, dataset.header(bytes.len() as u64)?, bytes));
         }
-        let name = row.id.replace('/', "%2F");
+        let name = dataset_name(&row.id);
         for (column, header, bytes) in written {
             self.out.align()?;
             let address = self.out.position;
@@ -147,5 +158,26 @@ impl RowWriter for Hdf5 {
         self.out.out.patch(0, &superblock)?;
         self.out.out.finish()?;
         Ok(finished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_identifier_becomes_a_name_that_can_be_found() {
+        for (id, name) in [
+            ("P12345", "P12345"),
+            (".", "%2E"),
+            ("..", "%2E%2E"),
+            ("...", "..."),
+            ("a/b", "a%2Fb"),
+            ("./a", ".%2Fa"),
+            ("a\0b", "a%00b"),
+            ("", "%"),
+        ] {
+            assert_eq!(dataset_name(id), name);
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use sessile_seq::inputs::Input;
+
 use super::row::Fields;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
@@ -38,17 +40,27 @@ impl Article {
     }
 }
 
-/// Refuses inputs that are not there, before anything is loaded.
-pub(super) fn check(inputs: &[PathBuf]) -> Result<(), PipelineError> {
+/// Refuses inputs that can not be read, before anything is loaded.
+pub(super) fn check(inputs: &[PathBuf]) -> Result<Vec<Input>, PipelineError> {
+    let wrong = |message| Err(PipelineError::new(PipelineErrorKind::Input, message));
+    let mut checked = Vec::new();
     for path in inputs {
-        if path != Path::new("-") && !path.is_file() && !path.exists() {
-            return Err(PipelineError::new(
-                PipelineErrorKind::Input,
-                format!("{} does not exist", path.display()),
-            ));
+        if path == Path::new("-") {
+            checked.push(Input::Stdin);
+            continue;
+        }
+        match std::fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return wrong(format!("{} does not exist", path.display()));
+            }
+            Err(error) => return wrong(format!("can not read {}: {error}", path.display())),
+            Ok(metadata) if metadata.is_dir() => {
+                return wrong(format!("{} is a folder; name files in it", path.display()));
+            }
+            Ok(_) => checked.push(Input::File(path.clone())),
         }
     }
-    Ok(())
+    Ok(checked)
 }
 
 /// Articles read ahead: few, for each may be large.
@@ -119,22 +131,26 @@ impl Articles {
     }
 
     fn parse(&self, place: String, line: Vec<u8>) -> Article {
-        let parsed = match std::str::from_utf8(&line) {
+        let (fields, text) = match std::str::from_utf8(&line) {
             Ok(text) => Fields::parse(text.trim(), &self.text_field),
-            Err(error) => Err(format!(
-                "not UTF-8 from byte {} on",
-                error.valid_up_to() + 1
-            )),
+            Err(error) => {
+                let at = error.valid_up_to();
+                // What stands before the fault may say which article it is.
+                let before = std::str::from_utf8(&line[..at]).unwrap_or_default();
+                let (fields, _) = Fields::parse(before.trim(), &self.text_field);
+                (fields, Err(format!("not UTF-8 from byte {} on", at + 1)))
+            }
         };
-        match parsed {
-            Ok((fields, text)) => Article {
-                place,
-                line,
-                fields,
-                text,
-                problem: None,
-            },
-            Err(problem) => Article::broken(place, line, problem),
+        let (text, problem) = match text {
+            Ok(text) => (text, None),
+            Err(problem) => (String::new(), Some(problem)),
+        };
+        Article {
+            place,
+            line,
+            fields,
+            text,
+            problem,
         }
     }
 }

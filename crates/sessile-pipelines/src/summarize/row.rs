@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::articles::Article;
@@ -11,41 +11,59 @@ use super::articles::Article;
 #[derive(Debug, Default)]
 pub(super) struct Fields(Vec<(String, Box<RawValue>)>);
 
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Fields;
+/// Takes a line apart as far as it can be read: what stands before a fault is kept.
+impl<'de> DeserializeSeed<'de> for &mut Fields {
+    type Value = ();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    fields.push(pair);
-                }
-                Ok(Fields(fields))
-            }
+impl<'de> Visitor<'de> for &mut Fields {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(pair) = map.next_entry()? {
+            self.0.push(pair);
         }
-        deserializer.deserialize_map(Pairs)
+        Ok(())
     }
 }
 
 impl Fields {
-    /// The fields of a line but the text, and the text.
-    pub(super) fn parse(line: &str, text_field: &str) -> Result<(Self, String), String> {
-        let mut fields: Fields = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        let at = fields
+    /// The fields of a line but the text, and the text or what is wrong with the line. Of several
+    /// texts the last counts, as in Python.
+    pub(super) fn parse(line: &str, text_field: &str) -> (Self, Result<String, String>) {
+        let mut fields = Fields::default();
+        let mut json = serde_json::Deserializer::from_str(line);
+        let read = (&mut fields)
+            .deserialize(&mut json)
+            .and_then(|()| json.end());
+        let (mut texts, others): (Vec<_>, Vec<_>) = fields
             .0
-            .iter()
-            .position(|(name, _)| name == text_field)
-            .ok_or_else(|| format!("there is no field `{text_field}` (see --text-field)"))?;
-        let (_, text) = fields.0.remove(at);
-        let text = serde_json::from_str(text.get())
-            .map_err(|_| format!("the field `{text_field}` is not a text"))?;
-        Ok((fields, text))
+            .into_iter()
+            .partition(|(name, _)| name == text_field);
+        let text = match (read, texts.pop().map(|(_, text)| text)) {
+            (Err(error), _) => Err(error.to_string()),
+            (Ok(()), None) => Err(format!(
+                "there is no field `{text_field}` (see --text-field)"
+            )),
+            (Ok(()), Some(text)) => serde_json::from_str(text.get())
+                .map_err(|error| format!("the field `{text_field}` is not a text: {error}")),
+        };
+        (Fields(others), text)
+    }
+
+    /// What the article is called, if it has an `id`.
+    pub(super) fn id(&self) -> String {
+        let id = self.0.iter().rev().find(|(name, _)| name == "id");
+        let id = id.map_or("", |(_, value)| value.get());
+        serde_json::from_str(id).unwrap_or_else(|_| id.to_owned())
     }
 
     /// A row of an id and nothing else.

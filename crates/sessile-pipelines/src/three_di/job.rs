@@ -1,11 +1,11 @@
 //! The loop of the job: answers in, rows out, in the order of the proteins.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sessile_device::{Output, RequestError, RequestErrorKind};
-use sessile_seq::inputs;
+use sessile_seq::inputs::{self, Input};
 
 use super::model::{Identity, StateModel};
 use super::proteins::{Protein, Proteins};
@@ -14,7 +14,7 @@ use crate::error::{PipelineError, PipelineErrorKind};
 use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Fingerprint, InputHash, Journal, Outcome};
-use crate::output::{Destination, OutputFiles};
+use crate::output::{Destination, JSON_LINES, OutputFiles, Sources, check_ending};
 use crate::progress::{Busy, Observer, Progress, Summary};
 
 pub(super) fn run(
@@ -23,14 +23,8 @@ pub(super) fn run(
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Summary, PipelineError> {
-    check(&files, options)?;
-    let inputs = inputs::expand(&options.inputs, inputs::Format::Fasta)?;
-    let mut paths = vec![options.output.clone()];
-    paths.extend(options.fasta.clone());
-    let mut outputs = OutputFiles::plain(&paths, options.force)?;
-    if let Some(path) = &options.failures {
-        outputs.accompany(path)?;
-    }
+    check_method(files.has_probabilities(), options)?;
+    let (inputs, mut outputs) = prepare(options, files.files())?;
     outputs.claim(options.journal, interrupt)?;
     let identity = match options.journal {
         true => Some(Identity::of(&files)?),
@@ -76,9 +70,34 @@ pub(super) fn run(
     job.run(Proteins::start(inputs, interrupt)?, known, interrupt)
 }
 
-/// Refuses what makes no sense, before anything is loaded.
-fn check(files: &StateFiles, options: &ThreeDiOptions) -> Result<(), PipelineError> {
-    if !files.has_probabilities() && (options.probabilities || options.mask_below.is_some()) {
+/// Refuses what is wrong with the options, the inputs or the outputs, before a model is fetched.
+pub(super) fn check(
+    options: &ThreeDiOptions,
+    has_probabilities: bool,
+) -> Result<(), PipelineError> {
+    check_method(has_probabilities, options)?;
+    prepare(options, Vec::new()).map(drop)
+}
+
+fn prepare(
+    options: &ThreeDiOptions,
+    model: Vec<PathBuf>,
+) -> Result<(Vec<Input>, OutputFiles), PipelineError> {
+    let mut paths = vec![options.output.clone()];
+    paths.extend(options.fasta.clone());
+    let mut outputs = OutputFiles::plain(&paths, options.force)?;
+    if let Some(path) = &options.failures {
+        outputs.accompany(path)?;
+    }
+    check_ending(&options.output, JSON_LINES)?;
+    let inputs = inputs::expand(&options.inputs, inputs::Format::Fasta)?;
+    let sources = Sources::default().with_inputs(&inputs).with_model(model);
+    outputs.check_sources(&sources, options.journal)?;
+    Ok((inputs, outputs))
+}
+
+fn check_method(has_probabilities: bool, options: &ThreeDiOptions) -> Result<(), PipelineError> {
+    if !has_probabilities && (options.probabilities || options.mask_below.is_some()) {
         return Err(PipelineError::new(
             PipelineErrorKind::Usage,
             "states that are written one after the other have no probabilities",

@@ -1,6 +1,7 @@
 //! What says the states of a protein: a head that scores them all at once, or a decoder that
 //! writes one after the other.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sessile_device::{GenerationSettings, ModelIndex, Output, OutputSet};
@@ -36,6 +37,14 @@ pub enum StateFiles {
 }
 
 impl StateFiles {
+    /// The files that the model is read from.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            StateFiles::Scored(files) => files.files(),
+            StateFiles::Written { files, .. } => files.files(),
+        }
+    }
+
     /// Whether rows have probabilities.
     pub(super) fn has_probabilities(&self) -> bool {
         matches!(self, StateFiles::Scored(_))

@@ -51,6 +51,7 @@ impl Protein {
             problem = format!("{problem} ({hint})");
         }
         Protein {
+            id: error.record_id().unwrap_or_default().to_owned(),
             problem: Some(problem),
             is_file_problem: !error.is_record_error(),
             ..Protein::default()

@@ -10,11 +10,13 @@ use sessile_runtime::{Classifier, ClassifierLane, RuntimeError};
 use sessile_seq::parallel::map_in_order;
 
 use super::features::{FeatureRows, FeatureSource, Features, write_merged};
-use super::identify::{all_cores, check_new};
-use super::results::{FrameScore, ResultCounts, Results, TableFormat};
+use super::identify::all_cores;
+use super::results::{
+    FrameScore, ListedFailures, ResultCounts, Results, TableFormat, check_folder,
+};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::WholeFile;
+use crate::output::{Sources, WholeFile, check_absent};
 use crate::progress::{Observer, Progress, Summary};
 
 /// Rows of a block: work for some tens of milliseconds, 14 MB of the published features.
@@ -66,6 +68,20 @@ pub fn run(
     interrupt: &Interrupt,
 ) -> Result<Classified, PipelineError> {
     let begun = Instant::now();
+    let mut sources = Sources::default().with("the classifier", &options.classifier);
+    for path in options.features.iter().flat_map(FeatureSource::paths) {
+        sources.add("a feature file", path);
+    }
+    check_folder(&options.output, options.force, &sources)?;
+    if options.save_merged {
+        let merged: Vec<PathBuf> = (1..=options.features.len())
+            .map(|number| merged_path(options, number))
+            .collect();
+        for path in &merged {
+            sources.refuse(path)?;
+            check_absent(path, options.force)?;
+        }
+    }
     let classifier = MlpClassifier::open(&options.classifier)?;
     if let Some(chunk) = options.chunk {
         classifier.binding.check_chunk(chunk)?;
@@ -80,6 +96,7 @@ pub fn run(
     let resident = Classifier::load(&classifier)?;
     let load = begun.elapsed();
     let mut results = Results::create(&options.output, options.tables, options.force)?;
+    let mut failures = ListedFailures::create(&options.output)?;
     let threads = options.threads.unwrap_or_else(all_cores);
     let mut progress = Progress::default();
     for (number, source) in options.features.iter().enumerate() {
@@ -90,6 +107,7 @@ pub fn run(
             progress.failed += 1;
             let reason = "it is in one of the two feature files only";
             observer.failure(&format!("{}: {id}", features.name()), reason);
+            failures.push(id, reason)?;
         }
         if options.save_merged {
             save_merged(&features, options, number + 1)?;
@@ -120,6 +138,7 @@ pub fn run(
                         progress.failed += 1;
                         let reason = "its features hold numbers that are not finite";
                         observer.failure(&format!("{}: {id}", features.name()), reason);
+                        failures.push(id, reason)?;
                     }
                 }
                 progress.elapsed = begun.elapsed();
@@ -128,6 +147,7 @@ pub fn run(
             },
         )?;
     }
+    failures.finish()?;
     let counts = results.finish()?;
     Ok(Classified {
         counts,
@@ -240,15 +260,19 @@ fn is_finite(row: &[f32]) -> bool {
     largest.fold(0, u32::max) < EXPONENT
 }
 
+/// Where the joined vectors of the so-manieth file go.
+fn merged_path(options: &ClassifyOptions, number: usize) -> PathBuf {
+    options.output.join(format!("output_{number}_merged.pt"))
+}
+
 /// Writes the joined vectors of one file as the original does.
 fn save_merged(
     features: &Features,
     options: &ClassifyOptions,
     number: usize,
 ) -> Result<(), PipelineError> {
+    let path = merged_path(options, number);
     let name = format!("output_{number}_merged");
-    let path = options.output.join(format!("{name}.pt"));
-    check_new(&path, options.force)?;
     let mut data = vec![0.0; features.ids().len() * features.width()];
     features.read(0, &mut data)?;
     let rows = FeatureRows {

@@ -14,6 +14,8 @@ mod parquet;
 mod write;
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +40,20 @@ pub enum FeatureSource {
     },
 }
 
+impl FeatureSource {
+    /// Its files.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let (first, second) = match self {
+            FeatureSource::Merged(path) => (path, None),
+            FeatureSource::Halves {
+                nucleotide,
+                protein,
+            } => (nucleotide, Some(protein)),
+        };
+        std::iter::once(first).chain(second)
+    }
+}
+
 impl fmt::Display for FeatureSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -45,6 +61,64 @@ impl fmt::Display for FeatureSource {
             FeatureSource::Halves { nucleotide, .. } => nucleotide.display().fmt(f),
         }
     }
+}
+
+/// What a feature file is.
+enum Kind {
+    Torch,
+    Safetensors,
+    Parquet,
+}
+
+impl Kind {
+    /// By the file's first bytes, and by its name where these say nothing.
+    fn of(path: &Path) -> Result<Self, ModelError> {
+        let mut start = [0; 16];
+        let read = File::open(path).and_then(|mut file| read_start(&mut file, &mut start));
+        // What can not be read is told by whoever reads all of it.
+        let start = &start[..read.unwrap_or(0)];
+        let name = path.display().to_string();
+        if start.starts_with(b"PAR1") {
+            return Ok(Kind::Parquet);
+        }
+        let is_archive =
+            start.starts_with(b"PK") && path.extension().is_none_or(|end| end != "npz");
+        if is_archive || start.starts_with(b"\x80") {
+            return Ok(Kind::Torch);
+        }
+        if start.starts_with(b"\x89HDF") {
+            return Err(wrong(&name, "this is an HDF5 file").with_hint(KINDS));
+        }
+        if start.starts_with(b"\x93NUMPY") {
+            return Err(wrong(&name, "this is a NumPy array without names").with_hint(KINDS));
+        }
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("npz") => Err(wrong(&name, "this is a NumPy archive").with_hint(KINDS)),
+            Some("safetensors") => Ok(Kind::Safetensors),
+            Some("parquet" | "pq") => Ok(Kind::Parquet),
+            // A header of JSON behind its length: safetensors under another name.
+            _ if start.get(8) == Some(&b'{') => Ok(Kind::Safetensors),
+            _ if matches!(start.first(), Some(b'{' | b'[' | b'>')) => {
+                Err(wrong(&name, "this is text, not a feature file").with_hint(KINDS))
+            }
+            _ => Ok(Kind::Torch),
+        }
+    }
+}
+
+/// What to give instead of another file.
+const KINDS: &str = "features are .pt files of VirNucPro, .safetensors with `data` and `ids`, or \
+                     .parquet with `id` and vectors, as `sessile embed` writes it";
+
+fn read_start(file: &mut File, start: &mut [u8]) -> std::io::Result<usize> {
+    let mut read = 0;
+    while read < start.len() {
+        match file.read(&mut start[read..])? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(read)
 }
 
 /// An open feature file.
@@ -93,15 +167,11 @@ impl Features {
                 nucleotide,
                 protein,
             } => joined::join(nucleotide, protein)?,
-            FeatureSource::Merged(path)
-                if path.extension().is_some_and(|end| end == "safetensors") =>
-            {
-                from_safetensors(path)?
-            }
-            FeatureSource::Merged(path) if path.extension().is_some_and(|end| end == "parquet") => {
-                parquet::from_parquet(path)?
-            }
-            FeatureSource::Merged(path) => from_torch(path)?,
+            FeatureSource::Merged(path) => match Kind::of(path)? {
+                Kind::Safetensors => from_safetensors(path)?,
+                Kind::Parquet => parquet::from_parquet(path)?,
+                Kind::Torch => from_torch(path)?,
+            },
         };
         if features.width == 0 {
             return Err(wrong(&features.name, "its vectors have no numbers"));

@@ -13,7 +13,7 @@ use sessile_seq::six_frame::{Counts, Outputs, run_batches};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::{Destination, OutputPlace};
+use crate::output::{Destination, Sources, check_outputs};
 use crate::progress::{Observer, Progress, Summary};
 use crate::read_ahead::stored_bytes;
 
@@ -68,9 +68,12 @@ pub fn run(
 ) -> Result<Identified, PipelineError> {
     let begun = Instant::now();
     let files = inputs::expand(&options.inputs, Format::Fasta)?;
-    let mut chunks = Output::open(options.chunks.as_ref(), options.force, interrupt)?;
-    let mut nucleotide = Output::open(options.nucleotide.as_ref(), options.force, interrupt)?;
-    let mut protein = Output::open(options.protein.as_ref(), options.force, interrupt)?;
+    let outputs = [&options.chunks, &options.nucleotide, &options.protein];
+    let sources = Sources::default().with_inputs(&files);
+    check_outputs(outputs.into_iter().flatten(), options.force, &sources)?;
+    let mut chunks = Output::open(options.chunks.as_ref(), interrupt)?;
+    let mut nucleotide = Output::open(options.nucleotide.as_ref(), interrupt)?;
+    let mut protein = Output::open(options.protein.as_ref(), interrupt)?;
     let threads = options.threads.unwrap_or_else(all_cores);
     let mut job = Job {
         options,
@@ -201,27 +204,6 @@ pub(crate) fn with_hint(error: &sessile_seq::Error) -> String {
     }
 }
 
-/// Refuses to write over a file, unless told to.
-///
-/// # Errors
-///
-/// `Output`.
-pub(crate) fn check_new(path: &std::path::Path, force: bool) -> Result<(), PipelineError> {
-    let place = OutputPlace::of(path);
-    if place == OutputPlace::Folder {
-        let message = format!("{} is a folder", path.display());
-        return Err(
-            PipelineError::new(PipelineErrorKind::Output, message).with_hint("name a file in it")
-        );
-    }
-    if place == OutputPlace::File && path.exists() && !force {
-        let message = format!("{} exists", path.display());
-        return Err(PipelineError::new(PipelineErrorKind::Output, message)
-            .with_hint("choose another name, or --force to write over it"));
-    }
-    Ok(())
-}
-
 /// A file that is written, if it is wanted, and why it could not be.
 struct Output {
     inner: Option<Writing>,
@@ -235,15 +217,10 @@ struct Writing {
 }
 
 impl Output {
-    fn open(
-        path: Option<&PathBuf>,
-        force: bool,
-        interrupt: &Interrupt,
-    ) -> Result<Self, PipelineError> {
+    fn open(path: Option<&PathBuf>, interrupt: &Interrupt) -> Result<Self, PipelineError> {
         let Some(path) = path else {
             return Ok(Output { inner: None });
         };
-        check_new(path, force)?;
         let destination = Destination::open(path)
             .map_err(|error| PipelineError::output(&path.display().to_string(), error))?;
         let writing = Writing {

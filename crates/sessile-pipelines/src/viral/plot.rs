@@ -8,12 +8,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 
-use super::identify::check_new;
 use super::label::FrameLabel;
 use super::results::FRAME_RESULTS;
 use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel as Frame, PictureFormat, shortened};
 use crate::error::{PipelineError, PipelineErrorKind};
-use crate::output::Destination;
+use crate::output::{Destination, Sources, check_outputs};
 
 /// What to draw.
 #[derive(Clone, Debug)]
@@ -65,7 +64,8 @@ pub fn run(options: &PlotOptions) -> Result<usize, PipelineError> {
         return Err(PipelineError::new(PipelineErrorKind::Usage, message)
             .with_hint("name the picture .svg or .png"));
     };
-    check_new(&options.output, options.force)?;
+    let sources = Sources::default().with("the results", &results_file(options));
+    check_outputs([&options.output], options.force, &sources)?;
     let panels = read(options)?;
     if panels.iter().all(|panel| panel.marks.is_empty()) {
         let message = format!("{} has none of the contigs", options.results.display());
@@ -86,12 +86,15 @@ pub fn run(options: &PlotOptions) -> Result<usize, PipelineError> {
     Ok(panels.len())
 }
 
+fn results_file(options: &PlotOptions) -> PathBuf {
+    match options.results.is_dir() {
+        true => options.results.join(FRAME_RESULTS),
+        false => options.results.clone(),
+    }
+}
+
 fn read(options: &PlotOptions) -> Result<Vec<Panel>, PipelineError> {
-    let path = if options.results.is_dir() {
-        options.results.join(FRAME_RESULTS)
-    } else {
-        options.results.clone()
-    };
+    let path = results_file(options);
     let unreadable = |what: String| {
         let message = format!("can not read {}: {what}", path.display());
         PipelineError::new(PipelineErrorKind::Input, message)

@@ -79,6 +79,20 @@ pub struct Predictor {
     fingerprint: Fingerprint,
     /// What all parts of one run have in common.
     job: String,
+    model_files: Vec<PathBuf>,
+}
+
+/// Refuses what is wrong with the classifier, the inputs or the outputs, before a model is fetched.
+///
+/// # Errors
+///
+/// As [`Predictor::load`] and [`Predictor::run`].
+pub fn check(options: &PredictOptions, samples: &[Sample]) -> Result<(), PipelineError> {
+    let classifier = MlpClassifier::open(&options.classifier)?;
+    classifier.binding.check_chunk(options.chunk.get())?;
+    samples
+        .iter()
+        .try_for_each(|sample| run::check(options, sample))
 }
 
 /// The place of the nucleotides' model in the pool.
@@ -123,6 +137,7 @@ impl Predictor {
         };
         let sizes = [hidden(&nucleotide), hidden(&protein)];
         check_sizes(&classifier, sizes, [&nucleotide, &protein])?;
+        let model_files = [nucleotide.files(), protein.files()].concat();
         let hashes = [nucleotide.remembered_hash()?, protein.remembered_hash()?];
         let outputs: OutputSet = [OutputKind::MeanAll, protein_output].into_iter().collect();
         let pool_options = PoolOptions {
@@ -142,6 +157,7 @@ impl Predictor {
             sizes,
             fingerprint,
             job,
+            model_files,
         })
     }
 

@@ -17,10 +17,10 @@ use sessile_seq::parallel::map_in_order;
 use sessile_seq::six_frame::{FrameScanner, ReferenceProteins};
 use sessile_seq::{fasta, genbank};
 
-use super::identify::{Identified, all_cores, check_new, with_hint};
+use super::identify::{Identified, all_cores, with_hint};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::Destination;
+use crate::output::{Destination, Sources, check_outputs};
 use crate::progress::{Observer, Progress, Summary};
 
 /// What to prepare and where to put it.
@@ -70,9 +70,9 @@ pub fn run(
         )
         .with_hint("give a FASTA file for each GenBank file, in the same order"));
     }
-    for path in [&options.nucleotide, &options.protein] {
-        check_new(path, options.force)?;
-    }
+    let sources = Sources::default().with_inputs(annotations.iter().chain(&genomes));
+    let outputs = [&options.nucleotide, &options.protein];
+    check_outputs(outputs, options.force, &sources)?;
     let open = |path: &PathBuf| {
         Destination::open(path)
             .map_err(|error| PipelineError::output(&path.display().to_string(), error))

@@ -10,7 +10,8 @@ use super::label::FrameLabel;
 use super::number::ShortFloat;
 use super::sorted::{Best, SortedChunks};
 use crate::error::{PipelineError, PipelineErrorKind};
-use crate::output::WholeFile;
+use crate::journal::{BESIDE, beside};
+use crate::output::{Sources, WholeFile, check_absent};
 use tables::{TABLES, Tables};
 
 pub(super) use table::TEMPORARY;
@@ -79,7 +80,7 @@ pub struct ResultCounts {
     pub chunks: u64,
     /// Chunks that are viruses.
     pub virus_chunks: u64,
-    /// Contigs with a chunk.
+    /// Contigs, those without a frame too where they are known.
     pub contigs: u64,
 }
 
@@ -90,7 +91,8 @@ impl Results {
     ///
     /// `Output` when results are there already and `force` is not set, or a file can not be made.
     pub fn create(folder: &Path, tables: TableFormat, force: bool) -> Result<Self, PipelineError> {
-        check_folder(folder, force)?;
+        check_folder(folder, force, &Sources::default())?;
+        std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
         Self::open(folder, tables).map_err(|error| failed(folder, error))
     }
 
@@ -107,6 +109,16 @@ impl Results {
             counts: ResultCounts::default(),
             folder: folder.to_owned(),
         })
+    }
+
+    /// The frames of another contig follow, if it has any: a contig without one has its row, too.
+    ///
+    /// # Errors
+    ///
+    /// When a file can not be written.
+    pub fn begin_contig(&mut self, id: &str) -> Result<(), PipelineError> {
+        let begun = self.tables.begin_contig(id);
+        begun.map_err(|error| failed(&self.folder, error))
     }
 
     /// Takes the next frame. Frames of a chunk and chunks of a contig come one after the other.
@@ -160,27 +172,75 @@ impl Results {
     }
 }
 
-/// Makes the folder and refuses to write over results in it, unless told to.
-pub(super) fn check_folder(folder: &Path, force: bool) -> Result<(), PipelineError> {
-    if folder.exists() && !folder.is_dir() {
-        let message = format!("{} is a file, not a folder", folder.display());
-        return Err(PipelineError::new(PipelineErrorKind::Output, message));
-    }
+/// The files that a run writes into `folder`.
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = verdicts(folder);
+    files.extend([FAILURES, SHARD_TABLE].map(|name| folder.join(name)));
+    files
+}
+
+/// Those of them that are its results.
+fn verdicts(folder: &Path) -> Vec<PathBuf> {
     let tables = TABLES.iter().flat_map(|table| {
         let formats = [TableFormat::Tsv, TableFormat::Parquet];
         formats.map(|format| format!("{table}.{}", format.extension()))
     });
     let results = [FRAME_RESULTS, CHUNK_RESULTS].map(str::to_owned);
-    let there = results
-        .into_iter()
-        .chain(tables)
-        .find(|name| folder.join(name).exists());
-    if let Some(name) = there.filter(|_| !force) {
-        let message = format!("{} exists", folder.join(name).display());
-        return Err(PipelineError::new(PipelineErrorKind::Output, message)
-            .with_hint("choose another --output, or --force to write over it"));
+    let names = results.into_iter().chain(tables);
+    names.map(|name| folder.join(name)).collect()
+}
+
+/// Refuses to write over results in a folder, unless told to, and over what is read.
+pub(super) fn check_folder(
+    folder: &Path,
+    force: bool,
+    sources: &Sources,
+) -> Result<(), PipelineError> {
+    if folder.exists() && !folder.is_dir() {
+        let message = format!("{} is a file, not a folder", folder.display());
+        return Err(PipelineError::new(PipelineErrorKind::Output, message));
     }
-    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))
+    let mut written = files(folder);
+    written.extend(BESIDE.map(|suffix| beside(folder, suffix)));
+    for path in &written {
+        sources.refuse(path)?;
+    }
+    for path in verdicts(folder) {
+        check_absent(&path, force)?;
+    }
+    Ok(())
+}
+
+/// The list of what has no result, as it is written.
+pub(super) struct ListedFailures {
+    folder: PathBuf,
+    file: WholeFile,
+}
+
+impl ListedFailures {
+    /// Begins the list in `folder`.
+    pub(super) fn create(folder: &Path) -> Result<Self, PipelineError> {
+        let open = || {
+            let mut file = WholeFile::create_locked(&folder.join(FAILURES), TEMPORARY)?;
+            file.write_all(FAILURES_HEADER.as_bytes())?;
+            Ok(file)
+        };
+        Ok(ListedFailures {
+            folder: folder.to_owned(),
+            file: open().map_err(|error| failed(folder, error))?,
+        })
+    }
+
+    pub(super) fn push(&mut self, id: &str, reason: &str) -> Result<(), PipelineError> {
+        writeln!(self.file, "{id}\t{}", reason.replace(['\t', '\n'], " "))
+            .map_err(|error| failed(&self.folder, error))
+    }
+
+    pub(super) fn finish(self) -> Result<(), PipelineError> {
+        self.file
+            .finish()
+            .map_err(|error| failed(&self.folder, error))
+    }
 }
 
 fn failed(path: &Path, error: io::Error) -> PipelineError {

@@ -4,14 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use sessile_models::classifier::train::{self, Epoch, Samples, TrainOptions, Trained};
-use sessile_models::classifier::{Binding, ClassifierFormat};
+use sessile_models::classifier::{Binding, ClassifierFormat, MlpClassifier};
 use sessile_models::{ModelError, ModelErrorKind};
 
 use super::features::{FeatureSource, Features};
-use super::identify::check_new;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::WholeFile;
+use crate::output::{Sources, WholeFile, check_outputs};
 use crate::progress::{Observer, Progress, Summary};
 
 /// Rows read at once when features are looked over.
@@ -54,7 +53,16 @@ pub fn run(
         return Err(PipelineError::new(PipelineErrorKind::Usage, message)
             .with_hint("name the file .safetensors, .pt (state dict) or .pth (whole module)"));
     };
-    check_new(&job.output, job.force)?;
+    let mut sources = Sources::default();
+    let all = job.virus.iter().chain(&job.others).chain(&job.labelled);
+    for path in all.flat_map(FeatureSource::paths) {
+        sources.add("a feature file", path);
+    }
+    let mut outputs = vec![job.output.clone()];
+    if format != ClassifierFormat::Safetensors {
+        outputs.push(MlpClassifier::binding_path(&job.output));
+    }
+    check_outputs(&outputs, job.force, &sources)?;
     let set = FeatureSet::open(job, observer, interrupt)?;
     let binding = set.binding(&job.binding)?;
     let mut progress = Progress {
@@ -96,7 +104,7 @@ fn write(trained: &Trained, path: &Path, format: ClassifierFormat) -> std::io::R
         .write(WholeFile::create(path)?, &name, format)?;
     if format != ClassifierFormat::Safetensors {
         // The sidecar first: a classifier is never there without what it is bound to.
-        let sidecar = sessile_models::classifier::MlpClassifier::binding_path(path);
+        let sidecar = MlpClassifier::binding_path(path);
         let mut out = WholeFile::create(&sidecar)?;
         std::io::Write::write_all(&mut out, trained.classifier.binding_text().as_bytes())?;
         out.finish()?;

@@ -82,6 +82,16 @@ pub fn run(
     compare(&exact, &other, size, dtypes.join("+"))
 }
 
+/// Refuses what is wrong with the classifier or the inputs, before a model is fetched.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn check(options: &VerifyOptions) -> Result<(), PipelineError> {
+    sessile_seq::inputs::expand(&options.inputs, sessile_seq::inputs::Format::Fasta)?;
+    super::predict::check(&options.predict, &[])
+}
+
 fn compare(
     exact: &[SampledFrame],
     other: &[SampledFrame],

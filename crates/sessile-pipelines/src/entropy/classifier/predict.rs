@@ -12,9 +12,8 @@ use super::rows::Rows;
 use crate::entropy::stored::StoredOrf;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::Destination;
+use crate::output::{Destination, Sources, check_ending, check_outputs};
 use crate::progress::{Observer, Summary};
-use crate::viral::identify::check_new;
 
 /// The columns of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,13 +69,17 @@ pub fn predict(
     interrupt: &Interrupt,
 ) -> Result<Predicted, PipelineError> {
     let begun = Instant::now();
-    check_new(&options.output, options.force)?;
+    check_ending(&options.output, &["csv", "tsv", "txt"])?;
+    let files = inputs::expand(&options.inputs, Format::Json)?;
+    let sources = Sources::default()
+        .with("the model", &options.model)
+        .with_inputs(&files);
+    check_outputs([&options.output], options.force, &sources)?;
     let mut model = BoostedTrees::open(&options.model)?;
     if options.best {
         model = model.best();
     }
     let columns = columns(&model, &options.model.display().to_string())?;
-    let files = inputs::expand(&options.inputs, Format::Json)?;
     let failed = |error| PipelineError::output(&options.output.display().to_string(), error);
     let mut out = Destination::open(&options.output).map_err(failed)?;
     let table = Table {

@@ -16,9 +16,9 @@ use super::features::{FEATURES, TRAINED_FEATURES, features};
 use super::rows::Rows;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::WholeFile;
+use crate::output::{Sources, WholeFile, check_outputs};
 use crate::progress::{Observer, Summary};
-use crate::viral::identify::{all_cores, check_new};
+use crate::viral::identify::all_cores;
 
 /// Which ORFs are kept back to judge the classifier by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,8 +136,7 @@ pub fn train(
     interrupt: &Interrupt,
 ) -> Result<(TrainedClassifier, Summary), PipelineError> {
     let begun = Instant::now();
-    let format = check(job)?;
-    let files = inputs::expand(&job.inputs, Format::Json)?;
+    let (format, files) = check(job)?;
     let (training_files, test_files) = divide(job, files)?;
     let both: Vec<Input> = training_files.iter().chain(&test_files).cloned().collect();
     let mut rows = Rows::new(&both, observer, interrupt);
@@ -210,7 +209,7 @@ pub fn train(
 }
 
 /// Everything that can be wrong with the job itself, before anything is read.
-fn check(job: &TrainJob) -> Result<TreesFormat, PipelineError> {
+fn check(job: &TrainJob) -> Result<(TreesFormat, Vec<Input>), PipelineError> {
     let usage = |message: String, hint: &str| {
         Err(PipelineError::new(PipelineErrorKind::Usage, message).with_hint(hint))
     };
@@ -231,11 +230,11 @@ fn check(job: &TrainJob) -> Result<TreesFormat, PipelineError> {
         let message = "--early-stopping has nothing to watch".to_owned();
         return usage(message, "give --validation-split, such as 0.2");
     }
-    check_new(&job.output, job.force)?;
-    if let Some(report) = &job.report {
-        check_new(report, job.force)?;
-    }
-    Ok(format)
+    let files = inputs::expand(&job.inputs, Format::Json)?;
+    let sources = Sources::default().with_inputs(&files);
+    let outputs = std::iter::once(&job.output).chain(&job.report);
+    check_outputs(outputs, job.force, &sources)?;
+    Ok((format, files))
 }
 
 /// The files to train on and those kept back, each in their order.

@@ -1,23 +1,26 @@
 //! The files of a sample: whose they are, and how they are written.
 
-use super::super::Analysis;
+use std::path::PathBuf;
+
+use sessile_seq::inputs::{self, Format};
+
 use super::super::part::PartTable;
 use super::super::sample::Sample;
 use super::super::writer::{RecordWriter, table_path};
+use super::super::{Analysis, EntropyOptions};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
-use crate::output::{OutputFiles, OutputPlace};
+use crate::output::{OutputFiles, OutputPlace, Sources};
 use crate::shard::Shard;
 
-/// Refuses outputs that exist, takes the lock, and finds what an earlier run left.
-pub(super) fn claim(
-    analysis: &Analysis,
+/// The files of a sample, checked against what it reads.
+pub(in crate::entropy) fn prepare(
+    options: &EntropyOptions,
     sample: &Sample,
     shard: Shard,
-    interrupt: &Interrupt,
-) -> Result<(OutputFiles, Option<Journal>), PipelineError> {
-    let options = &analysis.options;
+    model: Vec<PathBuf>,
+) -> Result<OutputFiles, PipelineError> {
     let paths: Vec<_> = sample
         .outputs
         .iter()
@@ -37,6 +40,24 @@ pub(super) fn claim(
     if let Some(path) = &sample.failures {
         files.accompany(path)?;
     }
+    let fasta = inputs::expand(&sample.fasta, Format::Fasta)?;
+    let genbank = inputs::expand(&sample.genbank, Format::GenBank)?;
+    let sources = Sources::default()
+        .with_inputs(fasta.iter().chain(&genbank))
+        .with_model(model);
+    files.check_sources(&sources, options.journal)?;
+    Ok(files)
+}
+
+/// Takes the lock, and finds what an earlier run left.
+pub(super) fn claim(
+    analysis: &Analysis,
+    sample: &Sample,
+    shard: Shard,
+    interrupt: &Interrupt,
+) -> Result<(OutputFiles, Option<Journal>), PipelineError> {
+    let options = &analysis.options;
+    let mut files = prepare(options, sample, shard, analysis.model_files.clone())?;
     files.claim(options.journal, interrupt)?;
     let journal = match options.journal {
         true => files.journal(&analysis.fingerprint_of_part(shard), options.resume)?,

@@ -11,7 +11,7 @@ use sessile_seq::inputs::Input;
 use super::super::format::{RecordForm, RecordFormat};
 use super::super::sources::reason;
 use super::super::writer::RecordWriter;
-use super::{StageFiles, Told, check_output};
+use super::{StageFiles, Told};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::genome_json::first_symbol;
 use crate::output::{Destination, OutputPlace};
@@ -26,7 +26,6 @@ pub(super) struct ListWriter {
 impl ListWriter {
     pub(super) fn create(files: &StageFiles) -> Result<Self, PipelineError> {
         let output = &files.output;
-        check_output(output, files.force)?;
         let format = match OutputPlace::of(output) {
             OutputPlace::Stdout | OutputPlace::Stream => RecordFormat {
                 form: RecordForm::Json,

@@ -55,6 +55,7 @@ pub fn measure(
     interrupt: &Interrupt,
 ) -> Result<StageCounts, PipelineError> {
     let inputs = inputs::expand(&files.inputs, Format::Fasta)?;
+    files.check(&inputs, options.states.as_ref())?;
     let mut states = options.states.as_deref().map(StateRows::open).transpose()?;
     let mut writer = ListWriter::create(files)?;
     let mut told = Told::new(observer);

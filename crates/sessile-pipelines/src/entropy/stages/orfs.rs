@@ -9,7 +9,7 @@ use sessile_seq::orf::{OrfFinder, get_orfs};
 use super::super::genome::{Annotation, Genome, Shortest};
 use super::super::sources::{Batches, Content, Source};
 use super::list::ListWriter;
-use super::{OrfRecord, StageCounts, StageFiles, Told, check_output, interrupted};
+use super::{OrfRecord, StageCounts, StageFiles, Told, interrupted};
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
 use crate::output::Destination;
@@ -48,6 +48,7 @@ pub fn find_orfs(
     interrupt: &Interrupt,
 ) -> Result<StageCounts, PipelineError> {
     let inputs = inputs::expand(&files.inputs, Format::Fasta)?;
+    files.check(&inputs, None)?;
     let sources = inputs.into_iter().map(Source::Fasta).collect();
     let mut writer = Writer::create(files, code, form)?;
     let mut told = Told::new(observer);
@@ -102,7 +103,6 @@ impl Writer {
                 });
             }
         };
-        check_output(&files.output, files.force)?;
         let name = files.output.display().to_string();
         let finder = OrfFinder::new(code).longer_than(longer_than);
         match Destination::open(&files.output) {

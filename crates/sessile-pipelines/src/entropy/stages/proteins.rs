@@ -28,6 +28,7 @@ pub fn translate(
     interrupt: &Interrupt,
 ) -> Result<StageCounts, PipelineError> {
     let inputs = inputs::expand(&files.inputs, Format::Fasta)?;
+    files.check(&inputs, None)?;
     let mut writer = ListWriter::create(files)?;
     let mut told = Told::new(observer);
     for input in &inputs {
@@ -87,6 +88,7 @@ pub fn fasta_to_protein(
     interrupt: &Interrupt,
 ) -> Result<StageCounts, PipelineError> {
     let inputs = inputs::expand(&files.inputs, Format::Fasta)?;
+    files.check(&inputs, None)?;
     let mut writer = ListWriter::create(files)?;
     let mut told = Told::new(observer);
     for input in &inputs {

@@ -7,11 +7,18 @@ use sessile_models::ModelError;
 use sessile_models::checkpoint::TorchFile;
 use sessile_models::checkpoint::pickle::Value;
 
-use super::{Data, Features, check_count, names, wrong};
+use super::{Data, Features, Kind, check_count, names, wrong};
 
 /// Joins both halves in the order of the nucleotides. A name that comes twice means its last
 /// vector, as in the original.
 pub(super) fn join(nucleotide: &Path, protein: &Path) -> Result<Features, ModelError> {
+    for path in [nucleotide, protein] {
+        if !matches!(Kind::of(path)?, Kind::Torch) {
+            let what = "only the .pt files of VirNucPro come in two halves";
+            return Err(wrong(&path.display().to_string(), what)
+                .with_hint("give a file of whole vectors with --features"));
+        }
+    }
     let (names, nucleotides) = read_nucleotide(nucleotide)?;
     let (protein_names, proteins) = read_protein(protein)?;
     let last = |names: &[String]| -> HashMap<String, usize> {

@@ -43,7 +43,13 @@ pub(super) struct Frame {
 #[derive(Debug)]
 pub(super) enum Item {
     /// A record that can not be read, or a file.
-    Unreadable { reason: String, is_file: bool },
+    Unreadable {
+        id: String,
+        reason: String,
+        is_file: bool,
+    },
+    /// A record begins; its frames follow, if it has any.
+    Record { id: String, number: u64 },
     /// A frame that an earlier run has finished.
     Known(Frame),
     /// A frame, first half: its nucleotides are asked for.
@@ -172,6 +178,7 @@ impl FrameReader {
 
     fn unreadable(&self, error: &sessile_seq::Error) -> Option<()> {
         let item = Item::Unreadable {
+            id: error.record_id().unwrap_or_default().to_owned(),
             reason: with_hint(error),
             is_file: !error.is_record_error(),
         };
@@ -180,6 +187,8 @@ impl FrameReader {
 
     fn record(&mut self, record: &Record, number: u64) -> Option<()> {
         Reading::add(&self.reading.records, 1);
+        let id = record.id.clone();
+        self.send(Item::Record { id, number }, None)?;
         let mut scanner = std::mem::take(&mut self.scanner);
         let sequence = &record.sequence;
         for (place, range) in ranges(sequence.len(), self.making.chunk).enumerate() {

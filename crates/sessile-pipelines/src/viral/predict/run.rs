@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sessile_device::{Output, RequestError};
 use sessile_runtime::ClassifierLane;
-use sessile_seq::inputs::{self, Format};
+use sessile_seq::inputs::{self, Format, Input};
 
 use super::super::results::{ResultCounts, check_folder};
 use super::frames::{Frame, Frames, Item, Reading};
@@ -14,10 +14,11 @@ use super::kept::Kept;
 use super::vectors::vectors;
 use super::watch::{Stages, Watch};
 use super::writer::Writer;
-use super::{Predictor, Sample};
+use super::{PredictOptions, Predictor, Sample, saved};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Journal, Lock, Outcome};
+use crate::output::Sources;
 use crate::progress::{Busy, Observer, Summary};
 
 /// Frames that are scored together: enough that the classifier's weights are read seldom, few
@@ -45,8 +46,10 @@ pub(super) fn run(
     watch: &mut dyn Watch,
     interrupt: &Interrupt,
 ) -> Result<Predicted, PipelineError> {
-    let inputs = inputs::expand(&sample.inputs, Format::Fasta)?;
-    let journal = open_journal(predictor, &sample.output, interrupt)?;
+    let options = &predictor.options;
+    let (inputs, sources) = read_by(options, sample)?;
+    let sources = sources.with_model(predictor.model_files.clone());
+    let journal = open_journal(predictor, &sample.output, &sources, interrupt)?;
     let known = journal.as_ref().map_or(0, Journal::remaining);
     if known > 0 {
         observer.note(&format!("going on after {known} frames of an earlier run"));
@@ -104,15 +107,49 @@ fn interrupted(job: &Job<'_>) -> PipelineError {
     }
 }
 
+/// The inputs of a sample, and all that is read with them.
+fn read_by(
+    options: &PredictOptions,
+    sample: &Sample,
+) -> Result<(Vec<Input>, Sources), PipelineError> {
+    let inputs = inputs::expand(&sample.inputs, Format::Fasta)?;
+    let sources = Sources::default()
+        .with("the classifier", &options.classifier)
+        .with_inputs(&inputs);
+    Ok((inputs, sources))
+}
+
+/// Refuses what would be refused later: see [`super::check`].
+pub(super) fn check(options: &PredictOptions, sample: &Sample) -> Result<(), PipelineError> {
+    let (_, sources) = read_by(options, sample)?;
+    let is_own = options.journal && Journal::was_finishing(&sample.output)?;
+    check_results(options, &sample.output, is_own, &sources)
+}
+
+fn check_results(
+    options: &PredictOptions,
+    folder: &Path,
+    is_own: bool,
+    sources: &Sources,
+) -> Result<(), PipelineError> {
+    if options.save_features {
+        for path in saved::files(folder) {
+            sources.refuse(&path)?;
+        }
+    }
+    check_folder(folder, options.force || is_own, sources)
+}
+
 /// Takes the folder's lock and finds what an earlier run left.
 fn open_journal(
     predictor: &Predictor,
     folder: &Path,
+    sources: &Sources,
     interrupt: &Interrupt,
 ) -> Result<Option<Journal>, PipelineError> {
     let options = &predictor.options;
     if !options.journal {
-        check_folder(folder, options.force)?;
+        check_results(options, folder, false, sources)?;
         return Ok(None);
     }
     let failed = |error| PipelineError::output(&folder.display().to_string(), error);
@@ -121,16 +158,17 @@ fn open_journal(
     }
     let lock = Lock::acquire(folder, interrupt)?;
     // Results that a killed run was just giving their names are that run's own.
-    let is_own = Journal::was_finishing(&lock)?;
-    check_folder(folder, options.force || is_own)?;
+    let is_own = Journal::was_finishing(folder)?;
+    check_results(options, folder, is_own, sources)?;
     Journal::open(lock, &predictor.fingerprint, options.resume).map(Some)
 }
 
-/// A frame whose answers are there, in the order of the input.
-struct Answered {
-    frame: Frame,
-    /// Both vectors, one behind the other, or why there are none.
-    vectors: Result<Vec<f32>, String>,
+/// What is to be scored and written, in the order of the input.
+enum Waiting {
+    /// A record begins.
+    Record { id: String, number: u64 },
+    /// A frame whose answers are there: both vectors, one behind the other, or why there are none.
+    Frame(Frame, Result<Vec<f32>, String>),
 }
 
 struct Job<'a> {
@@ -139,7 +177,7 @@ struct Job<'a> {
     writer: Writer,
     journal: Option<Journal>,
     observer: &'a mut dyn Observer,
-    waiting: VecDeque<Answered>,
+    waiting: VecDeque<Waiting>,
     stages: Stages,
     file_problem: Option<String>,
 }
@@ -157,17 +195,34 @@ impl Job<'_> {
         first_half: &mut FirstHalf,
     ) -> Result<(), PipelineError> {
         match (item, answer) {
-            (Item::Unreadable { reason, is_file }, _) => {
+            (
+                Item::Unreadable {
+                    id,
+                    reason,
+                    is_file,
+                },
+                _,
+            ) => {
                 self.score()?;
                 self.stages.failed += 1;
-                self.writer.fail("", &reason)?;
+                self.writer.fail(&id, &reason)?;
                 self.observer.failure("", &reason);
                 if is_file {
                     self.file_problem.get_or_insert(reason);
                 }
                 Ok(())
             }
-            (Item::Known(frame), _) => self.known(frame),
+            (Item::Record { id, number }, _) => {
+                self.waiting.push_back(Waiting::Record { id, number });
+                match self.waiting.len() >= BLOCK_FRAMES {
+                    true => self.score(),
+                    false => Ok(()),
+                }
+            }
+            (Item::Known(frame), _) => {
+                self.score()?;
+                self.known(frame)
+            }
             (Item::Nucleotide { frame, tokens }, Some(answer)) => {
                 self.stages.nucleotide.sequences += 1;
                 self.stages.nucleotide.tokens += tokens as u64;
@@ -181,7 +236,7 @@ impl Job<'_> {
                     return Ok(());
                 };
                 let vectors = vectors(self.predictor, nucleotide, protein)?;
-                self.waiting.push_back(Answered { frame, vectors });
+                self.waiting.push_back(Waiting::Frame(frame, vectors));
                 if self.waiting.len() >= BLOCK_FRAMES {
                     self.score()?;
                 }
@@ -211,15 +266,22 @@ impl Job<'_> {
     /// Scores the frames that wait, journals them and writes them.
     fn score(&mut self) -> Result<(), PipelineError> {
         let mut block = Vec::new();
-        for answered in &self.waiting {
-            if let Ok(vectors) = &answered.vectors {
+        for waiting in &self.waiting {
+            if let Waiting::Frame(_, Ok(vectors)) = waiting {
                 block.extend_from_slice(vectors);
             }
         }
         let mut scores = Vec::new();
         self.lane.probabilities(&block, &mut scores)?;
         let mut scores = scores.into_iter();
-        while let Some(Answered { frame, vectors }) = self.waiting.pop_front() {
+        while let Some(waiting) = self.waiting.pop_front() {
+            let (frame, vectors) = match waiting {
+                Waiting::Frame(frame, vectors) => (frame, vectors),
+                Waiting::Record { id, number } => {
+                    self.writer.record(&id, number)?;
+                    continue;
+                }
+            };
             let result = match vectors {
                 Ok(vectors) => Ok(Kept {
                     scores: scores.next().unwrap_or([f32::NAN; 2]),

@@ -13,6 +13,13 @@ const SAVED_FRAMES: usize = 10_000;
 /// The folder of the saved vectors in that of the results.
 const SAVED_FOLDER: &str = "features";
 
+/// The files of saved vectors that are there.
+pub(super) fn files(results: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(results.join(SAVED_FOLDER));
+    let entries = entries.into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
 /// Vectors in the original's three files, so many frames in each.
 pub(super) struct Saver {
     folder: PathBuf,

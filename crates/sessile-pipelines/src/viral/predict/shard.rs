@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use super::super::number::ShortFloat;
 use super::super::results::{
     FAILURES, FAILURES_HEADER, FrameScore, ResultCounts, Results, SHARD_TABLE, TEMPORARY,
-    TableFormat,
+    TableFormat, check_folder, files,
 };
 use super::frames::Frame;
 use crate::error::{PipelineError, PipelineErrorKind};
-use crate::output::WholeFile;
+use crate::output::{Sources, WholeFile};
 use crate::shard::{LineError, PartHeader, PartLines, Shard, check_parts, next_part};
 
 /// What the table of a part begins with.
@@ -29,6 +29,11 @@ impl ShardTable {
         let mut table = WholeFile::create_locked(&folder.join(SHARD_TABLE), TEMPORARY)?;
         PartHeader::write(&mut table, MARK, shard, job)?;
         Ok(ShardTable(table))
+    }
+
+    /// A record begins: a line of its number and its name, that it is not lost without a frame.
+    pub(super) fn record(&mut self, id: &str, number: u64) -> io::Result<()> {
+        writeln!(self.0, "{number}\t{id}")
     }
 
     pub(super) fn write(&mut self, frame: &Frame, [others, virus]: [f32; 2]) -> io::Result<()> {
@@ -82,16 +87,21 @@ pub fn merge(
         "parts must have the same models, classifier, --chunk and --shard N/M",
     )?;
     tables.sort_by_key(|part| part.header.shard.number);
+    let mut sources = Sources::default();
+    for path in parts.iter().flat_map(|part| files(part)) {
+        sources.add("a file of a part", &path);
+    }
+    check_folder(output, force, &sources)?;
     let mut results = Results::create(output, format, force)?;
     for part in &mut tables {
         part.advance()?;
     }
     while let Some(part) = next_part(&mut tables, |part| Some(part.head.as_ref()?.record)) {
-        if let Some(row) = part.head.take() {
-            results.write(FrameScore {
-                id: &row.id,
-                scores: row.scores,
-            })?;
+        if let Some(Row { id, scores, .. }) = part.head.take() {
+            match scores {
+                Some(scores) => results.write(FrameScore { id: &id, scores })?,
+                None => results.begin_contig(&id)?,
+            }
         }
         part.advance()?;
     }
@@ -130,7 +140,8 @@ fn merged_failures(parts: &[Part], output: &Path) -> io::Result<(WholeFile, u64)
 struct Row {
     record: u64,
     id: String,
-    scores: [f32; 2],
+    /// `None`: the record begins.
+    scores: Option<[f32; 2]>,
 }
 
 struct Part {
@@ -175,9 +186,14 @@ impl Part {
         let fields: Vec<&str> = line.split('\t').collect();
         let row = match fields.as_slice() {
             [record, id, others, virus] => record.parse().ok().and_then(|record| {
-                let scores = [others.parse().ok()?, virus.parse().ok()?];
+                let scores = Some([others.parse().ok()?, virus.parse().ok()?]);
                 let id = (*id).to_owned();
                 Some(Row { record, id, scores })
+            }),
+            [record, id] => record.parse().ok().map(|record| Row {
+                record,
+                id: (*id).to_owned(),
+                scores: None,
             }),
             _ => None,
         };

@@ -1,24 +1,21 @@
 //! All files of a sample.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::results::{
-    FAILURES, FAILURES_HEADER, FrameScore, ResultCounts, Results, TEMPORARY,
-};
+use super::super::results::{FrameScore, ListedFailures, ResultCounts, Results};
 use super::Predictor;
 use super::frames::Frame;
 use super::kept::Kept;
 use super::saved::Saver;
 use super::shard::ShardTable;
 use crate::error::PipelineError;
-use crate::output::WholeFile;
 
 /// All files of a sample.
 pub(super) struct Writer {
     folder: PathBuf,
     results: Results,
-    failures: WholeFile,
+    failures: ListedFailures,
     shard: Option<ShardTable>,
     saver: Option<Saver>,
 }
@@ -28,8 +25,6 @@ impl Writer {
         let options = &predictor.options;
         let results = Results::create(folder, options.tables, true)?;
         let open = || -> io::Result<_> {
-            let mut failures = WholeFile::create_locked(&folder.join(FAILURES), TEMPORARY)?;
-            failures.write_all(FAILURES_HEADER.as_bytes())?;
             let shard = match options.shard.of {
                 1 => None,
                 _ => Some(ShardTable::create(folder, options.shard, &predictor.job)?),
@@ -38,9 +33,10 @@ impl Writer {
                 false => None,
                 true => Some(Saver::create(folder, predictor.sizes)?),
             };
-            Ok((failures, shard, saver))
+            Ok((shard, saver))
         };
-        let (failures, shard, saver) =
+        let failures = ListedFailures::create(folder)?;
+        let (shard, saver) =
             open().map_err(|error| PipelineError::output(&folder.display().to_string(), error))?;
         Ok(Writer {
             folder: folder.to_owned(),
@@ -57,6 +53,16 @@ impl Writer {
 
     fn failed(&self, error: io::Error) -> PipelineError {
         PipelineError::output(&self.folder.display().to_string(), error)
+    }
+
+    /// A record begins.
+    pub(super) fn record(&mut self, id: &str, number: u64) -> Result<(), PipelineError> {
+        self.results.begin_contig(id)?;
+        let begun = match &mut self.shard {
+            Some(shard) => shard.record(id, number),
+            None => Ok(()),
+        };
+        begun.map_err(|error| self.failed(error))
     }
 
     pub(super) fn write(&mut self, frame: &Frame, kept: &Kept) -> Result<(), PipelineError> {
@@ -77,17 +83,16 @@ impl Writer {
     }
 
     pub(super) fn fail(&mut self, id: &str, reason: &str) -> Result<(), PipelineError> {
-        writeln!(self.failures, "{id}\t{}", reason.replace(['\t', '\n'], " "))
-            .map_err(|error| PipelineError::output(&self.folder.display().to_string(), error))
+        self.failures.push(id, reason)
     }
 
     pub(super) fn finish(self) -> Result<ResultCounts, PipelineError> {
         let folder = self.folder.display().to_string();
+        self.failures.finish()?;
         let rest = || -> io::Result<()> {
             if let Some(saver) = self.saver {
                 saver.finish()?;
             }
-            self.failures.finish()?;
             match self.shard {
                 Some(shard) => shard.finish(),
                 None => Ok(()),

@@ -43,6 +43,9 @@ pub(super) enum Kind {
     Count,
     Score,
     Flag,
+    /// A score or a verdict that there may not be.
+    ScoreIfAny,
+    FlagIfAny,
 }
 
 /// A column's name and what it holds.
@@ -55,6 +58,7 @@ pub(super) enum Value<'a> {
     Count(Option<u64>),
     Score(f32),
     Flag(bool),
+    None,
 }
 
 /// Rows that are held before they go to a Parquet file.
@@ -101,7 +105,7 @@ impl Table {
                     }
                     match value {
                         Value::Text(text) => file.write_all(text.as_bytes())?,
-                        Value::Count(None) => {}
+                        Value::None | Value::Count(None) => {}
                         Value::Count(Some(count)) => write!(file, "{count}")?,
                         Value::Score(score) => write!(file, "{}", ShortFloat(*score))?,
                         Value::Flag(flag) => write!(file, "{flag}")?,
@@ -150,6 +154,8 @@ impl ParquetTable {
                 Kind::Count => Field::new(name, DataType::UInt64, true),
                 Kind::Score => Field::new(name, DataType::Float32, false),
                 Kind::Flag => Field::new(name, DataType::Boolean, false),
+                Kind::ScoreIfAny => Field::new(name, DataType::Float32, true),
+                Kind::FlagIfAny => Field::new(name, DataType::Boolean, true),
             })
             .collect();
         let schema = Arc::new(Schema::new(fields));
@@ -166,8 +172,8 @@ impl ParquetTable {
                 .map(|(_, kind)| match kind {
                     Kind::Text => Builder::Text(StringBuilder::new()),
                     Kind::Count => Builder::Count(UInt64Builder::new()),
-                    Kind::Score => Builder::Score(Float32Builder::new()),
-                    Kind::Flag => Builder::Flag(BooleanBuilder::new()),
+                    Kind::Score | Kind::ScoreIfAny => Builder::Score(Float32Builder::new()),
+                    Kind::Flag | Kind::FlagIfAny => Builder::Flag(BooleanBuilder::new()),
                 })
                 .collect(),
             rows: 0,
@@ -181,6 +187,8 @@ impl ParquetTable {
                 (Builder::Count(column), Value::Count(count)) => column.append_option(*count),
                 (Builder::Score(column), Value::Score(score)) => column.append_value(*score),
                 (Builder::Flag(column), Value::Flag(flag)) => column.append_value(*flag),
+                (Builder::Score(column), Value::None) => column.append_null(),
+                (Builder::Flag(column), Value::None) => column.append_null(),
                 _ => return Err(ParquetError::General("a value of another kind".to_owned())),
             }
         }

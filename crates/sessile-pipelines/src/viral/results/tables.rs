@@ -36,11 +36,11 @@ const CONTIG_COLUMNS: [Column; 8] = [
     ("contig", Kind::Text),
     ("chunks", Kind::Count),
     ("virus_chunks", Kind::Count),
-    ("virus_share", Kind::Score),
+    ("virus_share", Kind::ScoreIfAny),
     ("frames", Kind::Count),
-    ("mean_score_virus", Kind::Score),
-    ("best_score_virus", Kind::Score),
-    ("is_virus", Kind::Flag),
+    ("mean_score_virus", Kind::ScoreIfAny),
+    ("best_score_virus", Kind::ScoreIfAny),
+    ("is_virus", Kind::FlagIfAny),
 ];
 
 pub(super) struct Tables {
@@ -79,6 +79,20 @@ struct Contig {
     frames: u64,
     sum: f64,
     best: f32,
+}
+
+impl Contig {
+    fn new(id: &str) -> Self {
+        Contig {
+            id: id.to_owned(),
+            last_chunk: None,
+            chunks: 0,
+            virus_chunks: 0,
+            frames: 0,
+            sum: 0.0,
+            best: f32::NEG_INFINITY,
+        }
+    }
 }
 
 impl Tables {
@@ -128,6 +142,14 @@ impl Tables {
         Ok(())
     }
 
+    /// Another contig begins, with frames or without.
+    pub(super) fn begin_contig(&mut self, id: &str) -> io::Result<()> {
+        self.end_chunk()?;
+        self.end_contig()?;
+        self.contig = Some(Contig::new(id));
+        Ok(())
+    }
+
     /// Chunks of a contig come with rising numbers; another name, or a number that falls back,
     /// begins the next contig (two records may have the same name).
     fn enter_contig(&mut self, label: &FrameLabel<'_>) -> io::Result<()> {
@@ -139,15 +161,7 @@ impl Tables {
             self.end_chunk()?;
             self.end_contig()?;
         }
-        let contig = self.contig.get_or_insert_with(|| Contig {
-            id: label.contig.to_owned(),
-            last_chunk: None,
-            chunks: 0,
-            virus_chunks: 0,
-            frames: 0,
-            sum: 0.0,
-            best: f32::NEG_INFINITY,
-        });
+        let contig = self.contig.get_or_insert_with(|| Contig::new(label.contig));
         contig.last_chunk = label.chunk;
         Ok(())
     }
@@ -174,22 +188,29 @@ impl Tables {
         ])
     }
 
-    /// A contig is a virus when at least half of its chunks are.
+    /// A contig is a virus when at least half of its chunks are; one without a frame is neither.
     fn end_contig(&mut self) -> io::Result<()> {
         let Some(contig) = self.contig.take() else {
             return Ok(());
         };
         self.contigs_written += 1;
         let chunks = contig.chunks.max(1) as f64;
+        let score = |score: f64| match contig.chunks {
+            0 => Value::None,
+            _ => Value::Score(score as f32),
+        };
         self.contigs.row(&[
             Value::Text(&contig.id),
             Value::Count(Some(contig.chunks)),
             Value::Count(Some(contig.virus_chunks)),
-            Value::Score((contig.virus_chunks as f64 / chunks) as f32),
+            score(contig.virus_chunks as f64 / chunks),
             Value::Count(Some(contig.frames)),
-            Value::Score((contig.sum / chunks) as f32),
-            Value::Score(contig.best),
-            Value::Flag(2 * contig.virus_chunks >= contig.chunks),
+            score(contig.sum / chunks),
+            score(f64::from(contig.best)),
+            match contig.chunks {
+                0 => Value::None,
+                chunks => Value::Flag(2 * contig.virus_chunks >= chunks),
+            },
         ])
     }
 
