@@ -17,6 +17,10 @@ pub(crate) const SOME_FAILED: u8 = 3;
 pub(crate) const BAD_INPUT: u8 = 4;
 /// A device is missing, too small or lost.
 pub(crate) const DEVICE: u8 = 5;
+/// What to do when the system has no thread to give.
+pub(crate) const MORE_THREADS: &str =
+    "raise the limit of threads (ulimit -u, or the pids limit of the container), or use fewer";
+
 /// Added to the number of the signal that ended a job.
 pub(crate) const SIGNAL_BASE: u8 = 128;
 
@@ -98,10 +102,10 @@ impl Failure {
     /// Prints what went wrong and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if let Some(message) = &self.message {
-            eprintln!("error: {message}");
+            say!("error: {message}");
         }
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
+            say!("hint: {hint}");
         }
         ExitCode::from(self.code)
     }

@@ -12,6 +12,8 @@ use tracing_subscriber::fmt::{FmtContext, Layer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::message::Lines;
+
 /// Begins to log. Of other libraries only what is not as it should be is shown.
 pub(crate) fn start(level: LogLevel) {
     let (own, others) = match level {
@@ -25,7 +27,7 @@ pub(crate) fn start(level: LogLevel) {
         .event_format(Line {
             clears: stderr().is_terminal(),
         })
-        .with_writer(stderr);
+        .with_writer(|| Lines);
     let filter = Targets::new()
         .with_target("sessile", own)
         .with_default(others);

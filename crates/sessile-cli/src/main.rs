@@ -1,10 +1,9 @@
 //! The `sessile` command: arguments in, messages out, everything else in the libraries.
 
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the program that prints"
-)]
+#![allow(clippy::print_stdout, reason = "this is the program that prints")]
+
+#[macro_use]
+mod message;
 
 mod arguments;
 mod commands;

@@ -1,25 +1,86 @@
-//! Ctrl-C and SIGTERM: the first asks the job to stop, the second ends the program at once.
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks the job to stop, the second ends the program at once.
+
+use std::fs;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use sessile_pipelines::Interrupt;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level;
 
-use crate::exit::SIGNAL_BASE;
+use crate::exit::{DEVICE, Failure, MORE_THREADS, SIGNAL_BASE};
 
-/// Listens for signals from now on.
-pub(crate) fn listen() -> std::io::Result<Interrupt> {
+/// How long a job may take to stop. It looks at the interrupt far more often; what holds it up
+/// longer (a model on a slow disk, a reader of its output that does not read) is cut off, and what
+/// is in its journal stays.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a second signal is looked for.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What this program listens with.
+static INTERRUPT: OnceLock<Interrupt> = OnceLock::new();
+
+/// Listens for signals from now on, for a job: it ends soon after the first.
+pub(crate) fn listen() -> Result<Interrupt, Failure> {
+    start(Some(PATIENCE))
+}
+
+/// The same for a service, which answers first what it has accepted.
+pub(crate) fn listen_for_service() -> Result<Interrupt, Failure> {
+    start(None)
+}
+
+/// The signal that came, where somebody listens.
+pub(crate) fn received() -> Option<i32> {
+    INTERRUPT.get().and_then(Interrupt::signal)
+}
+
+fn start(patience: Option<Duration>) -> Result<Interrupt, Failure> {
+    let failed = |error: std::io::Error| {
+        let message = format!("can not listen for signals: {error}");
+        Failure::new(DEVICE, message).with_hint(Some(MORE_THREADS))
+    };
     let interrupt = Interrupt::default();
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut wanted = vec![SIGINT, SIGTERM];
+    // `nohup` and `setsid` have it ignored, and the job outlives the terminal.
+    if !is_ignored(SIGHUP) {
+        wanted.push(SIGHUP);
+    }
+    let mut signals = Signals::new(wanted).map_err(failed)?;
     let flag = interrupt.clone();
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
-            for signal in signals.forever() {
-                if flag.signal().is_some() {
-                    std::process::exit(i32::from(SIGNAL_BASE) + signal);
+            let Some(first) = signals.forever().next() else {
+                return;
+            };
+            flag.set(first);
+            let begun = Instant::now();
+            while patience.is_none_or(|patience| begun.elapsed() < patience) {
+                if let Some(second) = signals.pending().next() {
+                    end(second);
                 }
-                flag.set(signal);
+                std::thread::sleep(POLL);
             }
-        })?;
+            end(first);
+        })
+        .map_err(failed)?;
+    let _ = INTERRUPT.set(interrupt.clone());
     Ok(interrupt)
+}
+
+/// Ends the program without a look at anything that could hold it up.
+fn end(signal: i32) -> ! {
+    low_level::exit(i32::from(SIGNAL_BASE) + signal)
+}
+
+/// Whether whoever started this program wants it not to hear of a signal. Linux says so; elsewhere
+/// nobody does.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }

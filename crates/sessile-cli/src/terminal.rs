@@ -48,14 +48,14 @@ impl Terminal {
     pub(crate) fn summary(&self, text: &str) {
         self.clear();
         if !self.quiet {
-            eprintln!("{text}");
+            say!("{text}");
         }
     }
 
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say!("{line}")),
+            None => say!("{line}"),
         }
     }
 
@@ -168,8 +168,8 @@ impl Download {
             _ => return,
         };
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say!("{line}")),
+            None => say!("{line}"),
         }
     }
 }

@@ -6,11 +6,13 @@ use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sessile_pipelines::bench::{self, BenchOptions, BenchReport, OperationClass, OperationTime};
+use sessile_pipelines::bench::{
+    self, BenchOptions, BenchReport, BenchSet, OperationClass, OperationTime,
+};
 
 use super::open_model;
 use crate::arguments::BenchArguments;
-use crate::exit::{DONE, Failure};
+use crate::exit::{BAD_INPUT, DONE, Failure};
 use crate::signals;
 use crate::terminal::{bytes, count};
 
@@ -18,6 +20,12 @@ pub(crate) fn run(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
     let duration = Duration::try_from_secs_f64(arguments.duration)
         .map_err(|_| Failure::usage("--duration must be a number of seconds"))?;
+    if let BenchSet::File(path) = &arguments.set
+        && !path.exists()
+    {
+        let message = format!("{}: no such file", path.display());
+        return Err(Failure::new(BAD_INPUT, message));
+    }
     if arguments.generate {
         generation::run(arguments, duration, &interrupt, &mut stdout().lock())?;
         return Ok(ExitCode::from(DONE));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sessile_pipelines::bench::BenchSet;
-use sessile_pipelines::output::WholeFile;
+use sessile_pipelines::output::{Sources, WholeFile};
 use sessile_server::load::{self, Cell, LoadOptions, short_orfs};
 
 use crate::arguments::serve::BenchServiceArguments;
@@ -17,6 +17,13 @@ use crate::terminal::Terminal;
 const SEQUENCES: usize = 256;
 
 pub(crate) fn run(arguments: &BenchServiceArguments) -> Result<ExitCode, Failure> {
+    let mut sources = Sources::default();
+    if let Some(input) = &arguments.input {
+        sources.add("an input", input);
+    }
+    for output in std::iter::once(&arguments.output).chain(&arguments.chart) {
+        sources.refuse(output)?;
+    }
     let sequences = match &arguments.input {
         None => short_orfs(SEQUENCES),
         Some(path) => BenchSet::File(path.clone())

@@ -24,14 +24,6 @@ fn embed(
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Done, Failure> {
-    let model = open_model(&arguments.model)?;
-    let name = model.name().to_owned();
-    if model.is_demo() {
-        observer.note(
-            "note: `demo` is an untrained model with random weights, for trying things out; its \
-             vectors mean nothing",
-        );
-    }
     let options = EmbedOptions {
         inputs: arguments.input,
         outputs: arguments.output,
@@ -44,6 +36,15 @@ fn embed(
         failures: arguments.report.failures,
         pool: arguments.pool.options(),
     };
+    embed::check(&options)?;
+    let model = open_model(&arguments.model)?;
+    let name = model.name().to_owned();
+    if model.is_demo() {
+        observer.note(
+            "note: `demo` is an untrained model with random weights, for trying things out; its \
+             vectors mean nothing",
+        );
+    }
     let summary = embed::run(model, &options, observer, interrupt);
     let summary = summary.map_err(|error| Failure::ended(error, interrupt))?;
     let text = describe(&summary, &name, &options.outputs);

@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &ManArguments) -> Result<ExitCode, Failure> {
         Some(directory) => {
             std::fs::create_dir_all(directory)?;
             clap_mangen::generate_to(Cli::command(), directory)?;
-            eprintln!("result: {}", directory.display());
+            say!("result: {}", directory.display());
         }
         None => {
             let mut page = Vec::new();

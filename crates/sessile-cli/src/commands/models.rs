@@ -14,6 +14,16 @@ use crate::arguments::{ModelsArguments, ModelsCommand};
 use crate::exit::{BAD_INPUT, DONE, Failure};
 use crate::terminal::{bytes, count};
 
+/// What is written for a model, of one kind or another.
+const MODEL_FILES: [&str; 6] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "vocab.txt",
+    "generation_config.json",
+    "cnn/model.safetensors",
+];
+
 pub(crate) fn run(arguments: &ModelsArguments) -> Result<ExitCode, Failure> {
     match &arguments.command {
         ModelsCommand::List => list(),
@@ -102,16 +112,17 @@ fn inspect(files: &ModelFiles, hash: bool, tensors: bool) -> Result<ExitCode, Fa
 }
 
 fn make(name: &str, output: &Path, seed: u64, force: bool) -> Result<ExitCode, Failure> {
-    if output.join("config.json").exists() && !force {
-        let message = format!("{} holds a model already", output.display());
+    let there = MODEL_FILES.iter().find(|name| output.join(name).exists());
+    if let Some(name) = there.filter(|_| !force) {
+        let message = format!("{} holds a model already ({name} exists)", output.display());
         return Err(Failure::new(BAD_INPUT, message)
             .with_hint(Some("choose another --output, or --force to write over it")));
     }
     let written = synthesize(name, seed, output)?;
-    eprintln!(
+    say!(
         "made {name} with random, untrained weights ({})",
         bytes(written)
     );
-    eprintln!("result: {}", output.display());
+    say!("result: {}", output.display());
     Ok(ExitCode::from(DONE))
 }

@@ -15,14 +15,14 @@ use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Writer, 
 
 use super::{AnyModel, open_any_model};
 use crate::arguments::serve::ServeArguments;
-use crate::exit::{BAD_INPUT, DEVICE, DONE, Failure};
+use crate::exit::{BAD_INPUT, DEVICE, DONE, Failure, MORE_THREADS};
 use crate::signals;
 
 /// How often the signals are looked at.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let interrupt = signals::listen()?;
+    let interrupt = signals::listen_for_service()?;
     let options = options(arguments)?;
     let pool = pool(arguments, &options);
     let (mut models, mut writer) = (Vec::new(), None);
@@ -41,6 +41,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let writing = writing(arguments, &pool);
     logging::start(arguments.log_level);
     let name = arguments.model.first().cloned().unwrap_or_default();
+    check_threads()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -67,6 +68,32 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             .with_hint(Some(
                 "another program may have the port; give another --port",
             ))),
+    }
+}
+
+/// Threads that the service begins with, beside its lanes.
+const THREADS: usize = 4;
+
+/// Asks for as many threads as the service begins with: whoever asks later panics without one.
+fn check_threads() -> Result<(), Failure> {
+    let mut started = Vec::new();
+    let mut refused = None;
+    for _ in 0..THREADS {
+        match std::thread::Builder::new().spawn(std::thread::park) {
+            Ok(thread) => started.push(thread),
+            Err(error) => refused = Some(error),
+        }
+    }
+    for thread in started {
+        thread.thread().unpark();
+        let _ = thread.join();
+    }
+    match refused {
+        None => Ok(()),
+        Some(error) => {
+            let message = format!("the system has no thread to give to the service ({error})");
+            Err(Failure::new(DEVICE, message).with_hint(Some(MORE_THREADS)))
+        }
     }
 }
 

@@ -27,21 +27,27 @@ fn summarize(
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Done, Failure> {
-    let path = resolve(&arguments.model)?;
-    let files = GeneratorFiles::open(&path)?.named(&arguments.model);
-    let settings = arguments.generation.overrides().over(files.settings())?;
-    let options = SummarizeOptions {
+    let settings = GenerationSettings::default();
+    let mut options = SummarizeOptions {
         inputs: arguments.input,
         output: arguments.output,
         text_field: arguments.text_field,
         with_ids: arguments.with_ids,
         long: arguments.long,
+        failures: arguments.report.failures,
         force: arguments.force,
         journal: !arguments.resume.no_journal,
         resume: arguments.resume.options(),
         pool: pool(&arguments.pool, settings.clone()),
         settings,
     };
+    summarize::check(&options)?;
+    let path = resolve(&arguments.model)?;
+    let files = GeneratorFiles::open(&path)?.named(&arguments.model);
+    // How to write depends on what the model's own settings say.
+    let settings = arguments.generation.overrides().over(files.settings());
+    options.settings =
+        settings.map_err(|error| Failure::usage(error.to_string()).with_hint(error.hint()))?;
     let summary = summarize::run(&files, &options, observer, interrupt);
     let summary = summary.map_err(|error| Failure::ended(error, interrupt))?;
     let text = describe(&summary, &place(&options.output));

@@ -7,7 +7,7 @@ use sessile_pipelines::{Interrupt, Observer, Summary};
 
 use super::super::job::{self, Done};
 use super::open_states;
-use crate::arguments::entropy::Encode3DiArguments;
+use crate::arguments::entropy::{Encode3DiArguments, StateMethod};
 use crate::exit::Failure;
 use crate::terminal::{count, duration, several, times};
 
@@ -24,7 +24,6 @@ fn encode(
     interrupt: &Interrupt,
 ) -> Result<Done, Failure> {
     let model = &arguments.model;
-    let files = open_states(&model.model, &model.head, &arguments.writing)?;
     let options = ThreeDiOptions {
         inputs: arguments.input,
         output: arguments.output,
@@ -37,6 +36,8 @@ fn encode(
         failures: arguments.report.failures,
         pool: arguments.pool.options(),
     };
+    three_di::check(&options, arguments.writing.method == StateMethod::Head)?;
+    let files = open_states(&model.model, &model.head, &arguments.writing)?;
     let summary = three_di::run(files, &options, observer, interrupt);
     let summary = summary.map_err(|error| Failure::ended(error, interrupt))?;
     let text = describe(&summary, &model.model, &options);

@@ -11,7 +11,7 @@ use crate::terminal::count;
 pub(super) fn run(arguments: &MergeRecordsArguments) -> Result<ExitCode, Failure> {
     let merged = merge(&arguments.parts, &arguments.output, arguments.force)?;
     if !arguments.quiet {
-        eprintln!(
+        say!(
             "merged {} records of {} parts\nresult: {}",
             count(merged.records),
             merged.parts,

@@ -1,14 +1,14 @@
 //! `sessile entropy run`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use sessile_pipelines::entropy::report::{self, ReportOptions};
 use sessile_pipelines::entropy::{
-    Analysis, EntropyOptions, EntropySummary, RecordForm, RecordFormat, Sample, SchemaVersion,
-    Shortest, output_formats, read_sample_sheet,
+    self, Analysis, EntropyOptions, EntropySummary, RecordForm, RecordFormat, Sample,
+    SchemaVersion, Shortest, output_formats, read_sample_sheet,
 };
-use sessile_pipelines::output::OutputPlace;
+use sessile_pipelines::output::{OutputFiles, OutputPlace, Sources, check_outputs};
 use sessile_pipelines::{Interrupt, Observer, PipelineError, Summary};
 use sessile_runtime::{DeviceChoice, PoolOptions};
 
@@ -35,7 +35,6 @@ fn compute(
 ) -> Result<EntropySummary, Failure> {
     // Everything that can be wrong with the command, before a model is loaded.
     let samples = samples(arguments)?;
-    let report = report_options(arguments, &samples)?;
     let (schema, shortest) = match arguments.compat {
         Some(Compat::GenomeEntropy01) => (
             SchemaVersion::V2_0,
@@ -57,6 +56,9 @@ fn compute(
         resume: arguments.resume.options(),
         pool: pool_options(arguments)?,
     };
+    let folder = (arguments.sample_sheet.as_ref()).map(|_| arguments.output[0].as_path());
+    entropy::check(&options, &samples, folder)?;
+    let report = report_options(arguments, &samples)?;
     let model = match arguments.model.as_str() {
         NO_MODEL => None,
         name => Some(open_states(name, &arguments.head, &arguments.writing)?),
@@ -84,7 +86,7 @@ fn report_options(
     let Some(output) = &arguments.html_report else {
         return Ok(None);
     };
-    report::check(output, arguments.force)?;
+    check_report(output, arguments, samples)?;
     let json = |sample: &Sample| {
         let mut outputs = sample.outputs.iter();
         let is_json = |(path, format): &&(PathBuf, RecordFormat)| {
@@ -106,6 +108,34 @@ fn report_options(
         output: output.clone(),
         force: arguments.force,
     }))
+}
+
+/// Refuses a report that is an input or another output of the run.
+fn check_report(
+    output: &Path,
+    arguments: &RunArguments,
+    samples: &[Sample],
+) -> Result<(), Failure> {
+    let outputs = samples.iter().flat_map(|sample| &sample.outputs);
+    let mut all: Vec<PathBuf> = outputs.map(|(path, _)| path.clone()).collect();
+    all.extend(arguments.report.failures.clone());
+    all.push(output.to_owned());
+    OutputFiles::plain(&all, true)?;
+    let mut sources = Sources::default();
+    if let Some(sheet) = &arguments.sample_sheet {
+        sources.add("the sample sheet", sheet);
+    }
+    for path in samples
+        .iter()
+        .flat_map(|sample| sample.fasta.iter().chain(&sample.genbank))
+    {
+        sources.add("an input", path);
+    }
+    Ok(check_outputs(
+        [&output.to_owned()],
+        arguments.force,
+        &sources,
+    )?)
 }
 
 fn samples(arguments: &RunArguments) -> Result<Vec<Sample>, Failure> {

@@ -24,7 +24,7 @@ pub(crate) fn run(arguments: ChunkArguments) -> Result<ExitCode, Failure> {
     terminal.clear();
     let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
     if !arguments.quiet {
-        eprintln!(
+        say!(
             "cut {} records into {} chunks of {} bases in {}{}",
             count(done.summary.records - done.summary.failed),
             count(done.chunks),

@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: ClassifyArguments) -> Result<ExitCode, Failure> {
     terminal.clear();
     let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
     if !arguments.quiet {
-        eprintln!(
+        say!(
             "{} of {} chunks are viruses ({} frames in {} contigs) in {}{}\nresult: {}",
             count(done.counts.virus_chunks),
             count(done.counts.chunks),

@@ -8,20 +8,19 @@ use std::process::ExitCode;
 
 use clap::{Arg, Command, CommandFactory};
 use sessile_pipelines::PipelineError;
-use sessile_pipelines::output::Destination;
+use sessile_pipelines::output::{Destination, Sources, check_ending, check_outputs};
 
 use crate::arguments::Cli;
 use crate::arguments::viral::{ConfigFormat, GenerateConfigArguments};
-use crate::exit::{BAD_INPUT, DONE, Failure};
+use crate::exit::{DONE, Failure};
 use crate::settings::is_setting;
 
 pub(crate) fn run(arguments: &GenerateConfigArguments) -> Result<ExitCode, Failure> {
     let output = &arguments.output;
-    if output.exists() && !arguments.force {
-        let message = format!("{} exists", output.display());
-        return Err(Failure::new(BAD_INPUT, message)
-            .with_hint(Some("choose another --output, or --force to write over it")));
+    if arguments.format.is_none() {
+        check_ending(output, &["toml", "yaml", "yml"])?;
     }
+    check_outputs([output], arguments.force, &Sources::default())?;
     let format = arguments.format.unwrap_or_else(|| of_ending(output));
     let failed = |error| PipelineError::output(&output.display().to_string(), error);
     let mut out = Destination::open(output).map_err(failed)?;

@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: IdentifyArguments) -> Result<ExitCode, Failure> {
     terminal.clear();
     let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
     if !arguments.quiet {
-        eprintln!(
+        say!(
             "found {} frames without a stop in {} chunks in {}{}",
             count(done.candidates),
             count(done.chunks),

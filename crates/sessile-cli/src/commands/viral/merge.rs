@@ -16,13 +16,13 @@ pub(crate) fn run(arguments: &MergeArguments) -> Result<ExitCode, Failure> {
         arguments.force,
     )?;
     if merged.failed > 0 {
-        eprintln!(
+        say!(
             "failed: {} records or frames, see failed.tsv",
             count(merged.failed)
         );
     }
     if !arguments.quiet {
-        eprintln!(
+        say!(
             "merged {} parts: {} of {} chunks are viruses ({} frames in {} contigs)\nresult: {}",
             merged.parts,
             count(merged.counts.virus_chunks),

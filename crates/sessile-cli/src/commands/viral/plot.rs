@@ -17,6 +17,6 @@ pub(crate) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
         force: arguments.force,
     };
     let drawn = plot::run(&options)?;
-    eprintln!("drew {drawn} contigs\nresult: {}", options.output.display());
+    say!("drew {drawn} contigs\nresult: {}", options.output.display());
     Ok(ExitCode::from(DONE))
 }

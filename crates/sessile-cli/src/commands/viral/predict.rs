@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sessile_pipelines::journal::JournalOptions;
 use sessile_pipelines::viral::predict::{
-    PredictOptions, Predictor, Sample, Stage, Stages, Watch, read_sample_sheet,
+    self, PredictOptions, Predictor, Sample, Stage, Stages, Watch, read_sample_sheet,
 };
 use sessile_pipelines::{Observer, Summary};
 use sessile_runtime::PoolOptions;
@@ -26,11 +26,7 @@ pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
     let mut terminal = Terminal::new(true);
     let samples = samples(&arguments)?;
     let models = arguments.models;
-    let (dnabert, esm) = (open_model(&models.dnabert)?, open_model(&models.esm)?);
     let quiet = arguments.quiet;
-    if (dnabert.is_demo() || esm.is_demo()) && !quiet {
-        eprintln!("note: `demo` is an untrained model; its scores mean nothing");
-    }
     let options = PredictOptions {
         chunk: models.chunk,
         classifier: models.classifier,
@@ -49,6 +45,11 @@ pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
             ..arguments.pool.options()
         },
     };
+    predict::check(&options, &samples)?;
+    let (dnabert, esm) = (open_model(&models.dnabert)?, open_model(&models.esm)?);
+    if (dnabert.is_demo() || esm.is_demo()) && !quiet {
+        say!("note: `demo` is an untrained model; its scores mean nothing");
+    }
     let predictor = Predictor::load(dnabert, esm, options)?;
     let mut watcher = Watcher::new(quiet, arguments.json_progress);
     let mut whole = Summary::default();
@@ -61,7 +62,7 @@ pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
         whole.failed += done.summary.failed;
         if !quiet {
             let seconds = done.summary.run.as_secs_f64().max(1e-9);
-            eprintln!(
+            say!(
                 "{}: {} of {} chunks are viruses ({} frames in {} contigs) in {}{} ({} tokens/s, \
                  lanes busy {:.0} %, {} model loads)\nresult: {}",
                 sample.name,
@@ -106,7 +107,7 @@ impl Observer for Told<'_> {
 
     fn note(&mut self, message: &str) {
         if !self.1 {
-            eprintln!("{message}");
+            say!("{message}");
         }
     }
 }
@@ -192,14 +193,14 @@ impl Watch for Watcher {
                 "known": stages.known,
                 "failed": stages.failed,
             });
-            eprintln!("{line}");
+            say!("{line}");
         }
     }
 }
 
 /// Where the time went: stages by tokens, lanes by operation.
 fn profile(predictor: &Predictor, stages: &Stages) {
-    eprintln!(
+    say!(
         "stages: {} chunks ({} bases), DNABERT {} tokens, ESM {} tokens, {} frames scored",
         count(stages.chunks.sequences),
         count(stages.chunks.tokens),
@@ -211,7 +212,7 @@ fn profile(predictor: &Predictor, stages: &Stages) {
     let all: f64 = times.iter().map(|(_, time)| time.time.as_secs_f64()).sum();
     for (class, time) in &times {
         let seconds = time.time.as_secs_f64();
-        eprintln!(
+        say!(
             "  {:5.1} %  {class}, {} calls, {:.1} GFLOP/s per lane",
             100.0 * seconds / all.max(1e-9),
             count(time.calls),

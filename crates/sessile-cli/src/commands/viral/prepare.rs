@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: PrepareArguments) -> Result<ExitCode, Failure> {
     terminal.clear();
     let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
     if !arguments.quiet {
-        eprintln!(
+        say!(
             "found {} annotated frames in {} chunks of {} records in {}{}",
             count(done.candidates),
             count(done.chunks),

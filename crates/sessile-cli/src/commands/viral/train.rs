@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     let quiet = arguments.quiet;
     let mut on_epoch = |epoch: &Epoch| {
         if !quiet {
-            eprintln!("{}", describe(epoch));
+            say!("{}", describe(epoch));
         }
     };
     let result = train::run(&job, &mut terminal, &mut on_epoch, &interrupt);
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
         writeln!(stdout().lock(), "{:#}", json(&trained))?;
     }
     if !quiet {
-        eprintln!(
+        say!(
             "trained on {} frames, judged on {}, best epoch {}{} in {}{}\nresult: {}",
             count(trained.trained_on as u64),
             count(trained.held_out as u64),

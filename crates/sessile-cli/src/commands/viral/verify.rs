@@ -35,6 +35,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
             pool: arguments.pool.options(),
         },
     };
+    verify::check(&options)?;
     let (exact, reduced) = (open()?, open()?);
     let found = verify::run(exact, reduced, &options, &mut terminal, &interrupt)
         .map_err(|error| Failure::ended(error, &interrupt))?;

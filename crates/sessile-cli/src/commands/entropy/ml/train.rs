@@ -44,7 +44,7 @@ pub(super) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     let quiet = arguments.quiet;
     let mut on_round = |round: &Round| {
         if !quiet && round.number.is_multiple_of(STRIDE) {
-            eprintln!("{}", describe_round(round));
+            say!("{}", describe_round(round));
         }
     };
     let result = train(&job, &mut terminal, &mut on_round, &interrupt);
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     }
     if !quiet {
         let seconds = duration(summary.run.as_secs_f64());
-        eprintln!(
+        say!(
             "{}\n{} trees in {seconds}{}\nresult: {}",
             describe(&classifier.report),
             count(classifier.trained.model.trees().len() as u64),
