@@ -1,6 +1,7 @@
 //! The program as people run it.
 //! One binary: every test file here is a module of it.
 
+mod accounting;
 mod bad_input;
 mod embed;
 mod encode3di;
@@ -8,10 +9,13 @@ mod entropy;
 mod entropy_kill;
 mod entropy_ml;
 mod kill;
+mod messages;
+mod outputs;
 mod running;
 mod serve;
 #[path = "../../sessile-server/tests/running/mod.rs"]
 mod service;
+mod stopping;
 mod summarize;
 mod viral;
 mod viral_predict;
