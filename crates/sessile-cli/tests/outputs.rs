@@ -283,8 +283,9 @@ fn an_output_that_is_an_input_is_refused_under_its_own_name_and_a_longer_one() {
             "embed", "--model", "demo", "--input", "p.fasta", "--output", "-",
         ],
     );
-    let end = fs::OpenOptions::new().append(true);
-    command.stdout(end.clone().open(folder.path().join("p.fasta")).unwrap());
+    let mut end = fs::OpenOptions::new();
+    end.append(true);
+    command.stdout(end.open(folder.path().join("p.fasta")).unwrap());
     let output = command
         .stderr(std::process::Stdio::piped())
         .spawn()
