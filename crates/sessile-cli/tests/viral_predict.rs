@@ -124,7 +124,17 @@ fn whole_runs_are_those_of_the_original() {
         arguments.extend(["--classifier", classifier.to_str().unwrap()]);
         let output = run(folder.path(), &arguments);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-        assert_same_results(&folder.path().join(&again), &out);
+        let again = folder.path().join(&again);
+        for name in &FILES[..4] {
+            assert!(text(&again.join(name)) == text(&out.join(name)), "{name}");
+        }
+        // Features are of frames: of a contig without one they know nothing.
+        let with_frames: String = text(&out.join("contigs.tsv"))
+            .lines()
+            .filter(|line| !line.ends_with('\t'))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(text(&again.join("contigs.tsv")), with_frames);
         assert!(!folder.path().join(format!("out{chunk}.journal")).exists());
         assert!(!folder.path().join(format!("out{chunk}.lock")).exists());
     }
@@ -333,7 +343,8 @@ fn thirty_files_and_a_sample_sheet_load_each_model_once() {
     assert!(said.contains("GFLOP/s per lane"), "{said}");
     let line = said.lines().find(|line| line.starts_with('{')).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
-    assert!(line["esm"]["tokens"].as_u64().unwrap() > 0, "{line}");
+    // The first line comes with the first answer, which need not be one of both models.
+    assert!(line["chunks"]["tokens"].as_u64().unwrap() > 0, "{line}");
 
     let arguments = ["--sample-sheet", "s.csv", "--output", "by"];
     let output = finish(folder.path(), &predict(&arguments, "300"));
