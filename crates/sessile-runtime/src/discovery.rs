@@ -275,19 +275,24 @@ pub fn choose(choice: &DeviceChoice) -> Result<Vec<FoundDevice>, RuntimeError> {
             found.retain(|device| device.cuda.is_some());
         }
         // Waking a GPU takes a second or two: all at once.
-        let measured: Vec<Result<(), RuntimeError>> = std::thread::scope(|scope| {
-            let waking: Vec<_> = found
-                .iter_mut()
-                .map(|device| std::thread::Builder::new().spawn_scoped(scope, || device.measure()))
-                .collect();
-            waking
-                .into_iter()
-                .map(|thread| {
-                    let thread = thread.map_err(RuntimeError::no_thread)?;
-                    thread.join().unwrap_or_else(|_| Err(no_answer()))
-                })
-                .collect()
-        });
+        let measured: Vec<Result<(), RuntimeError>> = match found.as_mut_slice() {
+            [only] => vec![only.measure()],
+            several => std::thread::scope(|scope| {
+                let waking: Vec<_> = several
+                    .iter_mut()
+                    .map(|device| {
+                        std::thread::Builder::new().spawn_scoped(scope, || device.measure())
+                    })
+                    .collect();
+                waking
+                    .into_iter()
+                    .map(|thread| {
+                        let thread = thread.map_err(RuntimeError::no_thread)?;
+                        thread.join().unwrap_or_else(|_| Err(no_answer()))
+                    })
+                    .collect()
+            }),
+        };
         let mut failure = None;
         let mut measured = measured.into_iter();
         found.retain(|device| match measured.next() {
