@@ -111,6 +111,7 @@ fn a_lease_on_another_machine_runs_out() {
         let renewal = Renewal {
             path: lock.clone(),
             holder: holder.clone(),
+            others: Vec::new(),
         };
         assert!(renewal.renew(1));
         watching.join().unwrap()
@@ -121,7 +122,11 @@ fn a_lease_on_another_machine_runs_out() {
     let taken = Lock::acquire_within(&output, &Interrupt::default(), LEASE, 2 * POLL).unwrap();
     taken.check().unwrap();
     // The earlier holder wakes up: it finds out, and leaves the lock alone.
-    let renewal = Renewal { path: lock, holder };
+    let renewal = Renewal {
+        path: lock,
+        holder,
+        others: Vec::new(),
+    };
     assert!(!renewal.renew(2));
     drop(taken);
     assert_eq!(files(&output), 0);
@@ -147,4 +152,24 @@ fn an_interrupt_ends_the_wait() {
     interrupt.set(2);
     let error = Lock::acquire_within(&output, &interrupt, Duration::ZERO, WATCH).unwrap_err();
     assert_eq!(error.kind(), PipelineErrorKind::Interrupted);
+}
+
+#[test]
+fn two_names_of_a_file_have_one_lock_and_leftovers_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("out");
+    let other = directory.path().join("other");
+    fs::write(&output, "").unwrap();
+    std::os::unix::fs::symlink("out", &other).unwrap();
+    let mut gone = Holder::this_process();
+    gone.started = gone.started.map(|ticks| ticks + 1);
+    fs::write(directory.path().join("out.lock.0123"), gone.text(0)).unwrap();
+    fs::write(directory.path().join("out.0123abcd.partial"), "half").unwrap();
+    fs::write(directory.path().join("out.txt.partial"), "the user's").unwrap();
+    let lock = acquire(&output).unwrap();
+    assert!(acquire(&other).is_err());
+    // The output, its link, the lock, and what is the user's.
+    assert_eq!(files(&output), 4);
+    drop(lock);
+    assert_eq!(files(&output), 3);
 }
