@@ -11,7 +11,7 @@ use crate::checkpoint::Checkpoint;
 use crate::error::{ModelError, ModelErrorKind};
 use crate::t5::{self, T5Config, T5Translator};
 use crate::tokenizer::{ByteLevelTokenizer, Preprocessing, ProstT5Tokenizer, TextTokenizer};
-use crate::weights::{LoadReport, WeightSource};
+use crate::weights::{LoadReport, WeightSource, with_adapter};
 
 /// Largest `generation_config.json` that is read, in bytes.
 const MAX_SETTINGS_BYTES: u64 = 1 << 20;
@@ -58,7 +58,7 @@ pub struct GeneratorFiles {
     architecture: GeneratorArchitecture,
     tokenizer: TextTokenizer,
     settings: GenerationSettings,
-    checkpoint: Checkpoint,
+    source: Box<dyn WeightSource>,
 }
 
 impl GeneratorFiles {
@@ -132,7 +132,7 @@ impl GeneratorFiles {
             architecture,
             tokenizer,
             settings,
-            checkpoint,
+            source: with_adapter(checkpoint)?,
         })
     }
 
@@ -177,7 +177,7 @@ impl GeneratorFiles {
     ///
     /// When the weights can not be read.
     pub fn content_hash(&self) -> Result<String, ModelError> {
-        WeightSource::content_hash(&self.checkpoint)
+        self.source.content_hash()
     }
 
     /// The same, without reading weights again that were hashed before and have not changed since:
@@ -187,7 +187,7 @@ impl GeneratorFiles {
     ///
     /// As [`content_hash`](Self::content_hash).
     pub fn remembered_hash(&self) -> Result<String, ModelError> {
-        WeightSource::remembered_hash(&self.checkpoint)
+        self.source.remembered_hash()
     }
 
     /// Packs the weights onto a device.
@@ -206,12 +206,12 @@ impl GeneratorFiles {
     {
         match &self.architecture {
             GeneratorArchitecture::Bart(config) => {
-                let (model, report) = Bart::load(device, &self.checkpoint, config.clone(), dtype)?;
+                let (model, report) = Bart::load(device, &*self.source, config.clone(), dtype)?;
                 Ok((Arc::new(model), report))
             }
             GeneratorArchitecture::T5(config) => {
                 let (model, report) =
-                    T5Translator::load(device, &self.checkpoint, config.clone(), dtype)?;
+                    T5Translator::load(device, &*self.source, config.clone(), dtype)?;
                 Ok((Arc::new(model), report))
             }
         }
