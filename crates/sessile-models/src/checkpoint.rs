@@ -29,8 +29,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use self::file::WeightFile;
 pub(crate) use self::adapter::{adapter_settings, adapter_weights};
+use self::file::WeightFile;
 pub(crate) use self::index::is_plain_name;
 pub use self::index::{ShardIndex, parse_index};
 pub(crate) use self::locate::{Weights, locate};
@@ -104,7 +104,11 @@ impl Checkpoint {
     /// Opens one weight file, whatever it is called.
     pub(crate) fn open_file(path: &Path) -> Result<Checkpoint, ModelError> {
         let directory = path.parent().unwrap_or(Path::new("."));
-        Checkpoint::of(path, &Weights::Single(path.to_owned()), directory.to_owned())
+        Checkpoint::of(
+            path,
+            &Weights::Single(path.to_owned()),
+            directory.to_owned(),
+        )
     }
 
     fn of(path: &Path, weights: &Weights, directory: PathBuf) -> Result<Checkpoint, ModelError> {

@@ -313,8 +313,8 @@ fn open_head(
     Ok(Some(Box::new(Checkpoint::open(&path)?)))
 }
 
-/// Sizes of a device that holds nothing.
-struct Nothing;
+/// Sizes of a device that holds nothing: loading onto it is a check.
+pub(crate) struct Nothing;
 
 impl Geometry for Nothing {
     fn buffer_bytes(&self, _: usize, _: usize, _: Format) -> usize {

@@ -1,8 +1,8 @@
 //! Rotary positions (Su et al., 2021, arXiv:2104.09864): what a `config.json` says of their angles,
 //! and the table that attention reads.
 
-use sessile_device::HostTensor;
 use serde_json::Value;
+use sessile_device::HostTensor;
 
 use crate::error::{ModelError, ModelErrorKind};
 
@@ -44,7 +44,10 @@ impl Rope {
         if let Some(theta) = number("rope_theta")? {
             self.theta = theta;
         }
-        match get("rope_type").or_else(|| get("type")).map(|kind| kind.as_str()) {
+        match get("rope_type")
+            .or_else(|| get("type"))
+            .map(|kind| kind.as_str())
+        {
             None | Some(Some("default")) => {}
             Some(Some("linear")) => {
                 self.factor = number("factor")?.ok_or_else(|| {

@@ -3,7 +3,8 @@
 use sessile_device::{DType, Device, OutputKind, OutputSet, WeightLayout};
 
 use super::{
-    ContactHead, Encoder, Esm2, Esm2Config, Layer, ModelInfo, PositionKind, Positions, tensor_shapes,
+    ContactHead, Encoder, Esm2, Esm2Config, Layer, ModelInfo, PositionKind, Positions,
+    tensor_shapes,
 };
 use crate::encoder::LanguageHead;
 use crate::error::ModelError;

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sessile_device::{DType, DecodingLane, Device, GenerationSettings};
+use sessile_device::{DType, DecodingLane, Device, GenerationSettings, PlanDevice};
 
-use super::{SequenceToSequence, settings_from_json};
+use super::{GeneratorInfo, SequenceToSequence, settings_from_json};
 use crate::bart::{Bart, BartConfig};
 use crate::checkpoint::Checkpoint;
 use crate::error::{ModelError, ModelErrorKind};
+use crate::model::Nothing;
 use crate::t5::{self, T5Config, T5Translator};
 use crate::tokenizer::{ByteLevelTokenizer, Preprocessing, ProstT5Tokenizer, TextTokenizer};
 use crate::weights::{LoadReport, WeightSource, with_adapter};
@@ -188,6 +189,22 @@ impl GeneratorFiles {
     /// As [`content_hash`](Self::content_hash).
     pub fn remembered_hash(&self) -> Result<String, ModelError> {
         self.source.remembered_hash()
+    }
+
+    /// The tensors.
+    pub fn weights(&self) -> &dyn WeightSource {
+        &*self.source
+    }
+
+    /// Compares the tensors with the configuration, as loading does, without loading.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn check(&self) -> Result<(GeneratorInfo, LoadReport), ModelError> {
+        let device = PlanDevice::new(Arc::new(Nothing));
+        let (model, report) = self.load(&device, DType::F32)?;
+        Ok((model.info().clone(), report))
     }
 
     /// Packs the weights onto a device.

@@ -161,7 +161,10 @@ impl ModernBertConfig {
     /// gated units with a bias and for scaled angles other than linear ones.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
         let mut parsed: ModernBertConfig = parse(config, &BUILT_IN)?;
-        if config.get("local_rope_theta").is_some_and(|theta| theta.is_null()) {
+        if config
+            .get("local_rope_theta")
+            .is_some_and(|theta| theta.is_null())
+        {
             parsed.local_theta = parsed.global_theta;
         }
         // Older files have one scaling for all layers, newer ones all of it by kind of layer.
@@ -171,7 +174,8 @@ impl ModernBertConfig {
                 .with(by_kind.and_then(|kinds| kinds.get(kind)))?
                 .with(config.get("rope_scaling"))
         };
-        let all_layers = by_kind.filter(|kinds| kinds.get(FULL).is_none() && kinds.get(SLIDING).is_none());
+        let all_layers =
+            by_kind.filter(|kinds| kinds.get(FULL).is_none() && kinds.get(SLIDING).is_none());
         if Rope::new(1.0).with(all_layers)? != Rope::new(1.0) {
             return Err(ModelError::new(
                 ModelErrorKind::Unsupported,

@@ -76,7 +76,9 @@ pub(crate) fn check(
                     source.describe()
                 ),
             )
-            .with_hint("config.json is of another model, or the network is a variant that is not built in"));
+            .with_hint(
+                "config.json is of another model, or the network is a variant that is not built in",
+            ));
         }
         report.ignored.push(name.to_owned());
     }

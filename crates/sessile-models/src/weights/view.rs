@@ -82,7 +82,9 @@ impl<'a> View<'a> {
             if !is_same(self.source, &kept, &copy)? {
                 return Err(mismatch(
                     self.source,
-                    format!("`{first}` and `{other}` are one table by config.json, but they differ"),
+                    format!(
+                        "`{first}` and `{other}` are one table by config.json, but they differ"
+                    ),
                 )
                 .with_hint(
                     "set tie_word_embeddings to false when each is meant, or remove the one that \
