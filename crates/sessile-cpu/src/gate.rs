@@ -46,16 +46,16 @@ mod tests {
     #[test]
     fn gated_units_are_as_their_scalar_twin() {
         for cols in [1, 7, 16, 33] {
-            let mut values: Vec<f32> = (0..3 * 2 * cols)
+            let values: Vec<f32> = (0..3 * 2 * cols)
                 .map(|i| ((i * 37 % 101) as f32 - 50.0) / 4.0)
                 .collect();
             for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
                 let mut out = vec![0.0; 3 * cols];
-                let mut team = Team::new(1);
+                let mut team = Team::new(1).unwrap();
                 silu(
                     isa,
                     &mut team,
-                    Rows::new(&mut values, 3, 2 * cols, 2 * cols),
+                    Rows::new(&values, 3, 2 * cols, 2 * cols),
                     RowsMut::new(&mut out, 3, cols, cols),
                 );
                 for (i, found) in out.iter().enumerate() {

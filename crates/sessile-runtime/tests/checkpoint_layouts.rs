@@ -379,7 +379,6 @@ fn settings_that_would_change_the_answer_are_refused_by_name() {
             "rope_scaling",
             json!({"type": "linear", "factor": 4.0}),
         ),
-        ("esm2/tiny_a", "rope_type", Value::Null),
         (
             "esm2/tiny_a",
             "rope_parameters",
@@ -407,9 +406,6 @@ fn settings_that_would_change_the_answer_are_refused_by_name() {
         ("modernbert/tc20", "attention_bias", json!(true)),
     ];
     for (golden, key, value) in cases {
-        if value.is_null() {
-            continue;
-        }
         let error = refusal(Layout::of(golden).with_setting(key, value).folder());
         let (said, what) = (error.to_string(), format!("{golden} {key}: {error}"));
         let names = [key, "rope_type", "Wqkv.bias"];
@@ -521,6 +517,19 @@ fn the_head_of_the_first_modernprost_needs_its_name() {
     });
     let error = refusal(layout.folder());
     assert!(error.to_string().contains("projection"), "{error}");
+}
+
+#[test]
+fn the_first_modernprost_needs_no_vocabulary_file() {
+    let golden = "checkpoints/modernprost_step_down";
+    let layout = Layout::of(golden);
+    fs::remove_file(layout.folder().join("vocab.txt")).unwrap();
+    let tokens = |folder: &Path| {
+        let files = ModelFiles::open(folder).unwrap();
+        let encoding = files.tokenizer().encode(b"ALGVSREDTIPKFQNYMHWCXBOUZ*");
+        (encoding.tokens, files.tokenizer().len())
+    };
+    assert_eq!(tokens(layout.folder()), tokens(&path(golden)));
 }
 
 fn adapter(settings: Value) -> (TempDir, PathBuf) {

@@ -76,7 +76,7 @@ fn in_directory(directory: &Path) -> Result<Weights, ModelError> {
             files.push(path);
         }
     }
-    for extensions in [&["safetensors"][..], &["bin", "pt", "pth"]] {
+    for extensions in [&["safetensors"][..], &["bin", "pt", "pth", "ckpt"]] {
         let mut found: Vec<PathBuf> = files
             .iter()
             .filter(|path| is_weight_file(path, extensions))
@@ -107,7 +107,7 @@ fn in_directory(directory: &Path) -> Result<Weights, ModelError> {
         format!("{}: no weights in this folder", directory.display()),
     )
     .with_hint(format!(
-        "looked for {} and for *.safetensors, *.bin, *.pt, *.pth",
+        "looked for {} and for *.safetensors, *.bin, *.pt, *.pth, *.ckpt",
         USUAL_NAMES[0]
     )))
 }
