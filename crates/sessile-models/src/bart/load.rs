@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sessile_device::{DType, DecodingLane, Device, WeightLayout};
 
 use super::{Bart, BartConfig, DecoderLayer, Embeddings, EncoderLayer, FeedForward, tensor_shapes};
-use crate::error::ModelError;
+use crate::error::{ModelError, ModelErrorKind};
 use crate::generation::GeneratorInfo;
 use crate::weights::{self, Dense, LoadReport, Naming, Packing, Unused, View, WeightSource};
 
@@ -33,8 +33,7 @@ struct Tables {
 }
 
 impl Tables {
-    /// One table under any of its names; or, where the configuration does not tie them, whichever
-    /// are there.
+    /// One table under any of its names; or, where the configuration does not tie them, each.
     fn find(view: &mut View<'_>, is_tied: bool) -> Result<Self, ModelError> {
         if is_tied {
             view.share(&[SHARED, ENCODER, DECODER, SCORES])?;
@@ -44,18 +43,28 @@ impl Tables {
                 scores: SHARED,
             });
         }
-        let or_shared = |name| match view.shape(name) {
-            Some(_) => name,
-            None => SHARED,
-        };
-        let (encoder, decoder) = (or_shared(ENCODER), or_shared(DECODER));
+        // transformers fills a table that is missing here with random numbers.
+        for name in [ENCODER, DECODER, SCORES] {
+            if view.shape(name).is_none() {
+                return Err(ModelError::new(
+                    ModelErrorKind::MissingTensor,
+                    format!(
+                        "{}: there is no tensor `{name}`, and config.json does not tie the tables",
+                        view.describe()
+                    ),
+                )
+                .with_hint(format!(
+                    "save a copy of {SHARED} under that name where the stacks share it, or set \
+                     tie_word_embeddings to true"
+                )));
+            }
+        }
         Ok(Tables {
-            encoder,
-            // Older files have a copy for each stack.
-            decoder: if view.has_same_values(encoder, decoder)? {
-                encoder
+            encoder: ENCODER,
+            decoder: if view.has_same_values(ENCODER, DECODER)? {
+                ENCODER
             } else {
-                decoder
+                DECODER
             },
             scores: SCORES,
         })
