@@ -106,14 +106,12 @@ pub(crate) fn config(settings: &Value, tensors: &StateDict) -> Result<Json, Mode
     ) else {
         return Err(unsupported("of another kind than ESM-2, ESM-1b and ESM-1v"));
     };
-    // What ESM-1b and ESM-1v are called; ESM-1 and the MSA transformer have other networks.
-    let position_kind = match settings.get("arch").and_then(Value::as_str) {
-        Some("roberta_large") => "absolute",
-        Some(arch @ ("protein_bert_base" | "msa_transformer")) => {
-            return Err(unsupported(&format!("with the architecture `{arch}`")));
-        }
-        _ => "rotary",
-    };
+    // ESM-1 and the MSA transformer have other networks; ESM-2 names itself as ESM-1b does.
+    if let Some(arch @ ("protein_bert_base" | "msa_transformer")) =
+        settings.get("arch").and_then(Value::as_str)
+    {
+        return Err(unsupported(&format!("with the architecture `{arch}`")));
+    }
     let rows = |name: &str| {
         tensors
             .iter()
@@ -121,7 +119,8 @@ pub(crate) fn config(settings: &Value, tensors: &StateDict) -> Result<Json, Mode
             .and_then(|(_, t)| t.shape.first().copied())
     };
     let has = |part: &str| tensors.iter().any(|(name, _)| name.starts_with(part));
-    let positions = rows("esm.embeddings.position_embeddings.weight").unwrap_or(1026);
+    // ESM-1b and ESM-1v have a table of positions, ESM-2 has angles.
+    let table = rows("esm.embeddings.position_embeddings.weight");
     let vocabulary = rows("esm.embeddings.word_embeddings.weight").unwrap_or(VOCABULARY.len());
     let inner = rows("esm.encoder.layer.0.intermediate.dense.weight");
     Ok(json!({
@@ -133,8 +132,8 @@ pub(crate) fn config(settings: &Value, tensors: &StateDict) -> Result<Json, Mode
         "intermediate_size": inner.map_or(Json::from(hidden.saturating_mul(4)), Json::from),
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-5,
-        "position_embedding_type": position_kind,
-        "max_position_embeddings": positions,
+        "position_embedding_type": if table.is_some() { "absolute" } else { "rotary" },
+        "max_position_embeddings": table.unwrap_or(1026),
         "emb_layer_norm_before": has("esm.embeddings.layer_norm."),
         "token_dropout": settings.get("token_dropout").and_then(Value::as_bool).unwrap_or(true),
         "vocab_size": vocabulary,
