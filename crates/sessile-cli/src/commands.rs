@@ -53,11 +53,16 @@ pub(crate) enum AnyModel {
 
 /// The model that a user names, whether it reads or writes.
 pub(crate) fn open_any_model(name: &str) -> Result<AnyModel, Failure> {
+    open_any_model_with(name, &OpenOptions::default())
+}
+
+/// The same, with a head or what else there is to say of a reader.
+pub(crate) fn open_any_model_with(name: &str, options: &OpenOptions) -> Result<AnyModel, Failure> {
     if name == DEMO {
         return Ok(AnyModel::Reader(ModelFiles::demo()));
     }
     let path = resolve(name)?;
-    match ModelFiles::open(&path) {
+    match ModelFiles::open_with(&path, options) {
         Ok(files) => Ok(AnyModel::Reader(files.named(name))),
         Err(error) if error.kind() == ModelErrorKind::UnknownArchitecture => {
             match GeneratorFiles::open(&path) {

@@ -529,3 +529,20 @@ fn ctrl_c_does_not_wait_for_standard_input() {
     assert!(!output.exists());
     drop(input);
 }
+
+#[test]
+fn models_inspect_reads_a_model_that_writes() {
+    let run = Command::new(env!("CARGO_BIN_EXE_sessile"))
+        .args(["models", "inspect", "--tensors", BART])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{run:?}");
+    for part in [
+        "parameters:",
+        "outputs:      text",
+        "model.shared.weight [620, 48]",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

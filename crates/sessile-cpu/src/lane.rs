@@ -14,6 +14,7 @@ use sessile_device::{
 
 use crate::attention::{self, Attention, Heads};
 use crate::contacts;
+use crate::gate;
 use crate::gather;
 use crate::geometry::CpuGeometry;
 use crate::isa::Isa;
@@ -283,6 +284,21 @@ impl Lane for CpuLane {
     fn sigmoid(&mut self, x: Buf, shift: &CpuWeight) {
         if self.fault.is_none() {
             contacts::sigmoid(self.isa, self.workspace.write(x), shift.values()[0]);
+        }
+    }
+
+    fn silu_gate(&mut self, x: Buf, out: Buf) {
+        assert!(x.rows() == out.rows() && x.cols() == 2 * out.cols());
+        if self.fault.is_none() {
+            let (out, inputs) = self.workspace.open(out, [x]);
+            gate::silu(self.isa, &mut self.team, inputs.rows(0), out);
+        }
+    }
+
+    fn add(&mut self, x: Buf, out: Buf) {
+        if self.fault.is_none() {
+            let (out, inputs) = self.workspace.open(out, [x]);
+            gather::add(&mut self.team, inputs.rows(0), out);
         }
     }
 

@@ -47,6 +47,7 @@ mod bf16;
 mod cells;
 mod contacts;
 mod device;
+mod gate;
 mod gather;
 mod geometry;
 mod isa;

@@ -176,6 +176,16 @@ GATE(gate_f32, F32)
 GATE(gate_bf16, Bf16)
 GATE(gate_f16, F16)
 
+// out[c] = x[c] × silu(x[cols + c])
+KERNEL(silu_gate, 128)(const float* x, u64 x_stride, float* out, u64 out_stride, u32 cols) {
+    for (u32 c = THREAD; c < cols; c += THREADS) {
+        const float* from = x + BLOCK * x_stride + c;
+        float gate = from[cols];
+        out[BLOCK * out_stride + c] = *from * (gate / (1.0f + expf(-gate)));
+    }
+}
+ENTRY(silu_gate)
+
 // x = 1 / (1 + exp(−(x + shift[0])))
 KERNEL(sigmoid, 128)(float* x, u64 stride, u32 cols, const float* shift) {
     for (u32 c = THREAD; c < cols; c += THREADS) {

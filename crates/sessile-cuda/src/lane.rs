@@ -487,6 +487,32 @@ impl Lane for CudaLane {
         self.launch("sigmoid", Grid::blocks(x.rows()), &arguments);
     }
 
+    fn silu_gate(&mut self, x: Buf, out: Buf) {
+        assert!(x.rows() == out.rows() && x.cols() == 2 * out.cols());
+        let (from, to) = (self.f32(x), self.f32(out));
+        let arguments = [
+            Address(from.address),
+            Long(from.stride as u64),
+            Address(to.address),
+            Long(to.stride as u64),
+            word(out.cols()),
+        ];
+        self.launch("silu_gate", Grid::blocks(x.rows()), &arguments);
+    }
+
+    fn add(&mut self, x: Buf, out: Buf) {
+        assert!(x.rows() == out.rows() && x.cols() == out.cols());
+        let (from, to) = (self.f32(x), self.f32(out));
+        let arguments = [
+            Address(from.address),
+            Long(from.stride as u64),
+            Address(to.address),
+            Long(to.stride as u64),
+            word(x.cols()),
+        ];
+        self.launch("add", Grid::blocks(x.rows()), &arguments);
+    }
+
     fn zero(&mut self, x: Buf) {
         let at = self.f32(x);
         let arguments = [Address(at.address), Long(at.stride as u64), word(x.cols())];

@@ -127,9 +127,6 @@ pub trait DecodingLane: Lane {
         })
     }
 
-    /// `out = out + x`, both f32.
-    fn add(&mut self, x: Buf, out: Buf);
-
     /// `out[cells[i]] = x[i]`: new keys or values into a cache. Both `Heads`.
     fn scatter_rows(&mut self, x: Buf, cells: Buf, out: Buf);
 

@@ -187,6 +187,13 @@ pub trait Lane: Send {
     /// `x = 1 / (1 + exp(−(x + shift[0])))` for every value of an f32 buffer.
     fn sigmoid(&mut self, x: Buf, shift: &Self::Weight);
 
+    /// `out[i][c] = x[i][c] × silu(x[i][cols + c])` with `silu(v) = v / (1 + exp(−v))`: `x` has
+    /// twice the columns of `out`. Both f32.
+    fn silu_gate(&mut self, x: Buf, out: Buf);
+
+    /// `out = out + x`, both f32.
+    fn add(&mut self, x: Buf, out: Buf);
+
     /// Sets every value of an f32 buffer to zero.
     fn zero(&mut self, x: Buf);
 

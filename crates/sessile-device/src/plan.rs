@@ -256,6 +256,14 @@ impl Lane for PlanLane {
         self.count(0);
     }
 
+    fn silu_gate(&mut self, _: Buf, _: Buf) {
+        self.count(0);
+    }
+
+    fn add(&mut self, _: Buf, _: Buf) {
+        self.count(0);
+    }
+
     fn zero(&mut self, _: Buf) {
         self.count(0);
     }
@@ -288,10 +296,6 @@ impl Lane for PlanLane {
 }
 
 impl DecodingLane for PlanLane {
-    fn add(&mut self, _: Buf, _: Buf) {
-        self.count(0);
-    }
-
     fn scatter_rows(&mut self, _: Buf, _: Buf, _: Buf) {
         self.count(0);
     }

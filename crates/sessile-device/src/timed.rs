@@ -339,6 +339,16 @@ impl<L: Lane> Lane for TimedLane<L> {
         self.time(class, x.rows(), 0, |lane| lane.sigmoid(x, shift));
     }
 
+    fn silu_gate(&mut self, x: Buf, out: Buf) {
+        let class = class("silu_gate", "", x, out);
+        self.time(class, x.rows(), 0, |lane| lane.silu_gate(x, out));
+    }
+
+    fn add(&mut self, x: Buf, out: Buf) {
+        let class = class("add", "", x, out);
+        self.time(class, x.rows(), 0, |lane| lane.add(x, out));
+    }
+
     fn zero(&mut self, x: Buf) {
         let class = class("zero", "", x, x);
         self.time(class, x.rows(), 0, |lane| lane.zero(x));
@@ -389,11 +399,6 @@ impl<L: Lane> Lane for TimedLane<L> {
 }
 
 impl<L: DecodingLane> DecodingLane for TimedLane<L> {
-    fn add(&mut self, x: Buf, out: Buf) {
-        let class = class("add", "", x, out);
-        self.time(class, x.rows(), 0, |lane| lane.add(x, out));
-    }
-
     fn scatter_rows(&mut self, x: Buf, cells: Buf, out: Buf) {
         let class = class("scatter_rows", "", x, out);
         self.time(class, x.rows(), 0, |lane| lane.scatter_rows(x, cells, out));

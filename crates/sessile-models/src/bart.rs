@@ -21,6 +21,8 @@ pub use tensors::tensor_shapes;
 
 /// Token and position embeddings of a stack, and their norm.
 struct Embeddings<W> {
+    /// Where it is not the one that both stacks share.
+    own_tokens: Option<W>,
     positions: W,
     norm: LayerNorm<W>,
 }
@@ -62,7 +64,7 @@ pub struct Bart<D: Device> {
     decoder_embeddings: Embeddings<D::Weight>,
     encoder: Vec<EncoderLayer<D::Weight>>,
     decoder: Vec<DecoderLayer<D::Weight>>,
-    /// The embeddings as a product, with `final_logits_bias`.
+    /// The embeddings as a product, or a table of its own, with `final_logits_bias`.
     scores: Dense<D::Weight>,
     dtype: DType,
 }
@@ -88,7 +90,8 @@ impl<D: Device> Bart<D> {
         } else {
             None
         };
-        lane.gather(tokens, &self.embeddings, scale, x);
+        let table = embeddings.own_tokens.as_ref().unwrap_or(&self.embeddings);
+        lane.gather(tokens, table, scale, x);
         let places = lane.upload_indices(positions)?;
         let added = lane.buffer(rows, hidden, Format::F32)?;
         lane.gather(places, &embeddings.positions, None, added);

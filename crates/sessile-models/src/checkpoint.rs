@@ -4,6 +4,7 @@
 //! their rows are asked for. Opening one reads headers only and runs no code from the file.
 //! The names are those of the Hugging Face libraries; other namings are translated on opening.
 
+mod adapter;
 mod contents;
 mod fair_esm;
 mod file;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+pub(crate) use self::adapter::{adapter_settings, adapter_weights};
 use self::file::WeightFile;
 pub(crate) use self::index::is_plain_name;
 pub use self::index::{ShardIndex, parse_index};
@@ -97,8 +99,22 @@ impl Checkpoint {
     /// ```
     pub fn open(path: &Path) -> Result<Checkpoint, ModelError> {
         let (weights, directory) = locate(path)?;
-        let config = load::read_config(&directory)?;
-        let loaded = load::load(&weights)?;
+        Checkpoint::of(path, &weights, directory)
+    }
+
+    /// Opens one weight file, whatever it is called.
+    pub(crate) fn open_file(path: &Path) -> Result<Checkpoint, ModelError> {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        Checkpoint::of(
+            path,
+            &Weights::Single(path.to_owned()),
+            directory.to_owned(),
+        )
+    }
+
+    fn of(path: &Path, weights: &Weights, directory: PathBuf) -> Result<Checkpoint, ModelError> {
+        let config = load::read_object(&directory, "config.json")?;
+        let loaded = load::load(weights)?;
         Ok(Checkpoint {
             path: path.to_owned(),
             directory,

@@ -15,8 +15,16 @@ use sessile_device::{Device, DeviceError, Output};
 use crate::encoder::{Encoder, LanguageHead, ModelInfo, Pass, Scratch};
 use crate::weights::{Dense, LayerNorm};
 
-pub use config::Esm2Config;
+pub use config::{Esm2Config, PositionKind};
 pub use tensors::tensor_shapes;
+
+/// How positions are known.
+enum Positions<W> {
+    /// Angles by position.
+    Rotary(W),
+    /// Vectors by position, added to the embeddings.
+    Table(W),
+}
 
 /// One transformer layer.
 struct Layer<W> {
@@ -42,7 +50,7 @@ pub struct Esm2<D: Device> {
     info: ModelInfo,
     embeddings: D::Weight,
     embedding_norm: Option<LayerNorm<D::Weight>>,
-    rotary: D::Weight,
+    positions: Positions<D::Weight>,
     layers: Vec<Layer<D::Weight>>,
     final_norm: LayerNorm<D::Weight>,
     language_head: Option<LanguageHead<D::Weight>>,

@@ -24,6 +24,7 @@ pub mod model;
 pub mod modern_bert;
 pub mod mosaic_bert;
 mod random;
+mod rotary;
 pub mod synthesize;
 pub mod t5;
 pub mod three_di;
@@ -38,4 +39,5 @@ pub use generation::{
     SequenceToSequence,
 };
 pub use model::{Architecture, DEMO, ModelFiles, OpenOptions};
+pub use rotary::Rope;
 pub use weights::LoadReport;

@@ -1,6 +1,7 @@
 //! A model as it is found: configuration, tokenizer and weights, before it is on any device.
 
 mod architecture;
+mod config;
 mod head;
 mod tokenizers;
 
@@ -19,10 +20,11 @@ use crate::modern_bert::{HeadMap, ModernBert};
 use crate::mosaic_bert::MosaicBert;
 use crate::t5::T5;
 use crate::tokenizer::{EsmTokenizer, Preprocessing, Tokenizer};
-use crate::weights::{LoadReport, RandomWeights, WeightSource};
+use crate::weights::{LoadReport, RandomWeights, WeightSource, with_adapter};
 
 pub use architecture::Architecture;
 pub(crate) use architecture::check_extents;
+pub(crate) use config::{BuiltIn, parse};
 
 /// The name of the built-in demonstration model.
 pub const DEMO: &str = "demo";
@@ -129,7 +131,7 @@ impl ModelFiles {
             name,
             architecture,
             tokenizer,
-            source: Box::new(checkpoint),
+            source: with_adapter(checkpoint)?,
             head,
             head_map: options.head_map.clone(),
             is_demo: false,
@@ -317,8 +319,8 @@ fn open_head(
     Ok(Some(Box::new(Checkpoint::open(&path)?)))
 }
 
-/// Sizes of a device that holds nothing.
-struct Nothing;
+/// Sizes of a device that holds nothing: loading onto it is a check.
+pub(crate) struct Nothing;
 
 impl Geometry for Nothing {
     fn buffer_bytes(&self, _: usize, _: usize, _: Format) -> usize {

@@ -10,12 +10,14 @@ mod config;
 mod forward;
 mod heads;
 mod load;
+mod step_down;
 mod tensors;
 
 use sessile_device::{Device, DeviceError, Output};
 
 use crate::encoder::{Encoder, ModelInfo, Pass, Scratch};
 use crate::weights::{Dense, LayerNorm};
+use step_down::StepDown;
 
 pub(crate) use config::DEFAULT_TOKENS;
 pub use config::ModernBertConfig;
@@ -29,18 +31,23 @@ struct Layer<W> {
     qkv: Dense<W>,
     attention_out: Dense<W>,
     feed_forward_norm: LayerNorm<W>,
-    /// Gate and value.
+    /// Gate and value; value and gate where the configuration is of the first ModernProst.
     gated: W,
     feed_forward_down: Dense<W>,
     /// Whether it sees the whole sequence.
     is_global: bool,
 }
 
-/// A head that scores states: dense, GELU and norm where it has them, then the classifier.
-struct StateHead<W> {
-    dense: Option<Dense<W>>,
-    norm: Option<LayerNorm<W>>,
-    classifier: Dense<W>,
+/// A head that scores states.
+enum StateHead<W> {
+    /// Dense, GELU and norm where it has them, then the classifier.
+    Classifier {
+        dense: Option<Dense<W>>,
+        norm: Option<LayerNorm<W>>,
+        classifier: Dense<W>,
+    },
+    /// Of the first ModernProst.
+    StepDown(StepDown<W>),
 }
 
 /// ModernBERT with its weights on a device.

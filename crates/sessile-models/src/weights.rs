@@ -3,9 +3,11 @@
 //! A model asks for tensors by their Hugging Face names and reads them row by row while they are
 //! packed, so no tensor is ever held whole in host memory.
 
+mod adapter;
 mod packing;
 mod random;
 mod shapes;
+mod view;
 
 use std::path::PathBuf;
 
@@ -14,10 +16,12 @@ use sessile_device::RowSource;
 use crate::checkpoint::Checkpoint;
 use crate::error::ModelError;
 
+pub(crate) use adapter::with_adapter;
 pub(crate) use packing::{Dense, DenseLane, LayerNorm, Packing};
 pub use random::RandomWeights;
 pub use shapes::LoadReport;
 pub(crate) use shapes::{Unused, check};
+pub(crate) use view::{Naming, View};
 
 /// Tensors by name.
 pub trait WeightSource: Send + Sync {
@@ -33,6 +37,11 @@ pub trait WeightSource: Send + Sync {
     ///
     /// `MissingTensor`, `Unreadable`, `Malformed`.
     fn rows(&self, name: &str) -> Result<Box<dyn RowSource + '_>, ModelError>;
+
+    /// Whether two names stand for the same stored values. `false` where that is not known.
+    fn same(&self, one: &str, other: &str) -> bool {
+        one == other
+    }
 
     /// Where the weights come from, for messages.
     fn describe(&self) -> String;
@@ -76,6 +85,10 @@ impl WeightSource for Checkpoint {
 
     fn files(&self) -> Vec<PathBuf> {
         Checkpoint::files(self)
+    }
+
+    fn same(&self, one: &str, other: &str) -> bool {
+        self.tensor(one).is_some() && self.tensor(one) == self.tensor(other)
     }
 
     fn describe(&self) -> String {

@@ -1,11 +1,13 @@
 //! The pool with real models: reference outputs, faults, plans.
 //! One binary: every test file here is a module of it.
 
+mod checkpoint_layouts;
 mod classifier;
 mod faults;
 mod generation_faults;
 mod golden;
 mod golden_bart;
+mod golden_checkpoints;
 mod golden_dnabert_s;
 mod golden_esm2;
 mod golden_modernbert;

@@ -4,11 +4,10 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-use sessile_models::ModelFiles;
 use sessile_models::hub::SHORT_NAMES;
 use sessile_models::synthesize::synthesize;
 
-use super::{head_options, open_model_with, resolve};
+use super::{AnyModel, head_options, open_any_model_with, resolve};
 
 use crate::arguments::{ModelsArguments, ModelsCommand};
 use crate::exit::{BAD_INPUT, DONE, Failure};
@@ -36,7 +35,7 @@ pub(crate) fn run(arguments: &ModelsArguments) -> Result<ExitCode, Failure> {
             tensors,
         } => {
             let options = head_options(head.as_deref(), head_map.as_deref())?;
-            inspect(&open_model_with(name, &options)?, *hash, *tensors)
+            inspect(&open_any_model_with(name, &options)?, *hash, *tensors)
         }
         ModelsCommand::Synthesize {
             name,
@@ -62,23 +61,38 @@ fn pull(name: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(DONE))
 }
 
-fn inspect(files: &ModelFiles, hash: bool, tensors: bool) -> Result<ExitCode, Failure> {
-    let weights = files.weights();
+fn inspect(model: &AnyModel, hash: bool, tensors: bool) -> Result<ExitCode, Failure> {
+    let (name, weights) = match model {
+        AnyModel::Reader(files) => (files.name(), files.weights()),
+        AnyModel::Writer(files) => (files.name(), files.weights()),
+    };
     let mut out = stdout().lock();
-    writeln!(out, "model:        {}", files.name())?;
+    writeln!(out, "model:        {name}")?;
     writeln!(out, "weights:      {}", weights.describe())?;
-    writeln!(out, "architecture: {:?}", files.architecture())?;
-    let (info, report) = files.check()?;
-    let outputs: Vec<String> = info
-        .outputs
-        .iter()
-        .map(|kind| format!("{kind:?}"))
-        .collect();
-    writeln!(out, "parameters:   {}", count(info.parameters))?;
-    writeln!(out, "outputs:      {}", outputs.join(", "))?;
-    if let Some(head) = files.head() {
-        writeln!(out, "head:         {}", head.describe())?;
-    }
+    let report = match model {
+        AnyModel::Reader(files) => {
+            writeln!(out, "architecture: {:?}", files.architecture())?;
+            let (info, report) = files.check()?;
+            let outputs: Vec<String> = info
+                .outputs
+                .iter()
+                .map(|kind| format!("{kind:?}"))
+                .collect();
+            writeln!(out, "parameters:   {}", count(info.parameters))?;
+            writeln!(out, "outputs:      {}", outputs.join(", "))?;
+            if let Some(head) = files.head() {
+                writeln!(out, "head:         {}", head.describe())?;
+            }
+            report
+        }
+        AnyModel::Writer(files) => {
+            writeln!(out, "architecture: {:?}", files.architecture())?;
+            let (info, report) = files.check()?;
+            writeln!(out, "parameters:   {}", count(info.parameters))?;
+            writeln!(out, "outputs:      text")?;
+            report
+        }
+    };
     for assumed in &report.assumed {
         writeln!(out, "assumed:      {assumed}")?;
     }
@@ -101,7 +115,11 @@ fn inspect(files: &ModelFiles, hash: bool, tensors: bool) -> Result<ExitCode, Fa
         count(values as u64)
     )?;
     if hash {
-        writeln!(out, "hash:         {}", files.content_hash()?)?;
+        let hash = match model {
+            AnyModel::Reader(files) => files.content_hash()?,
+            AnyModel::Writer(files) => files.content_hash()?,
+        };
+        writeln!(out, "hash:         {hash}")?;
     }
     if tensors {
         for (name, shape) in shapes {

@@ -11,13 +11,6 @@ use crate::softmax;
 use crate::weight::CpuWeight;
 
 impl DecodingLane for CpuLane {
-    fn add(&mut self, x: Buf, out: Buf) {
-        if self.fault.is_none() {
-            let (out, inputs) = self.workspace.open(out, [x]);
-            gather::add(&mut self.team, inputs.rows(0), out);
-        }
-    }
-
     fn scatter_rows(&mut self, x: Buf, cells: Buf, out: Buf) {
         if !self.check(cells, out.rows(), "cell") {
             return;

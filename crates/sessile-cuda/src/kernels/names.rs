@@ -73,6 +73,7 @@ pub(crate) fn of(source: &str) -> &'static [&'static str] {
             "gate_bf16",
             "gate_f16",
             "sigmoid",
+            "silu_gate",
         ],
         "sequences" => &[
             "pool",

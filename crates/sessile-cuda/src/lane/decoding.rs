@@ -10,19 +10,6 @@ use crate::kernels::{Grid, names};
 use crate::weight::CudaWeight;
 
 impl DecodingLane for CudaLane {
-    fn add(&mut self, x: Buf, out: Buf) {
-        assert!(x.rows() == out.rows() && x.cols() == out.cols());
-        let (from, to) = (self.f32(x), self.f32(out));
-        let arguments = [
-            Address(from.address),
-            Long(from.stride as u64),
-            Address(to.address),
-            Long(to.stride as u64),
-            word(x.cols()),
-        ];
-        self.launch("add", Grid::blocks(x.rows()), &arguments);
-    }
-
     fn scatter_rows(&mut self, x: Buf, cells: Buf, out: Buf) {
         assert!(x.format() == out.format() && matches!(x.format(), Format::Heads(_)));
         assert!(x.cols() == out.cols() && cells.rows() >= x.rows());

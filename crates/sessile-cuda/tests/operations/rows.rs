@@ -26,6 +26,7 @@ pub(super) fn rows() -> Vec<Check> {
         }),
         ("activations to the last digit", activations),
         ("sigmoid and zero", sigmoid),
+        ("gated units", silu_gate),
     ]
 }
 
@@ -288,6 +289,23 @@ fn sigmoid(device: &CudaDevice) -> Verdict {
     compare("sigmoid", &expected, &read(&mut lane, buf)?, 1e-6)?;
     lane.zero(buf);
     compare("zero", &vec![0.0; 520], &read(&mut lane, buf)?, 0.0)
+}
+
+fn silu_gate(device: &CudaDevice) -> Verdict {
+    let x = Matrix::random(73, 4, 2 * 130);
+    let mut lane = lane(device);
+    let buf = upload(&mut lane, &x);
+    let out = lane.buffer(4, 130, Format::F32).unwrap();
+    lane.silu_gate(buf, out);
+    let unit = |row: usize, column: usize| {
+        let gate = x.at(row, 130 + column);
+        x.at(row, column) * gate / (1.0 + (-gate).exp())
+    };
+    let expected: Vec<f64> = (0..4)
+        .flat_map(|row| (0..130).map(move |column| (row, column)))
+        .map(|(row, column)| unit(row, column))
+        .collect();
+    compare("silu_gate", &expected, &read(&mut lane, out)?, 1e-6)
 }
 
 fn pool(device: &CudaDevice) -> Verdict {

@@ -3,41 +3,74 @@
 use serde::Deserialize;
 
 use crate::error::{ModelError, ModelErrorKind};
-use crate::model::check_extents;
+use crate::model::{BuiltIn, check_extents, parse};
 
 /// The numbers that fix a BART network. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct BartConfig {
     /// Columns of the residual stream.
-    #[serde(rename = "d_model")]
+    #[serde(rename = "d_model", default = "default_hidden")]
     pub hidden: usize,
     /// Layers of the encoder.
+    #[serde(default = "default_layers")]
     pub encoder_layers: usize,
     /// Layers of the decoder.
+    #[serde(default = "default_layers")]
     pub decoder_layers: usize,
     /// Attention heads of an encoder layer.
+    #[serde(default = "default_heads")]
     pub encoder_attention_heads: usize,
     /// Attention heads of a decoder layer.
+    #[serde(default = "default_heads")]
     pub decoder_attention_heads: usize,
     /// Columns between the two products of an encoder layer's feed-forward part.
+    #[serde(default = "default_feed_forward")]
     pub encoder_ffn_dim: usize,
     /// The same in the decoder.
+    #[serde(default = "default_feed_forward")]
     pub decoder_ffn_dim: usize,
     /// Tokens in the vocabulary.
-    #[serde(rename = "vocab_size")]
+    #[serde(rename = "vocab_size", default = "default_vocabulary")]
     pub vocabulary: usize,
     /// Longest source and longest summary, in tokens.
-    #[serde(rename = "max_position_embeddings")]
+    #[serde(rename = "max_position_embeddings", default = "default_hidden")]
     pub positions: usize,
     /// Whether embeddings are multiplied by the square root of their columns.
     #[serde(default)]
     pub scale_embedding: bool,
-    /// `gelu`, the exact one.
-    #[serde(default)]
-    pub activation_function: Option<String>,
-    /// Norms before each part instead of after (mBART): not built in.
-    #[serde(default)]
-    pub normalize_before: bool,
+    /// Whether encoder, decoder and scores have one table.
+    #[serde(rename = "tie_word_embeddings", default = "default_tie")]
+    pub is_tied: bool,
+}
+
+/// Keys of which some values are built in. Norms before each part are mBART's.
+const BUILT_IN: [BuiltIn; 2] = [
+    ("activation_function", &["gelu"]),
+    ("normalize_before", &["false"]),
+];
+
+fn default_hidden() -> usize {
+    1024
+}
+
+fn default_layers() -> usize {
+    12
+}
+
+fn default_heads() -> usize {
+    16
+}
+
+fn default_feed_forward() -> usize {
+    4096
+}
+
+fn default_vocabulary() -> usize {
+    50_265
+}
+
+fn default_tie() -> bool {
+    true
 }
 
 /// Rows of the position table before the first position.
@@ -54,9 +87,7 @@ impl BartConfig {
     /// `Malformed` when a number is missing or impossible, `Unsupported` for a variant that is
     /// not built in.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
-        let config: BartConfig = serde_json::from_value(config.clone()).map_err(|error| {
-            ModelError::new(ModelErrorKind::Malformed, format!("config.json: {error}"))
-        })?;
+        let config: BartConfig = parse(config, &BUILT_IN)?;
         check_extents(&[
             ("d_model", config.hidden),
             ("encoder_layers", config.encoder_layers),
@@ -82,21 +113,7 @@ impl BartConfig {
                 ));
             }
         }
-        let unsupported = |what: String| {
-            Err(
-                ModelError::new(ModelErrorKind::Unsupported, format!("config.json: {what}"))
-                    .with_hint(
-                        "built in: bart-large-cnn, bart-large-xsum, distilbart and their like",
-                    ),
-            )
-        };
-        if config.normalize_before {
-            return unsupported("normalize_before".to_owned());
-        }
-        match config.activation_function.as_deref() {
-            None | Some("gelu") => Ok(config),
-            Some(other) => unsupported(format!("activation_function `{other}`")),
-        }
+        Ok(config)
     }
 
     /// The size of bart-large-cnn (406M parameters).
@@ -112,8 +129,7 @@ impl BartConfig {
             vocabulary: 50264,
             positions: 1024,
             scale_embedding: false,
-            activation_function: Some("gelu".to_owned()),
-            normalize_before: false,
+            is_tied: true,
         }
     }
 

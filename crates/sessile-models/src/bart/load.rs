@@ -1,20 +1,80 @@
 //! Loading BART: tensors by name, checked against the configuration, packed onto a device.
 
+use std::collections::BTreeSet;
+
 use sessile_device::{DType, DecodingLane, Device, WeightLayout};
 
 use super::{Bart, BartConfig, DecoderLayer, Embeddings, EncoderLayer, FeedForward, tensor_shapes};
-use crate::error::ModelError;
+use crate::error::{ModelError, ModelErrorKind};
 use crate::generation::GeneratorInfo;
-use crate::weights::{self, Dense, LoadReport, Packing, Unused, WeightSource};
+use crate::weights::{self, Dense, LoadReport, Naming, Packing, Unused, View, WeightSource};
 
-/// Tensors that checkpoints carry although nothing reads them: copies of the shared embeddings.
-const KNOWN_EXTRAS: [&str; 5] = [
-    "model.encoder.embed_tokens.weight",
-    "model.decoder.embed_tokens.weight",
-    "lm_head.weight",
-    "model.encoder.version",
-    "model.decoder.version",
-];
+/// Tensors that checkpoints carry although nothing reads them. The shared table is one where both
+/// stacks have their own.
+const KNOWN_EXTRAS: [&str; 3] = [SHARED, "model.encoder.version", "model.decoder.version"];
+
+/// The names of transformers.
+const NAMING: Naming<'_> = Naming {
+    anchor: "encoder.layers.0.self_attn.q_proj.weight",
+    base: "model.",
+    roots: &["shared.", "encoder.", "decoder."],
+};
+
+const SHARED: &str = "model.shared.weight";
+const ENCODER: &str = "model.encoder.embed_tokens.weight";
+const DECODER: &str = "model.decoder.embed_tokens.weight";
+const SCORES: &str = "lm_head.weight";
+
+/// The tables of the vocabulary.
+struct Tables {
+    encoder: &'static str,
+    decoder: &'static str,
+    scores: &'static str,
+}
+
+impl Tables {
+    /// One table under any of its names; or, where the configuration does not tie them, each.
+    fn find(view: &mut View<'_>, is_tied: bool) -> Result<Self, ModelError> {
+        if is_tied {
+            view.share(&[SHARED, ENCODER, DECODER, SCORES])?;
+            return Ok(Tables {
+                encoder: SHARED,
+                decoder: SHARED,
+                scores: SHARED,
+            });
+        }
+        // transformers fills a table that is missing here with random numbers.
+        for name in [ENCODER, DECODER, SCORES] {
+            if view.shape(name).is_none() {
+                return Err(ModelError::new(
+                    ModelErrorKind::MissingTensor,
+                    format!(
+                        "{}: there is no tensor `{name}`, and config.json does not tie the tables",
+                        view.describe()
+                    ),
+                )
+                .with_hint(format!(
+                    "save a copy of {SHARED} under that name where the stacks share it, or set \
+                     tie_word_embeddings to true"
+                )));
+            }
+        }
+        Ok(Tables {
+            encoder: ENCODER,
+            decoder: if view.has_same_values(ENCODER, DECODER)? {
+                ENCODER
+            } else {
+                DECODER
+            },
+            scores: SCORES,
+        })
+    }
+
+    /// Each once.
+    fn names(&self) -> BTreeSet<&'static str> {
+        [self.encoder, self.decoder, self.scores].into()
+    }
+}
 
 impl<D: Device> Bart<D>
 where
@@ -32,29 +92,46 @@ where
         config: BartConfig,
         dtype: DType,
     ) -> Result<(Self, LoadReport), ModelError> {
+        let mut view = View::of(source, &NAMING)?;
+        let tables = Tables::find(&mut view, config.is_tied)?;
         let tensors = Packing {
-            source,
+            source: &view,
             device,
             dtype,
-            without: None,
         };
         let has_bias = tensors.has("final_logits_bias");
-        let expected = tensor_shapes(&config)
+        let table_shape = vec![config.vocabulary, config.hidden];
+        let expected: Vec<_> = tensor_shapes(&config)
             .into_iter()
-            .filter(|(name, _)| has_bias || name != "final_logits_bias");
-        let unused = Unused {
-            known: &KNOWN_EXTRAS,
-            layers: "layers.",
-        };
-        let report = weights::check(source, expected, &unused)?;
-        let parameters = tensor_shapes(&config)
+            .filter(|(name, _)| name != SHARED && (has_bias || name != "final_logits_bias"))
+            .chain(
+                tables
+                    .names()
+                    .into_iter()
+                    .map(|name| (name.to_owned(), table_shape.clone())),
+            )
+            .collect();
+        let parameters = expected
             .iter()
             .filter(|(name, _)| name != "final_logits_bias")
             .map(|(_, shape)| shape.iter().product::<usize>() as u64)
             .sum();
-        let embeddings = |stack: &str| -> Result<Embeddings<D::Weight>, ModelError> {
+        let known: &[&str] = if config.is_tied {
+            &KNOWN_EXTRAS
+        } else {
+            &[KNOWN_EXTRAS.as_slice(), &[ENCODER, DECODER]].concat()
+        };
+        let unused = Unused {
+            known,
+            owned: &["model.", "lm_head.", "final_logits_bias"],
+        };
+        let report = weights::check(&view, expected, &unused)?;
+        let embeddings = |stack: &str, own: Option<&str>| -> Result<_, ModelError> {
             let name = format!("model.{stack}.embed_positions.weight");
             Ok(Embeddings {
+                own_tokens: own
+                    .map(|table| tensors.pack(&[table], WeightLayout::Table))
+                    .transpose()?,
                 positions: tensors.pack(&[&name], WeightLayout::TableF32)?,
                 norm: tensors.norm(&format!("model.{stack}.layernorm_embedding"))?,
             })
@@ -80,9 +157,12 @@ where
                 max_source_tokens: config.positions,
                 max_target_tokens: config.positions,
             },
-            embeddings: tensors.pack(&["model.shared.weight"], WeightLayout::Table)?,
-            encoder_embeddings: embeddings("encoder")?,
-            decoder_embeddings: embeddings("decoder")?,
+            embeddings: tensors.pack(&[tables.encoder], WeightLayout::Table)?,
+            encoder_embeddings: embeddings("encoder", None)?,
+            decoder_embeddings: embeddings(
+                "decoder",
+                (tables.decoder != tables.encoder).then_some(tables.decoder),
+            )?,
             encoder: (0..config.encoder_layers)
                 .map(|layer| encoder_layer(&tensors, &config, layer))
                 .collect::<Result<_, _>>()?,
@@ -90,7 +170,7 @@ where
                 .map(|layer| decoder_layer(&tensors, &config, layer))
                 .collect::<Result<_, _>>()?,
             scores: Dense {
-                weight: tensors.pack(&["model.shared.weight"], WeightLayout::Linear)?,
+                weight: tensors.pack(&[tables.scores], WeightLayout::Linear)?,
                 bias,
             },
             config,

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use super::file::WeightFile;
-use super::legacy::present_name;
+use super::legacy::{PARALLEL_PREFIX, present_name};
 use super::tensor::TensorInfo;
 use crate::error::{ModelError, ModelErrorKind};
 
@@ -42,8 +42,16 @@ impl Contents {
         }
     }
 
-    /// Gives tensors with an old name their present one, unless that is taken.
-    pub(crate) fn rename_legacy(&mut self) {
+    /// Takes away what training wrappers put into all names, and gives tensors with an old name
+    /// their present one, unless that is taken.
+    pub(crate) fn rename(&mut self) {
+        let mut keys = self.tensors.keys();
+        if keys.all(|name| name.starts_with(PARALLEL_PREFIX)) {
+            self.tensors = std::mem::take(&mut self.tensors)
+                .into_iter()
+                .map(|(name, info)| (name[PARALLEL_PREFIX.len()..].to_owned(), info))
+                .collect();
+        }
         let renames: Vec<(String, String)> = self
             .tensors
             .keys()

@@ -1,6 +1,7 @@
-//! fair-esm's checkpoints of ESM-2 in the names of the Hugging Face libraries.
+//! fair-esm's checkpoints of ESM-2, ESM-1b and ESM-1v in the names of the Hugging Face libraries.
 //!
-//! Such a file is `{"args", "cfg": {"model": Namespace}, "model": state dict}`, and the weights of
+//! Such a file is `{"args", "cfg": {"model": Namespace}, "model": state dict}`, before ESM-2
+//! without `cfg`, and the weights of
 //! the contact head lie beside it in `NAME-contact-regression.pt` (`esm/pretrained.py` of fair-esm
 //! 2.0.0). The names are translated as in `convert_esm.py` of transformers, and a `config.json` is
 //! made up from the settings and the shapes.
@@ -103,12 +104,14 @@ pub(crate) fn config(settings: &Value, tensors: &StateDict) -> Result<Json, Mode
         count("encoder_embed_dim"),
         count("encoder_attention_heads"),
     ) else {
-        return Err(ModelError::new(
-            ModelErrorKind::Unsupported,
-            "this is a fair-esm checkpoint of another kind than ESM-2",
-        )
-        .with_hint("ESM-1b and ESM-1v can be used from their Hugging Face repositories"));
+        return Err(unsupported("of another kind than ESM-2, ESM-1b and ESM-1v"));
     };
+    // ESM-1 and the MSA transformer have other networks; ESM-2 names itself as ESM-1b does.
+    if let Some(arch @ ("protein_bert_base" | "msa_transformer")) =
+        settings.get("arch").and_then(Value::as_str)
+    {
+        return Err(unsupported(&format!("with the architecture `{arch}`")));
+    }
     let rows = |name: &str| {
         tensors
             .iter()
@@ -116,6 +119,8 @@ pub(crate) fn config(settings: &Value, tensors: &StateDict) -> Result<Json, Mode
             .and_then(|(_, t)| t.shape.first().copied())
     };
     let has = |part: &str| tensors.iter().any(|(name, _)| name.starts_with(part));
+    // ESM-1b and ESM-1v have a table of positions, ESM-2 has angles.
+    let table = rows("esm.embeddings.position_embeddings.weight");
     let vocabulary = rows("esm.embeddings.word_embeddings.weight").unwrap_or(VOCABULARY.len());
     let inner = rows("esm.encoder.layer.0.intermediate.dense.weight");
     Ok(json!({
@@ -127,8 +132,8 @@ pub(crate) fn config(settings: &Value, tensors: &StateDict) -> Result<Json, Mode
         "intermediate_size": inner.map_or(Json::from(hidden.saturating_mul(4)), Json::from),
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-5,
-        "position_embedding_type": "rotary",
-        "max_position_embeddings": 1026,
+        "position_embedding_type": if table.is_some() { "absolute" } else { "rotary" },
+        "max_position_embeddings": table.unwrap_or(1026),
         "emb_layer_norm_before": has("esm.embeddings.layer_norm."),
         "token_dropout": settings.get("token_dropout").and_then(Value::as_bool).unwrap_or(true),
         "vocab_size": vocabulary,
@@ -136,6 +141,14 @@ pub(crate) fn config(settings: &Value, tensors: &StateDict) -> Result<Json, Mode
         "pad_token_id": 1,
         "mask_token_id": 32,
     }))
+}
+
+fn unsupported(what: &str) -> ModelError {
+    ModelError::new(
+        ModelErrorKind::Unsupported,
+        format!("this is a fair-esm checkpoint {what}"),
+    )
+    .with_hint("built in: ESM-2, ESM-1b and ESM-1v")
 }
 
 /// The tensors of a fair-esm file, by their usual names.

@@ -12,6 +12,7 @@ use super::contents::{Contents, in_file};
 use super::fair_esm;
 use super::file::{WeightFile, unreadable};
 use super::index::parse_index;
+use super::legacy::is_shared;
 use super::locate::Weights;
 use super::safetensors::{self, LENGTH_BYTES};
 use super::state_dict::{self, StateDict};
@@ -46,7 +47,7 @@ pub(crate) fn load(weights: &Weights) -> Result<Loaded, ModelError> {
         }
         Weights::Sharded(index) => load_sharded(index)?,
     };
-    loaded.contents.rename_legacy();
+    loaded.contents.rename();
     Ok(loaded)
 }
 
@@ -93,7 +94,11 @@ fn check_against_index(
             .tensors
             .get(name)
             .map(|info| contents.files[info.file].path());
-        holder.and_then(Path::file_name) != Some(shard.as_ref())
+        match holder {
+            // Converters drop a table's copies from the shards and leave them in the index.
+            None => !is_shared(name),
+            Some(holder) => holder.file_name() != Some(shard.as_ref()),
+        }
     });
     match lying {
         None => Ok(()),
@@ -201,31 +206,36 @@ fn add_safetensors(contents: &mut Contents, file: WeightFile) -> Result<(), Mode
     let data_len = file.len() - (LENGTH_BYTES + length) as u64;
     let header = safetensors::parse_json(&json, data_len)?;
     let file = contents.add_file(file);
-    for (name, tensor) in header.tensors {
-        let place = Strided::dense(tensor.bytes.start);
-        contents.add(
-            name,
-            TensorInfo {
-                shape: tensor.shape,
-                dtype: tensor.dtype,
-                file,
-                place,
-            },
-        )?;
+    let info = |tensor: &safetensors::HeaderTensor| TensorInfo {
+        shape: tensor.shape.clone(),
+        dtype: tensor.dtype,
+        file,
+        place: Strided::dense(tensor.bytes.start),
+    };
+    for (name, tensor) in &header.tensors {
+        contents.add(name.clone(), info(tensor))?;
+    }
+    // `save_model` writes a shared tensor once, and its other names into the metadata.
+    for (alias, name) in &header.metadata {
+        if let Some(tensor) = header.tensors.get(name)
+            && !header.tensors.contains_key(alias)
+        {
+            contents.add(alias.clone(), info(tensor))?;
+        }
     }
     Ok(())
 }
 
-/// `config.json` of a folder, if there is one.
-pub(crate) fn read_config(directory: &Path) -> Result<Option<Value>, ModelError> {
-    let path = directory.join("config.json");
+/// A JSON object that lies in a folder under this name, if there is one.
+pub(crate) fn read_object(directory: &Path, name: &str) -> Result<Option<Value>, ModelError> {
+    let path = directory.join(name);
     if !path.is_file() {
         return Ok(None);
     }
-    let config: Value = serde_json::from_slice(&read_small(&path)?)
+    let object: Value = serde_json::from_slice(&read_small(&path)?)
         .map_err(|error| malformed(&path, &error.to_string()).with_source(error))?;
-    if config.is_object() {
-        Ok(Some(config))
+    if object.is_object() {
+        Ok(Some(object))
     } else {
         Err(malformed(&path, "not a JSON object"))
     }

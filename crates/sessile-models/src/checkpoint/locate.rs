@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::adapter::{adapter_weights, is_adapter, lone_adapter};
 use super::file::unreadable;
 use crate::error::{ModelError, ModelErrorKind};
 
@@ -42,6 +43,9 @@ pub(crate) fn locate(path: &Path) -> Result<(Weights, PathBuf), ModelError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
+    if is_adapter(path) {
+        return Err(lone_adapter(&directory)?);
+    }
     Ok((weights_at(path.to_owned()), directory))
 }
 
@@ -72,7 +76,7 @@ fn in_directory(directory: &Path) -> Result<Weights, ModelError> {
             files.push(path);
         }
     }
-    for extensions in [&["safetensors"][..], &["bin", "pt", "pth"]] {
+    for extensions in [&["safetensors"][..], &["bin", "pt", "pth", "ckpt"]] {
         let mut found: Vec<PathBuf> = files
             .iter()
             .filter(|path| is_weight_file(path, extensions))
@@ -95,12 +99,15 @@ fn in_directory(directory: &Path) -> Result<Weights, ModelError> {
             }
         }
     }
+    if adapter_weights(directory).is_some() {
+        return Err(lone_adapter(directory)?);
+    }
     Err(ModelError::new(
         ModelErrorKind::NotFound,
         format!("{}: no weights in this folder", directory.display()),
     )
     .with_hint(format!(
-        "looked for {} and for *.safetensors, *.bin, *.pt, *.pth",
+        "looked for {} and for *.safetensors, *.bin, *.pt, *.pth, *.ckpt",
         USUAL_NAMES[0]
     )))
 }
@@ -111,6 +118,7 @@ fn is_weight_file(path: &Path, extensions: &[&str]) -> bool {
         .and_then(OsStr::to_str)
         .is_some_and(|extension| extensions.contains(&extension))
         && !stem.ends_with(REGRESSION_SUFFIX)
+        && !is_adapter(path)
 }
 
 fn names(paths: &[PathBuf]) -> String {

@@ -319,7 +319,8 @@ impl<'de> Visitor<'de> for EntriesVisitor {
         let mut metadata_seen = false;
         while let Some(name) = map.next_key::<String>()? {
             let twice = if name == "__metadata__" {
-                entries.metadata = map.next_value()?;
+                // Some writers put a null where they have nothing to say.
+                entries.metadata = map.next_value::<Option<_>>()?.unwrap_or_default();
                 std::mem::replace(&mut metadata_seen, true)
             } else {
                 let entry = map.next_value()?;

@@ -11,15 +11,12 @@ use crate::error::{ModelError, ModelErrorKind};
 /// Where training scripts put the state dict, besides optimizer, epoch and so on.
 const NESTED_UNDER: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
 
-/// `torch.nn.DataParallel` puts this before every name.
-const PARALLEL_PREFIX: &str = "module.";
-
 /// Tensors by name.
 pub(crate) type StateDict = Vec<(String, Arc<Tensor>)>;
 
 /// The state dict in an object.
 pub(crate) fn find(value: &Value) -> Result<StateDict, ModelError> {
-    let mut found = match value {
+    match value {
         Value::Dict(dict) => {
             let tensors = tensors(dict);
             if tensors.is_empty() {
@@ -32,16 +29,7 @@ pub(crate) fn find(value: &Value) -> Result<StateDict, ModelError> {
         _ => None,
     }
     .filter(|tensors| !tensors.is_empty())
-    .ok_or_else(|| no_state_dict(value))?;
-    if found
-        .iter()
-        .all(|(name, _)| name.starts_with(PARALLEL_PREFIX))
-    {
-        for (name, _) in &mut found {
-            name.drain(..PARALLEL_PREFIX.len());
-        }
-    }
-    Ok(found)
+    .ok_or_else(|| no_state_dict(value))
 }
 
 /// The entries of a dict that are tensors; integers, versions and the like are passed over.

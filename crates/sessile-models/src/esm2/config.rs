@@ -3,22 +3,23 @@
 use serde::Deserialize;
 
 use crate::error::{ModelError, ModelErrorKind};
-use crate::model::check_extents;
+use crate::model::{BuiltIn, check_extents, parse};
+use crate::rotary::Rope;
 
 /// The numbers that fix an ESM-2 network. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Esm2Config {
     /// Columns of the residual stream.
-    #[serde(rename = "hidden_size")]
+    #[serde(rename = "hidden_size", default = "default_hidden")]
     pub hidden: usize,
     /// Number of layers.
-    #[serde(rename = "num_hidden_layers")]
+    #[serde(rename = "num_hidden_layers", default = "default_layers")]
     pub layers: usize,
     /// Attention heads of a layer.
-    #[serde(rename = "num_attention_heads")]
+    #[serde(rename = "num_attention_heads", default = "default_layers")]
     pub heads: usize,
     /// Columns between the two products of the feed-forward part.
-    #[serde(rename = "intermediate_size")]
+    #[serde(rename = "intermediate_size", default = "default_feed_forward")]
     pub feed_forward: usize,
     /// Tokens in the vocabulary.
     #[serde(rename = "vocab_size", default = "published_vocabulary")]
@@ -27,7 +28,7 @@ pub struct Esm2Config {
     #[serde(rename = "max_position_embeddings", default = "published_positions")]
     pub positions: usize,
     /// Added to the variance in norms.
-    #[serde(rename = "layer_norm_eps", default = "published_epsilon")]
+    #[serde(rename = "layer_norm_eps", default = "default_epsilon")]
     pub epsilon: f32,
     /// Id of `<mask>`.
     #[serde(rename = "mask_token_id", default = "published_mask")]
@@ -38,12 +39,65 @@ pub struct Esm2Config {
     /// Whether the embeddings are normalised before the first layer.
     #[serde(default)]
     pub emb_layer_norm_before: Option<bool>,
-    /// `rotary` for ESM-2.
-    #[serde(default)]
-    pub position_embedding_type: Option<String>,
-    /// `gelu`, the exact one.
-    #[serde(default)]
-    pub hidden_act: Option<String>,
+    /// How positions are known.
+    #[serde(rename = "position_embedding_type", default)]
+    pub position_kind: PositionKind,
+    /// Base of the rotary angles.
+    #[serde(rename = "rope_theta", default = "published_theta")]
+    pub theta: f64,
+    /// Id of `<pad>`, behind which the table of positions begins.
+    #[serde(rename = "pad_token_id", default = "published_pad")]
+    pub pad_token: u32,
+    /// Whether the vocabulary is scored with the embeddings.
+    #[serde(rename = "tie_word_embeddings", default = "published_tie")]
+    pub is_tied: bool,
+}
+
+/// How a network of the ESM family knows positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PositionKind {
+    /// By a table that is added to the embeddings: ESM-1b and ESM-1v, and what a configuration
+    /// means that does not say.
+    #[default]
+    Absolute,
+    /// By angles: ESM-2.
+    Rotary,
+}
+
+/// Keys of which some values are built in.
+const BUILT_IN: [BuiltIn; 3] = [
+    ("position_embedding_type", &["absolute", "rotary"]),
+    ("hidden_act", &["gelu"]),
+    ("is_folding_model", &["false"]),
+];
+
+fn default_hidden() -> usize {
+    768
+}
+
+fn default_layers() -> usize {
+    12
+}
+
+fn default_feed_forward() -> usize {
+    3072
+}
+
+fn default_epsilon() -> f32 {
+    1e-12
+}
+
+fn published_theta() -> f64 {
+    10_000.0
+}
+
+fn published_pad() -> u32 {
+    1
+}
+
+fn published_tie() -> bool {
+    true
 }
 
 fn published_vocabulary() -> usize {
@@ -68,13 +122,21 @@ impl Esm2Config {
     /// # Errors
     ///
     /// `Malformed` when a number is missing or impossible, `Unsupported` when it asks for a
-    /// variant of the network that is not ESM-2.
+    /// variant of the network that is not built in.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
-        let config: Esm2Config = serde_json::from_value(config.clone()).map_err(|error| {
-            ModelError::new(ModelErrorKind::Malformed, format!("config.json: {error}"))
-        })?;
-        config.check()?;
-        Ok(config)
+        let parsed: Esm2Config = parse(config, &BUILT_IN)?;
+        parsed.check()?;
+        // The class of transformers reads `rope_theta` alone and passes these over.
+        for key in ["rope_parameters", "rope_scaling"] {
+            if parsed.rope()?.with(config.get(key))? != parsed.rope()? {
+                return Err(ModelError::new(
+                    ModelErrorKind::Unsupported,
+                    format!("config.json: {key} of an ESM is not supported"),
+                )
+                .with_hint("the base of its angles is rope_theta"));
+            }
+        }
+        Ok(parsed)
     }
 
     fn check(&self) -> Result<(), ModelError> {
@@ -96,19 +158,35 @@ impl Esm2Config {
                 ),
             ));
         }
-        let unsupported = |what: String| {
-            Err(
-                ModelError::new(ModelErrorKind::Unsupported, format!("config.json: {what}"))
-                    .with_hint("ESM-2 models have rotary positions and the exact GELU"),
-            )
-        };
-        match self.position_embedding_type.as_deref() {
-            None | Some("rotary") => {}
-            Some(other) => return unsupported(format!("position_embedding_type `{other}`")),
+        if self.position_kind == PositionKind::Absolute && self.most_positions() == 0 {
+            return Err(ModelError::new(
+                ModelErrorKind::Malformed,
+                format!(
+                    "config.json: max_position_embeddings {} leaves no position behind pad_token_id \
+                     {}",
+                    self.positions, self.pad_token
+                ),
+            ));
         }
-        match self.hidden_act.as_deref() {
-            None | Some("gelu") => Ok(()),
-            Some(other) => unsupported(format!("hidden_act `{other}`")),
+        Ok(())
+    }
+
+    /// The angles of positions.
+    pub(super) fn rope(&self) -> Result<Rope, ModelError> {
+        Rope::new(self.theta).check()
+    }
+
+    /// The longest sequence that a table of positions has room for, in tokens.
+    pub(crate) fn most_positions(&self) -> usize {
+        self.positions.saturating_sub(self.pad_token as usize + 1)
+    }
+
+    /// The longest sequence the model was made for, in tokens with special ones.
+    pub(crate) fn default_max_tokens(&self) -> usize {
+        match self.position_kind {
+            PositionKind::Absolute => self.most_positions(),
+            // The number was taken over from the table of ESM-1b.
+            PositionKind::Rotary => self.positions,
         }
     }
 
@@ -147,8 +225,10 @@ impl Esm2Config {
             mask_token: published_mask(),
             token_dropout: true,
             emb_layer_norm_before: Some(false),
-            position_embedding_type: Some("rotary".to_owned()),
-            hidden_act: Some("gelu".to_owned()),
+            position_kind: PositionKind::Rotary,
+            theta: published_theta(),
+            pad_token: published_pad(),
+            is_tied: true,
         }
     }
 

@@ -5,7 +5,7 @@ use sessile_device::{
     Lane, Output, OutputKind, Rotary,
 };
 
-use super::Esm2;
+use super::{Esm2, Positions};
 use crate::encoder::outputs::{HiddenStates, per_residue, pooled, read_attention, take};
 use crate::encoder::{Pass, Scratch};
 use crate::weights::DenseLane;
@@ -26,6 +26,14 @@ pub(super) fn run<D: Device>(
     let (tokens, hidden) = (batch.len(), config.hidden);
     let x = lane.buffer(tokens, hidden, Format::F32)?;
     embed(model, lane, pass, scratch, &batch, x)?;
+    if let Positions::Table(table) = &model.positions {
+        let mark = lane.mark();
+        let places = lane.upload_indices(&places(pass, config.pad_token))?;
+        let added = lane.buffer(tokens, hidden, Format::F32)?;
+        lane.gather(places, table, None, added);
+        lane.add(added, x);
+        lane.release(mark);
+    }
     if let Some(norm) = &model.embedding_norm {
         lane.norm(x, norm.with(config.epsilon), x);
     }
@@ -35,9 +43,10 @@ pub(super) fn run<D: Device>(
         heads: config.heads,
         head_dim: config.head_dim(),
         scale: (config.head_dim() as f32).sqrt().recip(),
-        rotary: Some(Rotary {
-            table: &model.rotary,
-        }),
+        rotary: match &model.positions {
+            Positions::Rotary(table) => Some(Rotary { table }),
+            Positions::Table(_) => None,
+        },
         bias: Bias::None,
         window: None,
     };
@@ -121,6 +130,23 @@ fn embed<D: Device>(
     let scale = lane.upload_values(&scratch.scale)?;
     lane.gather(batch.tokens, &model.embeddings, Some(scale), x);
     Ok(())
+}
+
+/// Rows of the table of positions, which counts from behind the id of `<pad>`. A `<pad>` inside a
+/// sequence keeps its own row and is not counted.
+fn places(pass: &Pass, pad: u32) -> Vec<u32> {
+    let mut places = Vec::with_capacity(pass.batch.tokens().len());
+    for index in 0..pass.batch.len() {
+        let mut place = pad;
+        places.extend(pass.batch.sequence(index).iter().map(|&token| {
+            if token == pad {
+                return pad;
+            }
+            place += 1;
+            place
+        }));
+    }
+    places
 }
 
 /// An empty contact map for every sequence that wants one.

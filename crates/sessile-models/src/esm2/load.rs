@@ -1,11 +1,14 @@
 //! Loading ESM-2: tensors by name, checked against the configuration, packed onto a device.
 
-use sessile_device::{DType, Device, HostTensor, OutputKind, OutputSet, WeightLayout};
+use sessile_device::{DType, Device, OutputKind, OutputSet, WeightLayout};
 
-use super::{ContactHead, Encoder, Esm2, Esm2Config, Layer, ModelInfo, tensor_shapes};
+use super::{
+    ContactHead, Encoder, Esm2, Esm2Config, Layer, ModelInfo, PositionKind, Positions,
+    tensor_shapes,
+};
 use crate::encoder::LanguageHead;
 use crate::error::ModelError;
-use crate::weights::{self, Dense, LoadReport, Packing, Unused, WeightSource};
+use crate::weights::{self, Dense, LoadReport, Naming, Packing, Unused, View, WeightSource};
 
 /// Tensors that published checkpoints carry although nothing reads them: tables that are computed
 /// here, and heads of other tasks.
@@ -17,6 +20,17 @@ const KNOWN_EXTRAS: [&str; 6] = [
     "pooler.dense.bias",
     "lm_head.decoder.bias",
 ];
+
+/// The names of transformers.
+const NAMING: Naming<'_> = Naming {
+    anchor: "encoder.layer.0.attention.self.query.weight",
+    base: "esm.",
+    roots: &["embeddings.", "encoder.", "contact_head.", "pooler."],
+};
+
+const EMBEDDINGS: &str = "esm.embeddings.word_embeddings.weight";
+const POSITIONS: &str = "esm.embeddings.position_embeddings.weight";
+const DECODER: &str = "lm_head.decoder.weight";
 
 impl<D: Device> Esm2<D> {
     /// Packs the weights of `source` onto `device`, for sequences of up to `max_tokens` tokens.
@@ -32,22 +46,28 @@ impl<D: Device> Esm2<D> {
         dtype: DType,
         max_tokens: usize,
     ) -> Result<(Self, LoadReport), ModelError> {
-        let bare = source.shape("embeddings.word_embeddings.weight").is_some();
+        let mut view = View::of(source, &NAMING)?;
+        if config.is_tied {
+            view.share(&[EMBEDDINGS, DECODER])?;
+        }
         let tensors = Packing {
-            source,
+            source: &view,
             device,
             dtype,
-            without: bare.then_some("esm."),
         };
         let has_language_head = tensors.has("lm_head.dense.weight");
         let has_contact_head = tensors.has("esm.contact_head.regression.weight");
-        let report = check(source, &config, bare, has_language_head, has_contact_head)?;
+        let report = check(&view, &config, has_language_head, has_contact_head)?;
+        let max_tokens = match config.position_kind {
+            PositionKind::Absolute => max_tokens.min(config.most_positions()),
+            PositionKind::Rotary => max_tokens,
+        };
 
         let layers = (0..config.layers)
             .map(|layer| load_layer(&tensors, layer))
             .collect::<Result<Vec<_>, ModelError>>()?;
         let language_head = has_language_head
-            .then(|| load_language_head(&tensors, config.vocabulary))
+            .then(|| load_language_head(&tensors, &config))
             .transpose()?;
         let contact_head = has_contact_head
             .then(|| {
@@ -61,17 +81,22 @@ impl<D: Device> Esm2<D> {
                 })
             })
             .transpose()?;
-        let rotary = rotary_table(config.head_dim(), max_tokens);
+        let positions = match config.position_kind {
+            PositionKind::Absolute => {
+                Positions::Table(tensors.pack(&[POSITIONS], WeightLayout::TableF32)?)
+            }
+            PositionKind::Rotary => {
+                let table = config.rope()?.table(config.head_dim(), max_tokens);
+                Positions::Rotary(device.pack(&[&table], WeightLayout::TableF32, dtype)?)
+            }
+        };
         let model = Esm2 {
             info: info(&config, max_tokens, has_language_head, has_contact_head),
-            embeddings: tensors.pack(
-                &["esm.embeddings.word_embeddings.weight"],
-                WeightLayout::TableF32,
-            )?,
+            embeddings: tensors.pack(&[EMBEDDINGS], WeightLayout::TableF32)?,
             embedding_norm: (config.emb_layer_norm_before == Some(true))
                 .then(|| tensors.norm("esm.embeddings.layer_norm"))
                 .transpose()?,
-            rotary: device.pack(&[&rotary], WeightLayout::TableF32, dtype)?,
+            positions,
             layers,
             final_norm: tensors.norm("esm.encoder.emb_layer_norm_after")?,
             language_head,
@@ -109,18 +134,13 @@ fn load_layer<D: Device>(
 
 fn load_language_head<D: Device>(
     tensors: &Packing<'_, D>,
-    vocabulary: usize,
+    config: &Esm2Config,
 ) -> Result<LanguageHead<D::Weight>, ModelError> {
-    // The decoder is tied to the embeddings where it is not in the file.
-    let decoder = if tensors.has("lm_head.decoder.weight") {
-        "lm_head.decoder.weight"
-    } else {
-        "esm.embeddings.word_embeddings.weight"
-    };
+    let decoder = if config.is_tied { EMBEDDINGS } else { DECODER };
     Ok(LanguageHead {
         dense: tensors.dense(&["lm_head.dense"])?,
         norm: tensors.norm("lm_head.layer_norm")?,
-        vocabulary,
+        vocabulary: config.vocabulary,
         decoder: Dense {
             weight: tensors.pack(&[decoder], WeightLayout::Linear)?,
             bias: Some(tensors.pack(&["lm_head.bias"], WeightLayout::Vector)?),
@@ -130,51 +150,25 @@ fn load_language_head<D: Device>(
 
 /// Compares the checkpoint's tensors with the configuration, before anything is packed.
 fn check(
-    source: &dyn WeightSource,
+    source: &View<'_>,
     config: &Esm2Config,
-    bare: bool,
     has_language_head: bool,
     has_contact_head: bool,
 ) -> Result<LoadReport, ModelError> {
+    let own_decoder = (!config.is_tied && has_language_head)
+        .then(|| (DECODER.to_owned(), vec![config.vocabulary, config.hidden]));
     let expected = tensor_shapes(config)
         .into_iter()
+        .chain(own_decoder)
         .filter(|(name, _)| {
             (has_language_head || !name.starts_with("lm_head."))
                 && (has_contact_head || !name.contains("contact_head"))
-        })
-        .map(|(name, shape)| match name.strip_prefix("esm.") {
-            Some(short) if bare => (short.to_owned(), shape),
-            _ => (name, shape),
         });
-    let mut report = weights::check(
-        source,
-        expected,
-        &Unused {
-            known: &KNOWN_EXTRAS,
-            layers: "encoder.layer.",
-        },
-    )?;
-    report
-        .ignored
-        .retain(|name| name != "lm_head.decoder.weight");
-    Ok(report)
-}
-
-/// Cosines and sines by position, as the published code computes them: in f32, frequency first.
-fn rotary_table(head_dim: usize, positions: usize) -> HostTensor {
-    let half = head_dim / 2;
-    let mut values = Vec::with_capacity(positions * head_dim);
-    let frequencies: Vec<f32> = (0..half)
-        .map(|i| 1.0 / 10000_f32.powf((2 * i) as f32 / head_dim as f32))
-        .collect();
-    for position in 0..positions {
-        let angles = frequencies
-            .iter()
-            .map(|frequency| f64::from(position as f32 * frequency));
-        values.extend(angles.clone().map(|angle| angle.cos() as f32));
-        values.extend(angles.map(|angle| angle.sin() as f32));
-    }
-    HostTensor::new(vec![positions, head_dim], values)
+    let unused = Unused {
+        known: &KNOWN_EXTRAS,
+        owned: &["esm.", "lm_head."],
+    };
+    weights::check(source, expected, &unused)
 }
 
 fn info(

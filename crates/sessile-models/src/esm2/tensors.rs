@@ -1,6 +1,6 @@
 //! The tensors of an ESM-2 checkpoint: names and shapes.
 
-use super::Esm2Config;
+use super::{Esm2Config, PositionKind};
 
 /// Names (as transformers' `EsmForMaskedLM` writes them) and shapes of all tensors that a
 /// checkpoint of this configuration has, heads included.
@@ -44,5 +44,9 @@ pub fn tensor_shapes(config: &Esm2Config) -> Vec<(String, Vec<usize>)> {
     norm("esm.encoder.emb_layer_norm_after".to_owned());
     norm("lm_head.layer_norm".to_owned());
     shapes.push(("lm_head.bias".to_owned(), vec![config.vocabulary]));
+    if config.position_kind == PositionKind::Absolute {
+        let name = "esm.embeddings.position_embeddings.weight".to_owned();
+        shapes.push((name, vec![config.positions, hidden]));
+    }
     shapes
 }

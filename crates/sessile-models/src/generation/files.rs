@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sessile_device::{DType, DecodingLane, Device, GenerationSettings};
+use sessile_device::{DType, DecodingLane, Device, GenerationSettings, PlanDevice};
 
-use super::{SequenceToSequence, settings_from_json};
+use super::{GeneratorInfo, SequenceToSequence, settings_from_json};
 use crate::bart::{Bart, BartConfig};
 use crate::checkpoint::Checkpoint;
 use crate::error::{ModelError, ModelErrorKind};
+use crate::model::Nothing;
 use crate::t5::{self, T5Config, T5Translator};
 use crate::tokenizer::{ByteLevelTokenizer, Preprocessing, ProstT5Tokenizer, TextTokenizer};
-use crate::weights::{LoadReport, WeightSource};
+use crate::weights::{LoadReport, WeightSource, with_adapter};
 
 /// Largest `generation_config.json` that is read, in bytes.
 const MAX_SETTINGS_BYTES: u64 = 1 << 20;
@@ -58,7 +59,7 @@ pub struct GeneratorFiles {
     architecture: GeneratorArchitecture,
     tokenizer: TextTokenizer,
     settings: GenerationSettings,
-    checkpoint: Checkpoint,
+    source: Box<dyn WeightSource>,
 }
 
 impl GeneratorFiles {
@@ -132,7 +133,7 @@ impl GeneratorFiles {
             architecture,
             tokenizer,
             settings,
-            checkpoint,
+            source: with_adapter(checkpoint)?,
         })
     }
 
@@ -182,7 +183,7 @@ impl GeneratorFiles {
     ///
     /// When the weights can not be read.
     pub fn content_hash(&self) -> Result<String, ModelError> {
-        WeightSource::content_hash(&self.checkpoint)
+        self.source.content_hash()
     }
 
     /// The same, without reading weights again that were hashed before and have not changed since:
@@ -192,7 +193,23 @@ impl GeneratorFiles {
     ///
     /// As [`content_hash`](Self::content_hash).
     pub fn remembered_hash(&self) -> Result<String, ModelError> {
-        WeightSource::remembered_hash(&self.checkpoint)
+        self.source.remembered_hash()
+    }
+
+    /// The tensors.
+    pub fn weights(&self) -> &dyn WeightSource {
+        &*self.source
+    }
+
+    /// Compares the tensors with the configuration, as loading does, without loading.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn check(&self) -> Result<(GeneratorInfo, LoadReport), ModelError> {
+        let device = PlanDevice::new(Arc::new(Nothing));
+        let (model, report) = self.load(&device, DType::F32)?;
+        Ok((model.info().clone(), report))
     }
 
     /// Packs the weights onto a device.
@@ -211,12 +228,12 @@ impl GeneratorFiles {
     {
         match &self.architecture {
             GeneratorArchitecture::Bart(config) => {
-                let (model, report) = Bart::load(device, &self.checkpoint, config.clone(), dtype)?;
+                let (model, report) = Bart::load(device, &*self.source, config.clone(), dtype)?;
                 Ok((Arc::new(model), report))
             }
             GeneratorArchitecture::T5(config) => {
                 let (model, report) =
-                    T5Translator::load(device, &self.checkpoint, config.clone(), dtype)?;
+                    T5Translator::load(device, &*self.source, config.clone(), dtype)?;
                 Ok((Arc::new(model), report))
             }
         }

@@ -8,8 +8,11 @@ use std::collections::BTreeSet;
 use crate::checkpoint::is_plain_name;
 use crate::error::{ModelError, ModelErrorKind};
 
-/// Small files that are fetched when they are there.
-const SMALL: [&str; 11] = [
+/// Small files that are fetched when they are there; an adapter beside the weights changes them.
+const SMALL: [&str; 14] = [
+    "adapter_config.json",
+    "adapter_model.bin",
+    "adapter_model.safetensors",
     "config.json",
     "generation_config.json",
     "tokenizer.json",
@@ -74,7 +77,7 @@ pub(crate) fn select(repository: &str, files: &[String]) -> Result<Selection, Mo
 }
 
 fn only_weight_file<'a>(files: &BTreeSet<&'a str>) -> Option<&'a str> {
-    [".safetensors", ".bin", ".pt", ".pth"]
+    [".safetensors", ".bin", ".pt", ".pth", ".ckpt"]
         .iter()
         .find_map(|extension| {
             let mut found = files.iter().filter(|name| name.ends_with(extension));

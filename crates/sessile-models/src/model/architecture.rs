@@ -80,8 +80,7 @@ impl Architecture {
     /// The longest sequence the model was made for, in tokens with special ones.
     pub fn default_max_tokens(&self) -> usize {
         match self {
-            // The position table counts from 2: 1,026 rows are 1,024 residues and both ends.
-            Architecture::Esm2(config) => config.positions,
+            Architecture::Esm2(config) => config.default_max_tokens(),
             Architecture::MosaicBert(_) => mosaic_bert::DEFAULT_TOKENS,
             Architecture::T5(_) => t5::DEFAULT_TOKENS,
             Architecture::ModernBert(config) => config.positions.min(modern_bert::DEFAULT_TOKENS),

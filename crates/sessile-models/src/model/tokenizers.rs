@@ -30,9 +30,14 @@ pub(super) fn open(
             let tokenizer = BpeTokenizer::from_file(&path)?;
             Ok((Tokenizer::Bpe(Arc::new(tokenizer)), path))
         }
-        Architecture::ModernBert(_) => {
+        Architecture::ModernBert(config) => {
             let path = directory.join("tokenizer.json");
-            let tokenizer = LetterTokenizer::from_directory(directory, preprocessing)?;
+            let has_file = path.exists() || directory.join("vocab.txt").exists();
+            let tokenizer = if config.is_legacy && !has_file {
+                LetterTokenizer::of_first_modernprost(preprocessing)
+            } else {
+                LetterTokenizer::from_directory(directory, preprocessing)?
+            };
             Ok((Tokenizer::Letters(Arc::new(tokenizer)), path))
         }
         Architecture::T5(_) => {

@@ -3,25 +3,26 @@
 use serde::Deserialize;
 
 use crate::error::{ModelError, ModelErrorKind};
-use crate::model::check_extents;
+use crate::model::{BuiltIn, check_extents, parse};
+use crate::rotary::Rope;
 
 /// The numbers that fix a ModernBERT network. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ModernBertConfig {
     /// Columns of the residual stream.
-    #[serde(rename = "hidden_size")]
+    #[serde(rename = "hidden_size", default = "default_hidden")]
     pub hidden: usize,
     /// Number of layers.
-    #[serde(rename = "num_hidden_layers")]
+    #[serde(rename = "num_hidden_layers", default = "default_layers")]
     pub layers: usize,
     /// Attention heads of a layer.
-    #[serde(rename = "num_attention_heads")]
+    #[serde(rename = "num_attention_heads", default = "default_heads")]
     pub heads: usize,
     /// Columns between the two products of the feed-forward part.
-    #[serde(rename = "intermediate_size")]
+    #[serde(rename = "intermediate_size", default = "default_feed_forward")]
     pub feed_forward: usize,
     /// Tokens in the vocabulary.
-    #[serde(rename = "vocab_size")]
+    #[serde(rename = "vocab_size", default = "default_vocabulary")]
     pub vocabulary: usize,
     /// Positions the model was trained with.
     #[serde(rename = "max_position_embeddings", default = "published_positions")]
@@ -43,19 +44,50 @@ pub struct ModernBertConfig {
     pub layer_types: Option<Vec<String>>,
     /// Base of the angles of layers that see everything.
     #[serde(rename = "global_rope_theta", default = "published_global_theta")]
-    pub global_theta: f64,
+    global_theta: f64,
     /// Base of the angles of layers with a window; that of the others where it is null.
     #[serde(rename = "local_rope_theta", default = "published_local_theta")]
-    pub local_theta: Option<f64>,
-    /// `gelu`, the exact one.
+    local_theta: f64,
+    /// Angles of layers that see everything, and of those with a window.
+    #[serde(skip)]
+    ropes: Option<[Rope; 2]>,
+    /// Whether attention has biases.
     #[serde(default)]
-    pub hidden_activation: Option<String>,
-    /// `gelu`, the exact one.
+    pub attention_bias: bool,
+    /// Whether norms have a shift.
     #[serde(default)]
-    pub classifier_activation: Option<String>,
-    /// Whether the gated units have a bias.
-    #[serde(default)]
-    pub mlp_bias: bool,
+    pub norm_bias: bool,
+    /// Whether the gated units are those of the first ModernProst, SiLU behind the values; else
+    /// they are ModernBERT's, GELU before them.
+    #[serde(skip)]
+    pub is_legacy: bool,
+}
+
+/// Keys of which some values are built in.
+const BUILT_IN: [BuiltIn; 3] = [
+    ("hidden_activation", &["gelu"]),
+    ("classifier_activation", &["gelu"]),
+    ("mlp_bias", &["false"]),
+];
+
+fn default_hidden() -> usize {
+    768
+}
+
+fn default_layers() -> usize {
+    22
+}
+
+fn default_heads() -> usize {
+    12
+}
+
+fn default_feed_forward() -> usize {
+    1152
+}
+
+fn default_vocabulary() -> usize {
+    50_368
 }
 
 fn published_positions() -> usize {
@@ -78,9 +110,8 @@ fn published_global_theta() -> f64 {
     160_000.0
 }
 
-#[allow(clippy::unnecessary_wraps)] // The field may be null.
-fn published_local_theta() -> Option<f64> {
-    Some(10_000.0)
+fn published_local_theta() -> f64 {
+    10_000.0
 }
 
 /// The longest sequence in tokens unless something else is asked for, or the model's own limit
@@ -108,27 +139,63 @@ impl ModernBertConfig {
                 .is_some_and(|names| names.iter().any(named))
     }
 
+    /// Whether a `config.json` is of the first ModernProst: its code replaces the gated units of the
+    /// layers, and the configuration goes on to name those of the library.
+    fn is_of_first_modernprost(config: &serde_json::Value) -> bool {
+        let named = |value: &serde_json::Value| {
+            let name = value.as_str().unwrap_or_default().to_ascii_lowercase();
+            name == "modernprost" || name == "mprostt5"
+        };
+        config.get("model_type").is_some_and(named)
+            || config
+                .get("architectures")
+                .and_then(serde_json::Value::as_array)
+                .is_some_and(|names| names.iter().any(named))
+    }
+
     /// Reads the configuration.
     ///
     /// # Errors
     ///
-    /// `Malformed` when a number is missing or impossible, `Unsupported` for other activations and
-    /// for gated units with a bias.
+    /// `Malformed` when a number is missing or impossible, `Unsupported` for other activations, for
+    /// gated units with a bias and for scaled angles other than linear ones.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
-        let mut parsed: ModernBertConfig =
-            serde_json::from_value(config.clone()).map_err(|error| {
-                ModelError::new(ModelErrorKind::Malformed, format!("config.json: {error}"))
-            })?;
-        // Newer files keep the bases by kind of layer.
-        let theta = |kind: &str| {
-            config
-                .pointer(&format!("/rope_parameters/{kind}/rope_theta"))
-                .and_then(serde_json::Value::as_f64)
+        let mut parsed: ModernBertConfig = parse(config, &BUILT_IN)?;
+        if config
+            .get("local_rope_theta")
+            .is_some_and(|theta| theta.is_null())
+        {
+            parsed.local_theta = parsed.global_theta;
+        }
+        // Older files have one scaling for all layers, newer ones all of it by kind of layer.
+        let by_kind = config.get("rope_parameters");
+        let angles = |theta: f64, kind: &str| {
+            Rope::new(theta)
+                .with(by_kind.and_then(|kinds| kinds.get(kind)))?
+                .with(config.get("rope_scaling"))
         };
-        parsed.global_theta = theta(FULL).unwrap_or(parsed.global_theta);
-        parsed.local_theta = theta(SLIDING).or(parsed.local_theta);
+        let all_layers =
+            by_kind.filter(|kinds| kinds.get(FULL).is_none() && kinds.get(SLIDING).is_none());
+        if Rope::new(1.0).with(all_layers)? != Rope::new(1.0) {
+            return Err(ModelError::new(
+                ModelErrorKind::Unsupported,
+                "config.json: rope_parameters that name no kind of layer are not supported",
+            )
+            .with_hint("ModernBERT has them below full_attention and sliding_attention"));
+        }
+        parsed.ropes = Some([
+            angles(parsed.global_theta, FULL)?,
+            angles(parsed.local_theta, SLIDING)?,
+        ]);
+        parsed.is_legacy = Self::is_of_first_modernprost(config);
         parsed.check()?;
         Ok(parsed)
+    }
+
+    /// Angles of the layers that see everything, and of those with a window.
+    pub(super) fn ropes(&self) -> [Rope; 2] {
+        self.ropes
+            .unwrap_or_else(|| [self.global_theta, self.local_theta].map(Rope::new))
     }
 
     fn check(&self) -> Result<(), ModelError> {
@@ -155,14 +222,6 @@ impl ModernBertConfig {
                 self.hidden, self.heads
             ));
         }
-        for theta in [Some(self.global_theta), self.local_theta]
-            .into_iter()
-            .flatten()
-        {
-            if !(theta.is_finite() && theta >= 1.0) {
-                return malformed(format!("rope_theta can not be {theta}"));
-            }
-        }
         if let Some(kinds) = &self.layer_types {
             if kinds.len() != self.layers {
                 return malformed(format!(
@@ -174,25 +233,6 @@ impl ModernBertConfig {
             if let Some(other) = kinds.iter().find(|kind| *kind != FULL && *kind != SLIDING) {
                 return malformed(format!("layer_types has the kind `{other}`"));
             }
-        }
-        let unsupported = |what: String| {
-            Err(
-                ModelError::new(ModelErrorKind::Unsupported, format!("config.json: {what}"))
-                    .with_hint("ModernBERT has the exact GELU, and gated units without bias"),
-            )
-        };
-        let activations = [
-            ("hidden_activation", &self.hidden_activation),
-            ("classifier_activation", &self.classifier_activation),
-        ];
-        for (name, activation) in activations {
-            match activation.as_deref() {
-                None | Some("gelu") => {}
-                Some(other) => return unsupported(format!("{name} `{other}`")),
-            }
-        }
-        if self.mlp_bias {
-            return unsupported("mlp_bias true".to_owned());
         }
         Ok(())
     }
@@ -231,9 +271,10 @@ impl ModernBertConfig {
             layer_types: None,
             global_theta: published_global_theta(),
             local_theta: published_local_theta(),
-            hidden_activation: Some("gelu".to_owned()),
-            classifier_activation: Some("gelu".to_owned()),
-            mlp_bias: false,
+            ropes: None,
+            attention_bias: false,
+            norm_bias: false,
+            is_legacy: false,
         }
     }
 

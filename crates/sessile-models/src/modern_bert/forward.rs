@@ -65,7 +65,15 @@ pub(super) fn run<D: Device>(
 
         lane.norm(x, layer.feed_forward_norm.with(config.epsilon), operand);
         let wide = lane.buffer(tokens, config.feed_forward, Format::Operand(model.dtype))?;
-        lane.linear(operand, &layer.gated, None, Epilogue::GeluGated, wide);
+        if config.is_legacy {
+            let pairs = lane.buffer(tokens, 2 * config.feed_forward, Format::F32)?;
+            let units = lane.buffer(tokens, config.feed_forward, Format::F32)?;
+            lane.linear(operand, &layer.gated, None, Epilogue::Store, pairs);
+            lane.silu_gate(pairs, units);
+            lane.convert(units, wide);
+        } else {
+            lane.linear(operand, &layer.gated, None, Epilogue::GeluGated, wide);
+        }
         lane.dense(wide, &layer.feed_forward_down, Epilogue::Residual, x);
         lane.release(inner);
     }
@@ -121,18 +129,27 @@ fn score<D: Device>(
     };
     let indices = lane.upload_indices(&scratch.rows)?;
     let picked = lane.buffer(rows, hidden, Format::F32)?;
-    let operand = lane.buffer(rows, hidden, Format::Operand(model.dtype))?;
     let logits = lane.buffer(rows, states, Format::F32)?;
     lane.gather_rows(x, indices, picked);
-    if let Some(dense) = &head.dense {
-        lane.convert(picked, operand);
-        lane.dense(operand, dense, Epilogue::Gelu, picked);
+    match head {
+        StateHead::StepDown(head) => head.score(lane, model.dtype, picked, logits)?,
+        StateHead::Classifier {
+            dense,
+            norm,
+            classifier,
+        } => {
+            let operand = lane.buffer(rows, hidden, Format::Operand(model.dtype))?;
+            if let Some(dense) = dense {
+                lane.convert(picked, operand);
+                lane.dense(operand, dense, Epilogue::Gelu, picked);
+            }
+            match norm {
+                Some(norm) => lane.norm(picked, norm.with(model.config.epsilon), operand),
+                None => lane.convert(picked, operand),
+            }
+            lane.dense(operand, classifier, Epilogue::Store, logits);
+        }
     }
-    match &head.norm {
-        Some(norm) => lane.norm(picked, norm.with(model.config.epsilon), operand),
-        None => lane.convert(picked, operand),
-    }
-    lane.dense(operand, &head.classifier, Epilogue::Store, logits);
     let ticket = lane.read(logits);
     lane.release(mark);
     lane.wait(ticket, &mut scratch.values)?;

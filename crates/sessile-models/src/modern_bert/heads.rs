@@ -66,18 +66,17 @@ impl HeadMap {
         })
     }
 
-    /// Finds the heads of `source` by shape. Names that start with `encoder` are not looked at.
-    /// Adds what was concluded to `assumed`.
+    /// Finds the heads of `source` by shape, outside of the encoder (`model.`). Adds what was
+    /// concluded to `assumed`.
     pub(super) fn find(
         source: &dyn WeightSource,
-        encoder: &[String],
         hidden: usize,
         assumed: &mut Vec<String>,
     ) -> Result<Self, ModelError> {
         let outside: BTreeMap<&str, &[usize]> = source
             .names()
             .into_iter()
-            .filter(|name| !encoder.iter().any(|prefix| name.starts_with(prefix)))
+            .filter(|name| !name.starts_with("model."))
             .filter_map(|name| {
                 let shape = source.shape(name)?;
                 Some((name.strip_suffix(".weight")?, shape))
@@ -190,7 +189,7 @@ mod tests {
             .map(|(name, shape)| (format!("{name}.weight"), shape.to_vec()));
         let source = RandomWeights::new(0, shapes);
         let mut assumed = Vec::new();
-        let map = HeadMap::find(&source, &["model.".to_owned()], 48, &mut assumed)?;
+        let map = HeadMap::find(&source, 48, &mut assumed)?;
         Ok((map, assumed))
     }
 

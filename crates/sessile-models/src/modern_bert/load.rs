@@ -2,20 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use sessile_device::{DType, Device, HostTensor, OutputKind, OutputSet, WeightLayout};
+use sessile_device::{DType, Device, OutputKind, OutputSet, WeightLayout};
 
+use super::step_down::{self, StepDown};
 use super::{HeadMap, HeadNames, Layer, ModernBert, ModernBertConfig, StateHead, tensor_shapes};
 use crate::encoder::{Encoder, ModelInfo};
 use crate::error::{ModelError, ModelErrorKind};
+use crate::rotary::Rope;
 use crate::three_di::{STATES, TWELVE_STATES};
-use crate::weights::{self, LoadReport, Packing, Unused, WeightSource};
+use crate::weights::{self, LoadReport, Naming, Packing, Unused, View, WeightSource};
 
-/// The tensor by which the encoder is found in a checkpoint, whatever stands before its name.
-const EMBEDDINGS: &str = "embeddings.tok_embeddings.weight";
+/// Endings of what layers may have beside the tensors that they must have: angles are computed.
+const KNOWN_EXTRAS: [&str; 1] = ["inv_freq"];
 
-/// Endings of what layers may have beside the tensors that they must have. Biases are read where
-/// they are; rotary angles are computed.
-const KNOWN_EXTRAS: [&str; 2] = ["inv_freq", ".bias"];
+/// The names of transformers.
+const NAMING: Naming<'_> = Naming {
+    anchor: "layers.0.attn.Wqkv.weight",
+    base: "model.",
+    roots: &["embeddings.", "layers.", "final_norm."],
+};
+
+/// Beginnings of what checkpoints have outside of the encoder although it scores no states: a head
+/// of confidence, and the rest of a head of masked tokens.
+const OTHER_HEADS: [&str; 2] = ["plddt_head.", "decoder."];
 
 impl<D: Device> ModernBert<D> {
     /// Packs the encoder and the heads of `source` onto `device`. Heads of `head`, a file of its
@@ -37,70 +46,72 @@ impl<D: Device> ModernBert<D> {
         dtype: DType,
         max_tokens: usize,
     ) -> Result<(Self, LoadReport), ModelError> {
-        let prefix = prefix(source)?;
+        let view = View::of(source, &NAMING)?;
         let tensors = Packing {
-            source,
+            source: &view,
             device,
             dtype,
-            without: None,
         };
-        let expected: Vec<(String, Vec<usize>)> = tensor_shapes(&config)
+        let expected = tensor_shapes(&config)
             .into_iter()
-            .map(|(name, shape)| (format!("{prefix}{name}"), shape))
-            .collect();
-        let mut report = weights::check(
-            source,
-            expected,
-            &Unused {
-                known: &KNOWN_EXTRAS,
-                layers: &format!("{prefix}layers."),
-            },
-        )?;
-        report.ignored.retain(|name| !name.ends_with(".bias"));
+            .map(|(name, shape)| (format!("model.{name}"), shape));
+        let unused = Unused {
+            known: &KNOWN_EXTRAS,
+            owned: &["model."],
+        };
+        let mut report = weights::check(&view, expected, &unused)?;
+        let is_ours = |name: &String| !OTHER_HEADS.iter().any(|head| name.starts_with(head));
+        report.ignored.retain(is_ours);
+        if !config.is_legacy && step_down::is_legacy(&view) {
+            return Err(step_down::unnamed(&view));
+        }
 
-        let encoder: Vec<String> = ["embeddings.", "layers.", "final_norm."]
-            .iter()
-            .map(|part| format!("{prefix}{part}"))
-            .collect();
         let mut heads = Heads {
             parameters: 0,
             three_di: None,
             twelve_state: None,
         };
-        for (source, map) in [(head, None), (Some(source), map)] {
+        let sources: [(Option<&dyn WeightSource>, _); 2] = [(head, None), (Some(&view), map)];
+        for (source, map) in sources {
             let Some(source) = source else { continue };
-            let found = match map {
-                Some(map) => map.clone(),
-                None => HeadMap::find(source, &encoder, config.hidden, &mut report.assumed)?,
-            };
             let tensors = Packing { source, ..tensors };
-            heads.add(&tensors, &found, config.hidden)?;
-            heads.parameters += found.parameters(source);
-            let used = [found.three_di, found.twelve_state];
-            let used: Vec<&HeadNames> = used.iter().flatten().collect();
-            report.ignored.retain(|name| {
-                let module = name
-                    .rsplit_once('.')
-                    .map_or(name.as_str(), |(module, _)| module);
-                !used.iter().any(|head| head.has(module))
-            });
+            let used = if map.is_none() && step_down::is_in(source) {
+                heads.add_step_down(&tensors, config.hidden)?
+            } else {
+                let found = match map {
+                    Some(map) => map.clone(),
+                    None => HeadMap::find(source, config.hidden, &mut report.assumed)?,
+                };
+                heads.add(&tensors, &found, config.hidden)?;
+                found.tensors(source)
+            };
+            heads.parameters += values(source, &used);
+            report.ignored.retain(|name| !used.contains(name));
+            // A tensor that no head takes is a part of one that is not known, unless somebody
+            // has said which are the heads.
+            if map.is_none() && !used.is_empty() {
+                refuse_others(source, &used)?;
+            }
         }
         let layers = (0..config.layers)
-            .map(|layer| load_layer(&tensors, &prefix, &config, layer))
+            .map(|layer| load_layer(&tensors, &config, layer))
             .collect::<Result<Vec<_>, ModelError>>()?;
-        let rotary = |theta| {
-            let table = rotary_table(config.head_dim(), max_tokens, theta);
+        let rotary = |rope: Rope| {
+            let table = rope.table(config.head_dim(), max_tokens);
             device.pack(&[&table], WeightLayout::TableF32, dtype)
         };
+        let [global, local] = config.ropes();
         let model = ModernBert {
             info: info(&config, special, max_tokens, &heads),
-            embeddings: tensors
-                .pack(&[&format!("{prefix}{EMBEDDINGS}")], WeightLayout::TableF32)?,
-            embedding_norm: tensors.norm(&format!("{prefix}embeddings.norm"))?,
-            global_rotary: rotary(config.global_theta)?,
-            local_rotary: rotary(config.local_theta.unwrap_or(config.global_theta))?,
+            embeddings: tensors.pack(
+                &["model.embeddings.tok_embeddings.weight"],
+                WeightLayout::TableF32,
+            )?,
+            embedding_norm: tensors.norm("model.embeddings.norm")?,
+            global_rotary: rotary(global)?,
+            local_rotary: rotary(local)?,
             layers,
-            final_norm: tensors.norm(&format!("{prefix}final_norm"))?,
+            final_norm: tensors.norm("model.final_norm")?,
             three_di: heads.three_di,
             twelve_state: heads.twelve_state,
             config,
@@ -115,31 +126,33 @@ impl<D: Device> ModernBert<D> {
     }
 }
 
-/// What stands before the names of the encoder: `model.` in transformers, and whatever else in
-/// checkpoints of other code.
-fn prefix(source: &dyn WeightSource) -> Result<String, ModelError> {
-    let found: Vec<&str> = source
-        .names()
-        .into_iter()
-        .filter_map(|name| name.strip_suffix(EMBEDDINGS))
-        .collect();
-    match found.as_slice() {
-        [prefix] => Ok((*prefix).to_owned()),
-        [] => Err(ModelError::new(
-            ModelErrorKind::MissingTensor,
-            format!("{}: there is no tensor `{EMBEDDINGS}`", source.describe()),
-        )
-        .with_hint("the file is no ModernBERT checkpoint, or config.json is of another model")),
-        several => Err(ModelError::new(
+/// Refuses what lies beside heads that were found.
+fn refuse_others(source: &dyn WeightSource, used: &BTreeSet<String>) -> Result<(), ModelError> {
+    let other = source.names().into_iter().find(|name| {
+        let is_known = OTHER_HEADS.iter().any(|head| name.starts_with(head));
+        !is_known && !name.starts_with(NAMING.base) && !used.contains(*name)
+    });
+    match other {
+        None => Ok(()),
+        Some(name) => Err(ModelError::new(
             ModelErrorKind::Mismatch,
             format!(
-                "{}: there are {} encoders, under {}",
-                source.describe(),
-                several.len(),
-                several.join(", ")
+                "{}: tensor `{name}` has no place in the heads that were found",
+                source.describe()
             ),
+        )
+        .with_hint(
+            "the heads are of a kind that is not built in; where the tensor belongs to none of \
+             them, say which tensors do with --head-map",
         )),
     }
+}
+
+fn values(source: &dyn WeightSource, names: &BTreeSet<String>) -> u64 {
+    let shapes = names.iter().filter_map(|name| source.shape(name));
+    shapes
+        .map(|shape| shape.iter().product::<usize>() as u64)
+        .sum()
 }
 
 /// The heads that were found.
@@ -151,6 +164,18 @@ struct Heads<W> {
 }
 
 impl<W> Heads<W> {
+    /// Packs the head of the first ModernProst, unless there is one of its alphabet. Returns the
+    /// names of its tensors.
+    fn add_step_down<D: Device<Weight = W>>(
+        &mut self,
+        tensors: &Packing<'_, D>,
+        hidden: usize,
+    ) -> Result<BTreeSet<String>, ModelError> {
+        let (head, names) = StepDown::load(tensors, hidden)?;
+        self.three_di.get_or_insert(StateHead::StepDown(head));
+        Ok(names)
+    }
+
     /// Packs the heads of a source that are not there yet.
     fn add<D: Device<Weight = W>>(
         &mut self,
@@ -176,32 +201,17 @@ impl<W> Heads<W> {
 }
 
 impl HeadMap {
-    /// Values of all tensors that it names.
-    fn parameters(&self, source: &dyn WeightSource) -> u64 {
-        let modules: BTreeSet<&String> = [&self.three_di, &self.twelve_state]
-            .into_iter()
-            .flatten()
-            .flat_map(|head| {
-                let optional = head.dense.iter().chain(&head.norm);
-                optional.chain([&head.classifier])
-            })
-            .collect();
-        let tensors = modules
-            .into_iter()
-            .flat_map(|module| [format!("{module}.weight"), format!("{module}.bias")]);
-        tensors
-            .filter_map(|name| source.shape(&name))
-            .map(|shape| shape.iter().product::<usize>() as u64)
-            .sum()
-    }
-}
-
-impl HeadNames {
-    /// Whether a module is part of this head.
-    fn has(&self, module: &str) -> bool {
-        self.classifier == module
-            || self.dense.as_deref() == Some(module)
-            || self.norm.as_deref() == Some(module)
+    /// All tensors that it names.
+    fn tensors(&self, source: &dyn WeightSource) -> BTreeSet<String> {
+        let heads = [&self.three_di, &self.twelve_state].into_iter().flatten();
+        let modules = heads.flat_map(|head| {
+            let optional = head.dense.iter().chain(&head.norm);
+            optional.chain([&head.classifier])
+        });
+        modules
+            .flat_map(|module| [format!("{module}.weight"), format!("{module}.bias")])
+            .filter(|name| source.shape(name).is_some())
+            .collect()
     }
 }
 
@@ -239,7 +249,7 @@ fn load_head<D: Device>(
     }
     let dense = names.dense.as_deref();
     let norm = names.norm.as_deref();
-    Ok(StateHead {
+    Ok(StateHead::Classifier {
         dense: dense.map(|name| tensors.dense(&[name])).transpose()?,
         norm: norm.map(|name| tensors.norm(name)).transpose()?,
         classifier: tensors.dense(&[&names.classifier])?,
@@ -248,11 +258,10 @@ fn load_head<D: Device>(
 
 fn load_layer<D: Device>(
     tensors: &Packing<'_, D>,
-    prefix: &str,
     config: &ModernBertConfig,
     layer: usize,
 ) -> Result<Layer<D::Weight>, ModelError> {
-    let name = |part: &str| format!("{prefix}layers.{layer}.{part}");
+    let name = |part: &str| format!("model.layers.{layer}.{part}");
     let attention_norm = name("attn_norm");
     Ok(Layer {
         attention_norm: tensors
@@ -262,27 +271,17 @@ fn load_layer<D: Device>(
         qkv: tensors.dense(&[&name("attn.Wqkv")])?,
         attention_out: tensors.dense(&[&name("attn.Wo")])?,
         feed_forward_norm: tensors.norm(&name("mlp_norm"))?,
-        gated: tensors.pack(&[&name("mlp.Wi.weight")], WeightLayout::Gated)?,
+        gated: tensors.pack(
+            &[&name("mlp.Wi.weight")],
+            if config.is_legacy {
+                WeightLayout::Linear
+            } else {
+                WeightLayout::Gated
+            },
+        )?,
         feed_forward_down: tensors.dense(&[&name("mlp.Wo")])?,
         is_global: config.is_global(layer),
     })
-}
-
-/// Cosines and sines by position, as the published code computes them: in f32, frequency first.
-fn rotary_table(head_dim: usize, positions: usize, theta: f64) -> HostTensor {
-    let half = head_dim / 2;
-    let frequencies: Vec<f32> = (0..half)
-        .map(|i| 1.0 / (theta as f32).powf((2 * i) as f32 / head_dim as f32))
-        .collect();
-    let mut values = Vec::with_capacity(positions * head_dim);
-    for position in 0..positions {
-        let angles = frequencies
-            .iter()
-            .map(|frequency| f64::from(position as f32 * frequency));
-        values.extend(angles.clone().map(|angle| angle.cos() as f32));
-        values.extend(angles.map(|angle| angle.sin() as f32));
-    }
-    HostTensor::new(vec![positions, head_dim], values)
 }
 
 fn info<W>(

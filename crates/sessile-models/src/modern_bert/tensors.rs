@@ -3,29 +3,33 @@
 use super::ModernBertConfig;
 
 /// Names (as transformers' `ModernBertModel` has them, without a prefix) and shapes of the tensors
-/// of the encoder. Biases, which some configurations have, are not listed.
+/// of the encoder.
 pub fn tensor_shapes(config: &ModernBertConfig) -> Vec<(String, Vec<usize>)> {
     let (hidden, wide) = (config.hidden, config.feed_forward);
-    let mut shapes = vec![
-        (
-            "embeddings.tok_embeddings.weight".to_owned(),
-            vec![config.vocabulary, hidden],
-        ),
-        ("embeddings.norm.weight".to_owned(), vec![hidden]),
-        ("final_norm.weight".to_owned(), vec![hidden]),
-    ];
+    let mut shapes = vec![(
+        "embeddings.tok_embeddings.weight".to_owned(),
+        vec![config.vocabulary, hidden],
+    )];
+    let mut add = |name: String, shape: &[usize], has_bias: bool| {
+        if has_bias {
+            shapes.push((format!("{name}.bias"), vec![shape[0]]));
+        }
+        shapes.push((format!("{name}.weight"), shape.to_vec()));
+    };
+    add("embeddings.norm".to_owned(), &[hidden], config.norm_bias);
+    add("final_norm".to_owned(), &[hidden], config.norm_bias);
     for layer in 0..config.layers {
-        let mut add = |part: &str, shape: &[usize]| {
-            shapes.push((format!("layers.{layer}.{part}.weight"), shape.to_vec()));
+        let mut add = |part: &str, shape: &[usize], has_bias: bool| {
+            add(format!("layers.{layer}.{part}"), shape, has_bias);
         };
         if layer > 0 {
-            add("attn_norm", &[hidden]);
+            add("attn_norm", &[hidden], config.norm_bias);
         }
-        add("attn.Wqkv", &[3 * hidden, hidden]);
-        add("attn.Wo", &[hidden, hidden]);
-        add("mlp_norm", &[hidden]);
-        add("mlp.Wi", &[2 * wide, hidden]);
-        add("mlp.Wo", &[hidden, wide]);
+        add("attn.Wqkv", &[3 * hidden, hidden], config.attention_bias);
+        add("attn.Wo", &[hidden, hidden], config.attention_bias);
+        add("mlp_norm", &[hidden], config.norm_bias);
+        add("mlp.Wi", &[2 * wide, hidden], false);
+        add("mlp.Wo", &[hidden, wide], false);
     }
     shapes
 }

@@ -3,25 +3,25 @@
 use serde::Deserialize;
 
 use crate::error::{ModelError, ModelErrorKind};
-use crate::model::check_extents;
+use crate::model::{BuiltIn, check_extents, parse};
 
 /// The numbers that fix a MosaicBERT network. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct MosaicBertConfig {
     /// Columns of the residual stream.
-    #[serde(rename = "hidden_size")]
+    #[serde(rename = "hidden_size", default = "default_hidden")]
     pub hidden: usize,
     /// Number of layers.
-    #[serde(rename = "num_hidden_layers")]
+    #[serde(rename = "num_hidden_layers", default = "default_layers")]
     pub layers: usize,
     /// Attention heads of a layer.
-    #[serde(rename = "num_attention_heads")]
+    #[serde(rename = "num_attention_heads", default = "default_layers")]
     pub heads: usize,
     /// Columns between the two products of the feed-forward part.
-    #[serde(rename = "intermediate_size")]
+    #[serde(rename = "intermediate_size", default = "default_feed_forward")]
     pub feed_forward: usize,
     /// Tokens in the vocabulary.
-    #[serde(rename = "vocab_size")]
+    #[serde(rename = "vocab_size", default = "default_vocabulary")]
     pub vocabulary: usize,
     /// Token types; only the first is used.
     #[serde(rename = "type_vocab_size", default = "published_types")]
@@ -29,9 +29,32 @@ pub struct MosaicBertConfig {
     /// Added to the variance in norms.
     #[serde(rename = "layer_norm_eps", default = "published_epsilon")]
     pub epsilon: f32,
-    /// `gelu`, the exact one.
-    #[serde(default)]
-    pub hidden_act: Option<String>,
+    /// Whether the vocabulary is scored with the embeddings.
+    #[serde(rename = "tie_word_embeddings", default = "published_tie")]
+    pub is_tied: bool,
+}
+
+/// Keys of which some values are built in.
+const BUILT_IN: [BuiltIn; 1] = [("hidden_act", &["gelu"])];
+
+fn default_hidden() -> usize {
+    768
+}
+
+fn default_layers() -> usize {
+    12
+}
+
+fn default_feed_forward() -> usize {
+    3072
+}
+
+fn default_vocabulary() -> usize {
+    30_522
+}
+
+fn published_tie() -> bool {
+    true
 }
 
 fn published_types() -> usize {
@@ -62,9 +85,7 @@ impl MosaicBertConfig {
     ///
     /// `Malformed` when a number is missing or impossible, `Unsupported` for another activation.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
-        let config: MosaicBertConfig = serde_json::from_value(config.clone()).map_err(|error| {
-            ModelError::new(ModelErrorKind::Malformed, format!("config.json: {error}"))
-        })?;
+        let config: MosaicBertConfig = parse(config, &BUILT_IN)?;
         check_extents(&[
             ("hidden_size", config.hidden),
             ("num_hidden_layers", config.layers),
@@ -82,14 +103,7 @@ impl MosaicBertConfig {
                 ),
             ));
         }
-        match config.hidden_act.as_deref() {
-            None | Some("gelu") => Ok(config),
-            Some(other) => Err(ModelError::new(
-                ModelErrorKind::Unsupported,
-                format!("config.json: hidden_act `{other}`"),
-            )
-            .with_hint("DNABERT-2 and DNABERT-S have the exact GELU")),
-        }
+        Ok(config)
     }
 
     /// Columns of one head.
@@ -107,7 +121,7 @@ impl MosaicBertConfig {
             vocabulary: 4096,
             types: published_types(),
             epsilon: published_epsilon(),
-            hidden_act: Some("gelu".to_owned()),
+            is_tied: true,
         }
     }
 

@@ -5,14 +5,21 @@ use sessile_device::{DType, Device, DeviceError, OutputKind, OutputSet, RowSourc
 use super::{Layer, MosaicBert, MosaicBertConfig, tensor_shapes};
 use crate::encoder::{Encoder, LanguageHead, ModelInfo};
 use crate::error::ModelError;
-use crate::weights::{self, Dense, LoadReport, Packing, Unused, WeightSource};
+use crate::weights::{self, Dense, LoadReport, Naming, Packing, Unused, View, WeightSource};
 
 /// Tensors that checkpoints carry although nothing reads them.
-const KNOWN_EXTRAS: [&str; 3] = [
-    "position_ids",
-    "position_embeddings.weight",
-    "cls.predictions.decoder.weight",
-];
+const KNOWN_EXTRAS: [&str; 2] = ["position_ids", "position_embeddings.weight"];
+
+/// The names of transformers.
+const NAMING: Naming<'_> = Naming {
+    anchor: "encoder.layer.0.attention.self.Wqkv.weight",
+    base: "bert.",
+    roots: &["embeddings.", "encoder.", "pooler."],
+};
+
+const EMBEDDINGS: &str = "bert.embeddings.word_embeddings.weight";
+const DECODER: &str = "cls.predictions.decoder.weight";
+const DECODER_BIAS: &str = "cls.predictions.decoder.bias";
 
 /// Rows with the same row added to each.
 struct Shifted<'a> {
@@ -57,16 +64,19 @@ impl<D: Device> MosaicBert<D> {
         dtype: DType,
         max_tokens: usize,
     ) -> Result<(Self, LoadReport), ModelError> {
-        let bare = source.shape("embeddings.word_embeddings.weight").is_some();
+        let mut view = View::of(source, &NAMING)?;
+        if config.is_tied {
+            view.share(&[EMBEDDINGS, DECODER])?;
+        }
+        view.share(&[DECODER_BIAS, "cls.predictions.bias"])?;
         let tensors = Packing {
-            source,
+            source: &view,
             device,
             dtype,
-            without: bare.then_some("bert."),
         };
         let has_pooler = tensors.has("bert.pooler.dense.weight");
         let has_language_head = tensors.has("cls.predictions.transform.dense.weight");
-        let report = check(source, &config, bare, has_pooler, has_language_head)?;
+        let report = check(&view, &config, has_pooler, has_language_head)?;
 
         let layers = (0..config.layers)
             .map(|layer| load_layer(&tensors, layer))
@@ -75,13 +85,13 @@ impl<D: Device> MosaicBert<D> {
             .then(|| tensors.dense(&["bert.pooler.dense"]))
             .transpose()?;
         let language_head = has_language_head
-            .then(|| load_language_head(&tensors, config.vocabulary))
+            .then(|| load_language_head(&tensors, &config))
             .transpose()?;
         let types = tensors.rows("bert.embeddings.token_type_embeddings.weight")?;
         let mut shift = vec![0.0; config.hidden];
         types.read_rows(0, &mut shift)?;
         let embeddings = Shifted {
-            rows: tensors.rows("bert.embeddings.word_embeddings.weight")?,
+            rows: tensors.rows(EMBEDDINGS)?,
             shift,
         };
         let model = MosaicBert {
@@ -133,52 +143,41 @@ fn load_layer<D: Device>(
 
 fn load_language_head<D: Device>(
     tensors: &Packing<'_, D>,
-    vocabulary: usize,
+    config: &MosaicBertConfig,
 ) -> Result<LanguageHead<D::Weight>, ModelError> {
-    // The decoder is tied to the embeddings where it is not in the file.
-    let own = "cls.predictions.decoder.weight";
-    let decoder = if tensors.has(own) {
-        own
-    } else {
-        "bert.embeddings.word_embeddings.weight"
-    };
+    let decoder = if config.is_tied { EMBEDDINGS } else { DECODER };
     Ok(LanguageHead {
         dense: tensors.dense(&["cls.predictions.transform.dense"])?,
         norm: tensors.norm("cls.predictions.transform.LayerNorm")?,
-        vocabulary,
+        vocabulary: config.vocabulary,
         decoder: Dense {
             weight: tensors.pack(&[decoder], WeightLayout::Linear)?,
-            bias: Some(tensors.pack(&["cls.predictions.decoder.bias"], WeightLayout::Vector)?),
+            bias: Some(tensors.pack(&[DECODER_BIAS], WeightLayout::Vector)?),
         },
     })
 }
 
 /// Compares the checkpoint's tensors with the configuration, before anything is packed.
 fn check(
-    source: &dyn WeightSource,
+    source: &View<'_>,
     config: &MosaicBertConfig,
-    bare: bool,
     has_pooler: bool,
     has_language_head: bool,
 ) -> Result<LoadReport, ModelError> {
+    let own_decoder = (!config.is_tied && has_language_head)
+        .then(|| (DECODER.to_owned(), vec![config.vocabulary, config.hidden]));
     let expected = tensor_shapes(config)
         .into_iter()
+        .chain(own_decoder)
         .filter(|(name, _)| {
             (has_pooler || !name.contains("pooler"))
                 && (has_language_head || !name.starts_with("cls."))
-        })
-        .map(|(name, shape)| match name.strip_prefix("bert.") {
-            Some(short) if bare => (short.to_owned(), shape),
-            _ => (name, shape),
         });
-    weights::check(
-        source,
-        expected,
-        &Unused {
-            known: &KNOWN_EXTRAS,
-            layers: "encoder.layer.",
-        },
-    )
+    let unused = Unused {
+        known: &KNOWN_EXTRAS,
+        owned: &["bert.", "cls.predictions."],
+    };
+    weights::check(source, expected, &unused)
 }
 
 fn info(

@@ -14,7 +14,21 @@ use crate::encoder::outputs::wanted;
 use crate::encoder::{Ends, Pass, Scratch};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::three_di::STATES;
-use crate::weights::{Packing, WeightSource};
+use crate::weights::{Naming, Packing, View, WeightSource};
+
+/// The names of the head, wherever a wrapper has put it.
+const NAMING: Naming<'_> = Naming {
+    anchor: "classifier.0.weight",
+    base: "",
+    roots: &["classifier."],
+};
+
+const KNOWN: [&str; 4] = [
+    "classifier.0.weight",
+    "classifier.0.bias",
+    "classifier.3.weight",
+    "classifier.3.bias",
+];
 
 /// A convolution along the sequence.
 struct Convolution<W> {
@@ -41,11 +55,25 @@ impl<W> ConvolutionHead<W> {
         hidden: usize,
         dtype: DType,
     ) -> Result<Self, ModelError> {
+        let view = View::of(source, &NAMING)?;
+        if let Some(other) = view
+            .names()
+            .into_iter()
+            .find(|name| name.starts_with("classifier.") && !KNOWN.contains(name))
+        {
+            return Err(ModelError::new(
+                ModelErrorKind::Mismatch,
+                format!(
+                    "{}: tensor `{other}` has no place in the 3Di head of ProstT5",
+                    source.describe()
+                ),
+            )
+            .with_hint("the head has two convolutions, classifier.0 and classifier.3"));
+        }
         let tensors = Packing {
-            source,
+            source: &view,
             device,
             dtype,
-            without: None,
         };
         let first = convolution(&tensors, "classifier.0")?;
         let second = convolution(&tensors, "classifier.3")?;

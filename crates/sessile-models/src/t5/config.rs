@@ -3,25 +3,25 @@
 use serde::Deserialize;
 
 use crate::error::{ModelError, ModelErrorKind};
-use crate::model::check_extents;
+use crate::model::{BuiltIn, check_extents, parse};
 
 /// The numbers that fix a T5 network. Field names are those of `config.json`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct T5Config {
     /// Columns of the residual stream.
-    #[serde(rename = "d_model")]
+    #[serde(rename = "d_model", default = "default_hidden")]
     pub hidden: usize,
     /// Columns of one head; all heads together may have another number than the residual stream.
-    #[serde(rename = "d_kv")]
+    #[serde(rename = "d_kv", default = "default_head_dim")]
     pub head_dim: usize,
     /// Attention heads of a layer.
-    #[serde(rename = "num_heads")]
+    #[serde(rename = "num_heads", default = "default_heads")]
     pub heads: usize,
     /// Columns between the two products of the feed-forward part.
-    #[serde(rename = "d_ff")]
+    #[serde(rename = "d_ff", default = "default_feed_forward")]
     pub feed_forward: usize,
     /// Number of layers of the encoder.
-    #[serde(rename = "num_layers")]
+    #[serde(rename = "num_layers", default = "default_layers")]
     pub layers: usize,
     /// Number of layers of the decoder; `None`: as many as the encoder's.
     #[serde(default)]
@@ -29,8 +29,11 @@ pub struct T5Config {
     /// Whether the scores over the vocabulary are made with the embeddings.
     #[serde(default = "published_tie")]
     pub tie_word_embeddings: bool,
+    /// Whether the scores are scaled down; `None`: where they are made with the embeddings.
+    #[serde(default)]
+    pub scale_decoder_outputs: Option<bool>,
     /// Tokens in the vocabulary.
-    #[serde(rename = "vocab_size")]
+    #[serde(rename = "vocab_size", default = "default_vocabulary")]
     pub vocabulary: usize,
     /// Ranges of distances that have a bias of their own, both directions together.
     #[serde(
@@ -47,9 +50,37 @@ pub struct T5Config {
     /// Added to the mean of squares in norms.
     #[serde(rename = "layer_norm_epsilon", default = "published_epsilon")]
     pub epsilon: f32,
-    /// `relu`.
-    #[serde(default)]
-    pub feed_forward_proj: Option<String>,
+}
+
+/// Keys of which some values are built in: the feed-forward part is the one of ProstT5.
+const BUILT_IN: [BuiltIn; 3] = [
+    ("feed_forward_proj", &["relu"]),
+    ("dense_act_fn", &["relu"]),
+    ("is_gated_act", &["false"]),
+];
+
+fn default_hidden() -> usize {
+    512
+}
+
+fn default_head_dim() -> usize {
+    64
+}
+
+fn default_heads() -> usize {
+    8
+}
+
+fn default_feed_forward() -> usize {
+    2048
+}
+
+fn default_layers() -> usize {
+    6
+}
+
+fn default_vocabulary() -> usize {
+    32_128
 }
 
 fn published_buckets() -> usize {
@@ -80,9 +111,7 @@ impl T5Config {
     /// `Malformed` when a number is missing or impossible, `Unsupported` for another feed-forward
     /// part than the one of ProstT5.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
-        let config: T5Config = serde_json::from_value(config.clone()).map_err(|error| {
-            ModelError::new(ModelErrorKind::Malformed, format!("config.json: {error}"))
-        })?;
+        let config: T5Config = parse(config, &BUILT_IN)?;
         check_extents(&[
             ("d_model", config.hidden),
             ("d_kv", config.head_dim),
@@ -106,19 +135,18 @@ impl T5Config {
                 ),
             ));
         }
-        match config.feed_forward_proj.as_deref() {
-            None | Some("relu") => Ok(config),
-            Some(other) => Err(ModelError::new(
-                ModelErrorKind::Unsupported,
-                format!("config.json: feed_forward_proj `{other}`"),
-            )
-            .with_hint("ProstT5 has relu")),
-        }
+        Ok(config)
     }
 
     /// Columns of all heads together.
     pub fn inner(&self) -> usize {
         self.head_dim.saturating_mul(self.heads)
+    }
+
+    /// Whether the scores are scaled down by the square root of the columns.
+    pub(super) fn scales_scores(&self) -> bool {
+        self.scale_decoder_outputs
+            .unwrap_or(self.tie_word_embeddings)
     }
 
     /// Number of layers of the decoder.
@@ -136,11 +164,11 @@ impl T5Config {
             layers: 24,
             num_decoder_layers: Some(24),
             tie_word_embeddings: true,
+            scale_decoder_outputs: None,
             vocabulary: 150,
             buckets: published_buckets(),
             max_distance: published_max_distance(),
             epsilon: published_epsilon(),
-            feed_forward_proj: Some("relu".to_owned()),
         }
     }
 

@@ -8,10 +8,19 @@ use super::stack::EncoderStack;
 use super::{T5, T5Config, head_shapes, tensor_shapes};
 use crate::encoder::{Encoder, ModelInfo};
 use crate::error::ModelError;
-use crate::weights::{self, LoadReport, Packing, Unused, WeightSource};
+use crate::weights::{self, LoadReport, Naming, Packing, Unused, View, WeightSource};
 
-/// Tensors that checkpoints carry although the encoder does not read them.
-const KNOWN_EXTRAS: [&str; 2] = ["encoder.embed_tokens.weight", "lm_head.weight"];
+/// The names of transformers.
+pub(super) const NAMING: Naming<'_> = Naming {
+    anchor: "encoder.block.0.layer.0.SelfAttention.q.weight",
+    base: "",
+    roots: &["shared.", "encoder.", "decoder."],
+};
+
+pub(super) const SHARED: &str = "shared.weight";
+pub(super) const ENCODER: &str = "encoder.embed_tokens.weight";
+pub(super) const DECODER: &str = "decoder.embed_tokens.weight";
+pub(super) const SCORES: &str = "lm_head.weight";
 
 impl<D: Device> T5<D> {
     /// Packs the encoder of `source` onto `device`, and the 3Di head of `head` where there is one.
@@ -30,22 +39,28 @@ impl<D: Device> T5<D> {
         dtype: DType,
         max_tokens: usize,
     ) -> Result<(Self, LoadReport), ModelError> {
+        let mut view = View::of(source, &NAMING)?;
+        view.share(&[SHARED, ENCODER])?;
+        if view.shape(SHARED).is_none() {
+            view.share(&[SHARED, DECODER])?;
+        }
+        if view.shape(SHARED).is_none() && config.tie_word_embeddings {
+            view.share(&[SHARED, SCORES])?;
+        }
         let tensors = Packing {
-            source,
+            source: &view,
             device,
             dtype,
-            without: None,
         };
-        let mut report = weights::check(
-            source,
-            tensor_shapes(&config),
-            &Unused {
-                known: &KNOWN_EXTRAS,
-                layers: "encoder.block.",
-            },
-        )?;
+        let unused = Unused {
+            known: &[],
+            owned: &["shared.", "encoder."],
+        };
+        let mut report = weights::check(&view, tensor_shapes(&config), &unused)?;
         // The decoder of a whole checkpoint is no surprise.
-        report.ignored.retain(|name| !name.starts_with("decoder."));
+        report
+            .ignored
+            .retain(|name| !name.starts_with("decoder.") && name != SCORES);
         let head = head
             .map(|head| ConvolutionHead::load(device, head, config.hidden, dtype))
             .transpose()?;

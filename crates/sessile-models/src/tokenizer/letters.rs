@@ -59,6 +59,22 @@ impl LetterTokenizer {
         }
     }
 
+    /// The vocabulary that the code of the first ModernProst has in itself, where no file holds it.
+    pub(crate) fn of_first_modernprost(preprocessing: Preprocessing) -> Self {
+        let letters = b"ALGVSREDTIPKFQNYMHWCXBOUZ";
+        let mut ids = [None; 256];
+        // Before them are <pad>, </s> and <unk>.
+        for (id, &letter) in (3..).zip(letters) {
+            ids[usize::from(letter)] = Some(id);
+        }
+        LetterTokenizer {
+            ids,
+            unknown: Some(2),
+            preprocessing,
+            len: 3 + letters.len(),
+        }
+    }
+
     fn new<'t>(
         path: &Path,
         tokens: impl Iterator<Item = (&'t str, u32)>,

@@ -38,32 +38,22 @@ impl<W> LayerNorm<W> {
     }
 }
 
-/// Packs tensors of a source onto a device. Names are those of the whole model; a checkpoint of
-/// the bare encoder has the same without the first part.
+/// Packs tensors of a source onto a device.
 pub(crate) struct Packing<'a, D: Device> {
     pub(crate) source: &'a dyn WeightSource,
     pub(crate) device: &'a D,
     pub(crate) dtype: DType,
-    /// The part of the names that this checkpoint does not have.
-    pub(crate) without: Option<&'static str>,
 }
 
 impl<'a, D: Device> Packing<'a, D> {
-    fn name<'n>(&self, name: &'n str) -> &'n str {
-        match self.without {
-            Some(prefix) => name.strip_prefix(prefix).unwrap_or(name),
-            None => name,
-        }
-    }
-
     /// Whether there is such a tensor.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.source.shape(self.name(name)).is_some()
+        self.source.shape(name).is_some()
     }
 
     /// The rows of a tensor.
     pub(crate) fn rows(&self, name: &str) -> Result<Box<dyn RowSource + 'a>, ModelError> {
-        self.source.rows(self.name(name))
+        self.source.rows(name)
     }
 
     /// All values of a small tensor.

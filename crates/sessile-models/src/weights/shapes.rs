@@ -18,8 +18,9 @@ pub struct LoadReport {
 pub(crate) struct Unused<'a> {
     /// Endings of names that published checkpoints carry although nothing reads them.
     pub(crate) known: &'a [&'a str],
-    /// A part of the names of layers: one more of them is a layer that the configuration lacks.
-    pub(crate) layers: &'a str,
+    /// Beginnings of the names of the network's own parts: one more tensor there is a part that
+    /// the configuration lacks, and that would change the answer.
+    pub(crate) owned: &'a [&'a str],
 }
 
 /// Compares all tensors before anything is packed: names, shapes and the number of layers.
@@ -64,13 +65,19 @@ pub(crate) fn check(
             continue;
         }
         let known = unused.known.iter().any(|extra| name.ends_with(extra));
-        if !known && name.contains(unused.layers) {
+        if known {
+            continue;
+        }
+        if unused.owned.iter().any(|part| name.starts_with(part)) {
             return Err(ModelError::new(
                 ModelErrorKind::Mismatch,
                 format!(
-                    "{}: tensor `{name}` has no place in the layers of config.json",
+                    "{}: tensor `{name}` has no place in the network of config.json",
                     source.describe()
                 ),
+            )
+            .with_hint(
+                "config.json is of another model, or the network is a variant that is not built in",
             ));
         }
         report.ignored.push(name.to_owned());

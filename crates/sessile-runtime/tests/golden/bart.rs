@@ -29,19 +29,24 @@ pub fn names() -> Vec<String> {
 
 /// States and scores in a number format: by value in f32, by direction in 16 bits.
 pub fn states_and_scores_in(dtype: DType, place: &Place) {
+    states_and_scores_of(&open(), dtype, place);
+}
+
+/// The same of the model in another layout.
+pub fn states_and_scores_of(files: &GeneratorFiles, dtype: DType, place: &Place) {
     match place {
-        Place::Cpu(isa) => check(&processor(*isa), dtype, place),
-        Place::Cuda(device) | Place::Emulated { device, .. } => check(device, dtype, place),
+        Place::Cpu(isa) => check(files, &processor(*isa), dtype, place),
+        Place::Cuda(device) | Place::Emulated { device, .. } => check(files, device, dtype, place),
     }
 }
 
-fn check<D: Device>(device: &D, dtype: DType, place: &Place)
+fn check<D: Device>(files: &GeneratorFiles, device: &D, dtype: DType, place: &Place)
 where
     LaneOf<D>: DecodingLane,
 {
     let numbers = json(&format!("{MODEL}/expected.json"));
     let expected = Expected::open(&format!("{MODEL}/expected.safetensors"));
-    let (model, mut lane) = load(&open(), device, dtype, 1);
+    let (model, mut lane) = load(files, device, dtype, 1);
     let cases = names().into_iter().map(|name| Case {
         tokens: ids(&numbers[&name]["input_ids"]),
         name,

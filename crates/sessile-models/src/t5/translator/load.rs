@@ -7,18 +7,15 @@ use super::{DecoderLayer, T5Translator};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::generation::GeneratorInfo;
 use crate::t5::config::DEFAULT_TOKENS;
+use crate::t5::load::{DECODER, ENCODER, NAMING, SCORES, SHARED};
 use crate::t5::stack::{EncoderStack, distances};
 use crate::t5::{T5Config, decoder_shapes, tensor_shapes};
-use crate::weights::{self, LoadReport, Packing, Unused, WeightSource};
+use crate::weights::{self, LoadReport, Packing, Unused, View, WeightSource};
 
-/// Tensors that checkpoints carry although nothing reads them: copies of the shared embeddings,
-/// and a table of the decoder's attention over the source that the published code never used.
-const KNOWN_EXTRAS: [&str; 4] = [
-    "encoder.embed_tokens.weight",
-    "decoder.embed_tokens.weight",
-    "lm_head.weight",
-    "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
-];
+/// Tensors that checkpoints carry although nothing reads them: a table of the decoder's attention
+/// over the source that the published code never used.
+const KNOWN_EXTRAS: [&str; 1] =
+    ["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"];
 
 /// The longest answer in tokens. The network has no limit of its own; genome_entropy asks for two
 /// tokens for each one of the source, and for nine more.
@@ -40,11 +37,23 @@ where
         config: T5Config,
         dtype: DType,
     ) -> Result<(Self, LoadReport), ModelError> {
+        let mut view = View::of(source, &NAMING)?;
+        // A file of transformers 5 says how scores are scaled, and has a table for them only where
+        // they are not made with the embeddings.
+        let scores = if config.tie_word_embeddings && config.scale_decoder_outputs.is_none() {
+            view.share(&[SHARED, ENCODER, DECODER, SCORES])?;
+            SHARED
+        } else {
+            view.share(&[SHARED, ENCODER, DECODER])?;
+            match view.shape(SCORES) {
+                Some(_) => SCORES,
+                None => SHARED,
+            }
+        };
         let tensors = Packing {
-            source,
+            source: &view,
             device,
             dtype,
-            without: None,
         };
         if !tensors.has("decoder.final_layer_norm.weight") {
             return Err(ModelError::new(
@@ -56,6 +65,11 @@ where
         let shapes: Vec<_> = tensor_shapes(&config)
             .into_iter()
             .chain(decoder_shapes(&config))
+            .filter(|(name, _)| name != SCORES)
+            .chain(
+                (scores == SCORES)
+                    .then(|| (SCORES.to_owned(), vec![config.vocabulary, config.hidden])),
+            )
             .collect();
         let parameters = shapes
             .iter()
@@ -63,9 +77,9 @@ where
             .sum();
         let unused = Unused {
             known: &KNOWN_EXTRAS,
-            layers: "block.",
+            owned: &["shared.", "encoder.", "decoder.", "lm_head."],
         };
-        let report = weights::check(source, shapes, &unused)?;
+        let report = weights::check(&view, shapes, &unused)?;
         let table = "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight";
         let behind = |distance| config.bucket_behind(distance);
         let model = T5Translator {
@@ -86,14 +100,7 @@ where
                 .map(|layer| decoder_layer(&tensors, layer))
                 .collect::<Result<_, _>>()?,
             final_norm: final_norm(&tensors, &config)?,
-            scores: tensors.pack(
-                &[if config.tie_word_embeddings {
-                    "shared.weight"
-                } else {
-                    "lm_head.weight"
-                }],
-                WeightLayout::Linear,
-            )?,
+            scores: tensors.pack(&[scores], WeightLayout::Linear)?,
             config,
             dtype,
         };
@@ -108,7 +115,7 @@ fn final_norm<D: Device>(
     config: &T5Config,
 ) -> Result<D::Weight, ModelError> {
     let mut gains = tensors.values("decoder.final_layer_norm.weight")?;
-    if config.tie_word_embeddings {
+    if config.scales_scores() {
         let scale = (config.hidden as f32).sqrt().recip();
         gains.iter_mut().for_each(|gain| *gain *= scale);
     }
