@@ -24,6 +24,7 @@ pub mod model;
 pub mod modern_bert;
 pub mod mosaic_bert;
 mod random;
+mod small_file;
 pub mod synthesize;
 pub mod t5;
 pub mod three_di;

@@ -12,7 +12,7 @@ use sessile_runtime::GeneratorOptions;
 use super::job::{self, Done};
 use super::resolve;
 use crate::arguments::summarize::{GeneratorArguments, SummarizeArguments};
-use crate::exit::Failure;
+use crate::exit::{BAD_INPUT, Failure};
 use crate::terminal::{count, duration, place, several};
 
 pub(crate) fn run(arguments: SummarizeArguments) -> Result<ExitCode, Failure> {
@@ -29,7 +29,16 @@ fn summarize(
 ) -> Result<Done, Failure> {
     let path = resolve(&arguments.model)?;
     let files = GeneratorFiles::open(&path)?.named(&arguments.model);
-    let settings = arguments.generation.overrides().over(files.settings())?;
+    let settings = arguments.generation.overrides().over(files.settings());
+    let settings = settings.map_err(|error| Failure::setting(&error))?;
+    let most = files.max_target_tokens().unwrap_or(usize::MAX);
+    if settings.max_length > most && settings.max_length == files.settings().max_length {
+        let message = format!(
+            "{}: max_length {} is more than the {most} tokens that the model can write",
+            arguments.model, settings.max_length
+        );
+        return Err(Failure::new(BAD_INPUT, message).with_hint(Some("set --max-length")));
+    }
     let options = SummarizeOptions {
         inputs: arguments.input,
         output: arguments.output,
