@@ -8,6 +8,7 @@ mod entropy;
 mod entropy_kill;
 mod entropy_ml;
 mod kill;
+mod model_files;
 mod running;
 mod serve;
 #[path = "../../sessile-server/tests/running/mod.rs"]

@@ -391,10 +391,10 @@ fn what_makes_no_sense_is_refused() {
     std::fs::write(&input, "text").unwrap();
     let input = input.to_str().unwrap();
     let cases: [(&[&str], i32, &str); 12] = [
-        (&["--max-length", "1"], 4, "leaves no room"),
+        (&["--max-length", "1"], 2, "leaves no room"),
         (
             &["--min-length", "50", "--max-length", "20"],
-            4,
+            2,
             "is more than",
         ),
         (
@@ -407,8 +407,8 @@ fn what_makes_no_sense_is_refused() {
         (&["--max-instances", "some"], 2, "neither a number nor null"),
         (&["--long", "skip"], 2, "map-reduce"),
         (&["--no-such-flag"], 2, "--no-such-flag"),
-        (&["--temperature", "0", "--do-sample"], 4, "temperature"),
-        (&["--num-beams", "0"], 4, "0 beams"),
+        (&["--temperature", "0", "--do-sample"], 2, "temperature"),
+        (&["--num-beams", "0"], 2, "num_beams 0"),
         (&["--early-stopping", "maybe"], 2, "maybe"),
         (&["--memory-reserve", "100000GiB"], 5, "are needed"),
     ];

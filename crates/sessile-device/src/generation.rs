@@ -85,11 +85,18 @@ impl GenerationSettings {
         [("decoder_start_token_id", self.decoder_start_token)]
             .into_iter()
             .chain(all("eos_token_id", &self.eos_tokens))
-            .chain(self.forced_bos_token.map(|token| ("forced_bos_token_id", token)))
+            .chain(
+                self.forced_bos_token
+                    .map(|token| ("forced_bos_token_id", token)),
+            )
             .chain(all("forced_eos_token_id", &self.forced_eos_tokens))
             .chain(all("suppress_tokens", &self.suppressed_tokens))
             .chain(all("begin_suppress_tokens", &self.begin_suppressed_tokens))
-            .chain(self.bad_words.iter().flat_map(move |words| all("bad_words_ids", words)))
+            .chain(
+                self.bad_words
+                    .iter()
+                    .flat_map(move |words| all("bad_words_ids", words)),
+            )
             .chain(
                 (self.sequence_bias.iter()).flat_map(move |(words, _)| all("sequence_bias", words)),
             )

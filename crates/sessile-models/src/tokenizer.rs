@@ -83,7 +83,9 @@ impl Tokenizer {
             _ => b"ACDEFGHIKLMNPQRSTVWY",
         };
         let tokens = self.encode(usual).tokens.into_iter();
-        tokens.chain(self.mask()).find(|&token| token as usize >= rows)
+        tokens
+            .chain(self.mask())
+            .find(|&token| token as usize >= rows)
     }
 
     /// Whether the vocabulary is empty; it never is.

@@ -109,7 +109,10 @@ impl GeneratorFiles {
         };
         let rows = architecture.vocabulary();
         let mismatch = |what: String| {
-            let message = format!("{}: {what}, config.json has only {rows} tokens", directory.display());
+            let message = format!(
+                "{}: {what}, config.json has only {rows} tokens",
+                directory.display()
+            );
             Err(ModelError::new(ModelErrorKind::Mismatch, message))
         };
         if let Some(token) = tokenizer.usual_beyond(rows) {
@@ -185,7 +188,8 @@ impl GeneratorFiles {
 
     /// Why the model cannot read these tokens, if so: see [`TextTokenizer::beyond`].
     pub fn beyond(&self, tokens: &[u32]) -> Option<String> {
-        self.tokenizer.beyond(tokens, self.architecture.vocabulary())
+        self.tokenizer
+            .beyond(tokens, self.architecture.vocabulary())
     }
 
     /// Longest source, in tokens, special ones included.

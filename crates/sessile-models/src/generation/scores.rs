@@ -22,7 +22,12 @@ pub(super) fn process(
         forbid_repeats(settings.no_repeat_ngram_size, tokens, tokens, scores);
     }
     if settings.encoder_no_repeat_ngram_size > 0 {
-        forbid_repeats(settings.encoder_no_repeat_ngram_size, source, tokens, scores);
+        forbid_repeats(
+            settings.encoder_no_repeat_ngram_size,
+            source,
+            tokens,
+            scores,
+        );
     }
     for words in settings.bad_words.iter() {
         if let Some((&last, before)) = words.split_last()

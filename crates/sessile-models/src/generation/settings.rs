@@ -94,8 +94,18 @@ impl SettingsOverrides {
         );
         settings.forced_bos_token = self.forced_bos_token.or(settings.forced_bos_token);
         let lengths = [
-            ("min", self.min_length, self.min_new_tokens, &mut settings.min_length),
-            ("max", self.max_length, self.max_new_tokens, &mut settings.max_length),
+            (
+                "min",
+                self.min_length,
+                self.min_new_tokens,
+                &mut settings.min_length,
+            ),
+            (
+                "max",
+                self.max_length,
+                self.max_new_tokens,
+                &mut settings.max_length,
+            ),
         ];
         for (end, length, new_tokens, setting) in lengths {
             match (length, new_tokens) {
@@ -166,7 +176,10 @@ fn check(settings: &GenerationSettings) -> Result<(), ModelError> {
     let factors = [
         ("temperature", settings.temperature),
         ("repetition_penalty", settings.repetition_penalty),
-        ("encoder_repetition_penalty", settings.encoder_repetition_penalty),
+        (
+            "encoder_repetition_penalty",
+            settings.encoder_repetition_penalty,
+        ),
     ];
     if let Some((name, value)) = factors.into_iter().find(|&(_, value)| !positive(value)) {
         return refuse(

@@ -94,7 +94,11 @@ impl Beside {
         let own = self.config.get(name).filter(|entry| !entry.is_null());
         match self.decoder() {
             Some(_) => own,
-            None => self.special.get(name).filter(|entry| !entry.is_null()).or(own),
+            None => self
+                .special
+                .get(name)
+                .filter(|entry| !entry.is_null())
+                .or(own),
         }
     }
 
@@ -108,8 +112,13 @@ impl Beside {
         let key = "additional_special_tokens";
         let more = [&self.special, &self.config].map(|file| file.get(key));
         let more = more.into_iter().flatten().filter_map(Value::as_array);
-        let more = more.flatten().filter_map(|entry| AddedToken::of_entry(entry, 0));
-        SPECIAL.iter().filter_map(|name| self.special(name)).chain(more)
+        let more = more
+            .flatten()
+            .filter_map(|entry| AddedToken::of_entry(entry, 0));
+        SPECIAL
+            .iter()
+            .filter_map(|name| self.special(name))
+            .chain(more)
     }
 
     /// The tokens of `tokenizer_config.json` with their ids, in the order of these.
@@ -122,8 +131,8 @@ impl Beside {
             let token = AddedToken::of_entry(entry, 0);
             let mut token =
                 token.ok_or_else(|| self.malformed(file, format!("token {id} has no content")))?;
-            token.id = check_id(number, &token.content)
-                .map_err(|what| self.malformed(file, what))?;
+            token.id =
+                check_id(number, &token.content).map_err(|what| self.malformed(file, what))?;
             if entry.get("single_word") == Some(&Value::Bool(true)) {
                 return Err(ModelError::new(
                     ModelErrorKind::Unsupported,
@@ -158,7 +167,10 @@ impl Beside {
                     is_special: content.starts_with('<'),
                     ..AddedToken::plain(content, id)
                 });
-            } else if !tokens.iter().any(|token| token.content == *content && token.id == id) {
+            } else if !tokens
+                .iter()
+                .any(|token| token.content == *content && token.id == id)
+            {
                 return Err(self.malformed(
                     file,
                     format!("`{content}` = {id} is not what tokenizer_config.json has"),

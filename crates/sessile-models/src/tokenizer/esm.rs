@@ -101,7 +101,9 @@ impl EsmTokenizer {
             let file = TokenizerFile::open(&json)?;
             file.check_letters()?;
             let own = file.vocabulary()?;
-            let all = own.into_iter().map(|(token, id)| AddedToken::plain(token, id));
+            let all = own
+                .into_iter()
+                .map(|(token, id)| AddedToken::plain(token, id));
             let all = all.chain(file.added()?);
             match has_text {
                 true => check_equal(&text, &tokens, all)?,
@@ -144,15 +146,10 @@ impl EsmTokenizer {
     }
 
     /// A vocabulary in the order of its ids, with the names of its special tokens.
-    fn named(
-        path: &Path,
-        tokens: Vec<String>,
-        special: [String; 4],
-    ) -> Result<Self, ModelError> {
+    fn named(path: &Path, tokens: Vec<String>, special: [String; 4]) -> Result<Self, ModelError> {
         let special = special.each_ref().map(String::as_str);
-        EsmTokenizer::from_tokens(tokens, special).map_err(|missing| {
-            malformed(path, format!("the vocabulary has no `{missing}`"))
-        })
+        EsmTokenizer::from_tokens(tokens, special)
+            .map_err(|missing| malformed(path, format!("the vocabulary has no `{missing}`")))
     }
 
     /// A vocabulary in the order of its ids; the error names a special token that is missing.
@@ -277,7 +274,10 @@ impl EsmTokenizer {
 /// The lines of `vocab.txt`.
 fn lines(path: &Path) -> Result<Vec<String>, ModelError> {
     let text = small_file::text(path, MAX_VOCABULARY_BYTES)?.replace("\r\n", "\n");
-    let lines = text.strip_suffix(['\n', '\r']).unwrap_or(&text).split(['\n', '\r']);
+    let lines = text
+        .strip_suffix(['\n', '\r'])
+        .unwrap_or(&text)
+        .split(['\n', '\r']);
     Ok(lines.map(|line| line.trim().to_owned()).collect())
 }
 

@@ -85,8 +85,8 @@ impl TokenizerFile {
     /// Reads `tokenizer.json` and what lies beside it.
     pub(super) fn open(path: &Path) -> Result<Self, ModelError> {
         let bytes = small_file::read(path, MAX_BYTES)?;
-        let value = serde_json::from_slice(&bytes)
-            .map_err(|error| small_file::malformed(path, error))?;
+        let value =
+            serde_json::from_slice(&bytes).map_err(|error| small_file::malformed(path, error))?;
         Ok(TokenizerFile {
             path: path.to_owned(),
             value,
@@ -217,7 +217,14 @@ impl TokenizerFile {
     /// Refuses what would change or join letters: a vocabulary of residues is read letter by letter.
     pub(super) fn check_letters(&self) -> Result<(), ModelError> {
         const NEUTRAL: [&str; 8] = [
-            "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Strip", "StripAccents",
+            "NFC",
+            "NFD",
+            "NFKC",
+            "NFKD",
+            "Nmt",
+            "Precompiled",
+            "Strip",
+            "StripAccents",
         ];
         const CUTTERS: [&str; 4] = ["Split", "Whitespace", "WhitespaceSplit", "Metaspace"];
         self.check_kinds("normalizer", self.get("normalizer"), &NEUTRAL)?;

@@ -325,7 +325,8 @@ impl ProstT5Tokenizer {
             let letter = char::from(self.preprocessing.residue(residue));
             text.extend([' ', letter]);
             pieces.clear();
-            self.pieces.encode(letter.encode_utf8(&mut [0; 4]), true, &mut pieces);
+            self.pieces
+                .encode(letter.encode_utf8(&mut [0; 4]), true, &mut pieces);
             if pieces.contains(&self.pieces.unknown()) {
                 unknown = unknown.or(Some((at, residue)));
             }

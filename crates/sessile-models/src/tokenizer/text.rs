@@ -43,7 +43,10 @@ impl TextTokenizer {
     /// Why a model with `rows` embeddings cannot read a text of these tokens, if so. A vocabulary
     /// may have more tokens than the model, as that of bart-large-cnn has `<mask>`.
     pub fn beyond(&self, tokens: &[u32], rows: usize) -> Option<String> {
-        let token = tokens.iter().copied().find(|&token| token as usize >= rows)?;
+        let token = tokens
+            .iter()
+            .copied()
+            .find(|&token| token as usize >= rows)?;
         let name = match self {
             TextTokenizer::ByteLevel(tokenizer) => tokenizer.added_name(token),
             TextTokenizer::ProstT5(tokenizer) => tokenizer.added_name(token),

@@ -195,9 +195,13 @@ fn max_length(
     if !has_own_file {
         return Ok(DEFAULT_NEW_TOKENS);
     }
-    let positions = config.get("max_position_embeddings").and_then(Value::as_u64);
+    let positions = config
+        .get("max_position_embeddings")
+        .and_then(Value::as_u64);
     let positions = positions.and_then(|positions| usize::try_from(positions).ok());
-    Ok(positions.map_or(DEFAULT_NEW_TOKENS + 1, |most| most.min(DEFAULT_NEW_TOKENS + 1)))
+    Ok(positions.map_or(DEFAULT_NEW_TOKENS + 1, |most| {
+        most.min(DEFAULT_NEW_TOKENS + 1)
+    }))
 }
 
 /// The file that holds.
@@ -277,7 +281,9 @@ impl<'a> Source<'a> {
     }
 
     fn list(&self, key: &str, value: &Value) -> Result<Vec<u32>, ModelError> {
-        let values = value.as_array().filter(|values| values.len() <= MOST_LISTED);
+        let values = value
+            .as_array()
+            .filter(|values| values.len() <= MOST_LISTED);
         let values = values.ok_or_else(|| self.malformed(key, "a list of token ids"))?;
         values.iter().map(|value| self.id(key, value)).collect()
     }
@@ -330,4 +336,136 @@ impl<'a> Source<'a> {
 fn number(value: &Value) -> Option<f32> {
     let number = value.as_f64()? as f32;
     number.is_finite().then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn plain() -> Value {
+        json!({ "decoder_start_token_id": 2, "eos_token_id": 2 })
+    }
+
+    #[test]
+    fn a_generation_config_holds_alone() {
+        let config = json!({
+            "model_type": "bart", "num_beams": 4, "min_length": 8, "forced_bos_token_id": 0,
+            "no_repeat_ngram_size": 3, "force_bos_token_to_be_generated": true,
+            "max_position_embeddings": 1024,
+        });
+        let settings = settings_from_json(Some(&plain()), &config).unwrap();
+        let expected = GenerationSettings {
+            decoder_start_token: 2,
+            eos_tokens: vec![2],
+            // New tokens are counted where no file says how many.
+            max_length: 21,
+            ..GenerationSettings::default()
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn without_one_the_configuration_holds_and_the_class_fills_in() {
+        let config = json!({
+            "model_type": "bart", "num_beams": 4, "max_length": null,
+            "force_bos_token_to_be_generated": true,
+        });
+        let settings = settings_from_json(None, &config).unwrap();
+        let expected = GenerationSettings {
+            num_beams: 4,
+            decoder_start_token: 2,
+            eos_tokens: vec![2],
+            forced_bos_token: Some(0),
+            forced_eos_tokens: vec![2],
+            ..GenerationSettings::default()
+        };
+        assert_eq!(settings, expected);
+        // A token that is set to nothing is none.
+        let config = json!({ "model_type": "bart", "forced_eos_token_id": null });
+        let settings = settings_from_json(None, &config).unwrap();
+        assert!(settings.forced_eos_tokens.is_empty());
+    }
+
+    #[test]
+    fn a_setting_that_is_not_built_in_is_refused_by_its_name() {
+        let cases = [
+            ("num_beam_groups", json!(2), json!(1)),
+            ("num_return_sequences", json!(3), json!(1)),
+            ("penalty_alpha", json!(0.6), json!(0.0)),
+            ("guidance_scale", json!(1.5), json!(1)),
+            ("stop_strings", json!(["."]), json!([])),
+            ("max_time", json!(1.0), Value::Null),
+            ("constraints", json!([{}]), Value::Null),
+            ("force_words_ids", json!([[5]]), json!([])),
+            ("forced_decoder_ids", json!([[1, 5]]), Value::Null),
+            ("watermarking_config", json!({ "bias": 2.5 }), Value::Null),
+            ("prompt_lookup_num_tokens", json!(3), Value::Null),
+            ("assistant_early_exit", json!(4), Value::Null),
+            ("dola_layers", json!("high"), Value::Null),
+            ("token_healing", json!(true), json!(false)),
+            ("cache_implementation", json!("quantized"), json!("static")),
+        ];
+        for (key, value, neutral) in cases {
+            let mut file = plain();
+            file[key] = value;
+            let error = settings_from_json(Some(&file), &json!({})).unwrap_err();
+            assert_eq!(error.kind(), ModelErrorKind::Unsupported, "{key}");
+            assert!(error.to_string().contains(key), "{error}");
+            // An older model has the same key elsewhere.
+            assert!(settings_from_json(None, &file).is_err(), "{key}");
+            file[key] = neutral;
+            assert!(settings_from_json(Some(&file), &json!({})).is_ok(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_not_built_in_matters_only_to_drawing() {
+        for (key, value) in [
+            ("typical_p", json!(0.9)),
+            ("epsilon_cutoff", json!(0.001)),
+            ("eta_cutoff", json!(0.001)),
+            ("top_h", json!(0.4)),
+        ] {
+            let mut file = plain();
+            file[key] = value;
+            let settings = settings_from_json(Some(&file), &json!({})).unwrap();
+            let draws = super::super::SettingsOverrides {
+                do_sample: Some(true),
+                ..Default::default()
+            };
+            let error = draws.over(&settings).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+            file["do_sample"] = json!(true);
+            assert!(
+                settings_from_json(Some(&file), &json!({})).is_err(),
+                "{key}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named() {
+        for (key, value) in [
+            ("decoder_start_token_id", json!([1, 2])),
+            ("eos_token_id", json!(-1)),
+            ("forced_eos_token_id", json!(4_294_967_296_u64)),
+            ("max_new_tokens", json!(2.5)),
+            ("length_penalty", json!(1e60)),
+            ("bad_words_ids", json!([1])),
+            ("bad_words_ids", json!([[]])),
+            ("suppress_tokens", json!("5")),
+            ("sequence_bias", json!([[[1]]])),
+            ("exponential_decay_length_penalty", json!([1])),
+            ("early_stopping", json!("often")),
+            ("do_sample", json!(1)),
+            ("min_p", json!(2)),
+        ] {
+            let mut file = plain();
+            file[key] = value;
+            let error = settings_from_json(Some(&file), &json!({})).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
 }

@@ -230,12 +230,19 @@ impl ByteLevelTokenizer {
     /// Ids of all tokens but the added ones are below this number.
     pub(in crate::tokenizer) fn plain_len(&self) -> usize {
         let is_plain = |id: &usize| !self.added.iter().any(|token| token.id as usize == *id);
-        (0..self.texts.len()).rev().find(is_plain).map_or(0, |id| id + 1)
+        (0..self.texts.len())
+            .rev()
+            .find(is_plain)
+            .map_or(0, |id| id + 1)
     }
 
     /// Ids that stand around every text.
     pub(in crate::tokenizer) fn ends(&self) -> impl Iterator<Item = u32> {
-        self.template.before.iter().chain(&self.template.after).copied()
+        self.template
+            .before
+            .iter()
+            .chain(&self.template.after)
+            .copied()
     }
 
     /// Cuts added tokens out and the rest into words.

@@ -97,7 +97,9 @@ impl TokenizerFile {
         }
         let pair = |name: &str| {
             let content = special(name).map(|token| token.content);
-            let token = added.iter().find(|token| Some(&token.content) == content.as_ref());
+            let token = added
+                .iter()
+                .find(|token| Some(&token.content) == content.as_ref());
             token.map(|token| json!([token.content, token.id]))
         };
         let processor = json!({

@@ -119,7 +119,8 @@ fn normalizer(
         }
         Some("Replace")
             if part.pointer("/pattern/Regex") == Some(&SPACES.into())
-                && [Some(" "), Some(SPACE)].contains(&part.get("content").and_then(Value::as_str)) =>
+                && [Some(" "), Some(SPACE)]
+                    .contains(&part.get("content").and_then(Value::as_str)) =>
         {
             pipeline.squeezes = true;
             Ok(())

@@ -225,7 +225,11 @@ impl WritingRequest {
         let new_tokens = self.max_new_tokens.map(|tokens| tokens.saturating_add(1));
         for (name, asked, most) in [
             ("max_length", self.max_length, most),
-            ("max_new_tokens", self.max_new_tokens, most.saturating_sub(1)),
+            (
+                "max_new_tokens",
+                self.max_new_tokens,
+                most.saturating_sub(1),
+            ),
         ] {
             if let Some(asked) = asked.filter(|&asked| asked > most) {
                 let message = format!("{name} {asked} is more than the model's {most}");
@@ -234,37 +238,38 @@ impl WritingRequest {
         }
         let longest = self.max_length.or(new_tokens);
         let samples = self.do_sample == Some(true);
-        let overrides = SettingsOverrides {
-            // Beams that the model's file asks for do not go with sampling.
-            num_beams: self.num_beams.or(samples.then_some(1)),
-            length_penalty: self.length_penalty,
-            // What the model's file asks for at least gives way to what a request wants at most.
-            min_length: self.min_length.or(longest
-                .filter(|&most| most < model.min_length && self.min_new_tokens.is_none())),
-            max_length: self.max_length,
-            min_new_tokens: self.min_new_tokens,
-            max_new_tokens: self.max_new_tokens,
-            no_repeat_ngram_size: self.no_repeat_ngram_size,
-            encoder_no_repeat_ngram_size: self.encoder_no_repeat_ngram_size,
-            early_stopping: self.early_stopping.map(|choice| match choice {
-                EarlyStoppingChoice::Flag(true) => EarlyStopping::True,
-                EarlyStoppingChoice::Flag(false) => EarlyStopping::False,
-                EarlyStoppingChoice::Never(Never::Never) => EarlyStopping::Never,
-            }),
-            repetition_penalty: self.repetition_penalty,
-            encoder_repetition_penalty: self.encoder_repetition_penalty,
-            bad_words: self.bad_words_ids.as_deref().map(Into::into),
-            suppressed_tokens: self.suppress_tokens.as_deref().map(Into::into),
-            begin_suppressed_tokens: self.begin_suppress_tokens.as_deref().map(Into::into),
-            forced_bos_token: self.forced_bos_token_id,
-            forced_eos_tokens: self.forced_eos_token_id.map(|token| vec![token]),
-            do_sample: self.do_sample,
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            seed: self.seed,
-        };
+        let overrides =
+            SettingsOverrides {
+                // Beams that the model's file asks for do not go with sampling.
+                num_beams: self.num_beams.or(samples.then_some(1)),
+                length_penalty: self.length_penalty,
+                // What the model's file asks for at least gives way to what a request wants at most.
+                min_length: self.min_length.or(longest
+                    .filter(|&most| most < model.min_length && self.min_new_tokens.is_none())),
+                max_length: self.max_length,
+                min_new_tokens: self.min_new_tokens,
+                max_new_tokens: self.max_new_tokens,
+                no_repeat_ngram_size: self.no_repeat_ngram_size,
+                encoder_no_repeat_ngram_size: self.encoder_no_repeat_ngram_size,
+                early_stopping: self.early_stopping.map(|choice| match choice {
+                    EarlyStoppingChoice::Flag(true) => EarlyStopping::True,
+                    EarlyStoppingChoice::Flag(false) => EarlyStopping::False,
+                    EarlyStoppingChoice::Never(Never::Never) => EarlyStopping::Never,
+                }),
+                repetition_penalty: self.repetition_penalty,
+                encoder_repetition_penalty: self.encoder_repetition_penalty,
+                bad_words: self.bad_words_ids.as_deref().map(Into::into),
+                suppressed_tokens: self.suppress_tokens.as_deref().map(Into::into),
+                begin_suppressed_tokens: self.begin_suppress_tokens.as_deref().map(Into::into),
+                forced_bos_token: self.forced_bos_token_id,
+                forced_eos_tokens: self.forced_eos_token_id.map(|token| vec![token]),
+                do_sample: self.do_sample,
+                temperature: self.temperature,
+                top_k: self.top_k,
+                top_p: self.top_p,
+                min_p: self.min_p,
+                seed: self.seed,
+            };
         let settings = overrides.over(model).map_err(|error| {
             let hint = error
                 .hint()
@@ -275,8 +280,9 @@ impl WritingRequest {
         match named.find(|&(_, token)| token as usize >= vocabulary) {
             None => {}
             Some((name, token)) => {
-                let message =
-                    format!("{name} has token {token}, which is not one of the model's {vocabulary}");
+                let message = format!(
+                    "{name} has token {token}, which is not one of the model's {vocabulary}"
+                );
                 return Err(Failure::invalid(name, message));
             }
         }
