@@ -1,6 +1,6 @@
 """Writes bart/tiny/settings.json: what transformers writes under each generation_config.json.
 
-Run with transformers 4.57.6 or 5.24.0 (both give the same ids) and torch on a CPU:
+Run with transformers 5.24.0 and torch on a CPU:
 python tests/golden/make/bart_settings.py tests/golden/bart/tiny
 """
 

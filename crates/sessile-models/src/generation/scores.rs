@@ -95,7 +95,10 @@ fn favour_ending(
     length: usize,
     scores: &mut [f32],
 ) {
-    let Some(beyond) = length.checked_sub(start + 1).filter(|&beyond| beyond > 0) else {
+    let Some(beyond) = length
+        .checked_sub(start.saturating_add(1))
+        .filter(|&beyond| beyond > 0)
+    else {
         return;
     };
     let growth = (f64::from(factor).powf(beyond as f64) - 1.0) as f32;

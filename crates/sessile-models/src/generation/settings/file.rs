@@ -118,14 +118,17 @@ pub fn settings_from_json(
         forced_bos_token = source.token("bos_token_id")?.filter(|_| forces);
     }
     let eos_tokens = source.tokens("eos_token_id")?;
+    let max_length = max_length(&source, generation.is_some(), config)?;
+    let min_length = match source.count("min_new_tokens")? {
+        Some(tokens) => tokens.saturating_add(1),
+        None => source.count("min_length")?.unwrap_or(default.min_length),
+    };
     let settings = GenerationSettings {
         num_beams: source.count("num_beams")?.unwrap_or(default.num_beams),
         length_penalty: (source.number("length_penalty")?).unwrap_or(default.length_penalty),
-        min_length: match source.count("min_new_tokens")? {
-            Some(tokens) => tokens.saturating_add(1),
-            None => source.count("min_length")?.unwrap_or(default.min_length),
-        },
-        max_length: max_length(&source, generation.is_some(), config)?,
+        // A text that would have to be longer than it may be ends where it must.
+        min_length: min_length.min(max_length),
+        max_length,
         no_repeat_ngram_size: (source.count("no_repeat_ngram_size")?).unwrap_or_default(),
         encoder_no_repeat_ngram_size: (source.count("encoder_no_repeat_ngram_size")?)
             .unwrap_or_default(),
