@@ -53,6 +53,11 @@ impl Failure {
         Failure::new(USAGE, message)
     }
 
+    /// A setting of the command line that cannot be.
+    pub(crate) fn setting(error: &ModelError) -> Self {
+        Failure::usage(error.to_string()).with_hint(error.hint())
+    }
+
     pub(crate) fn with_hint(mut self, hint: Option<&str>) -> Self {
         self.hint = hint.map(str::to_owned);
         self

@@ -11,6 +11,7 @@ mod entropy_ml;
 mod kill;
 mod messages;
 mod outputs;
+mod model_files;
 mod running;
 mod serve;
 #[path = "../../sessile-server/tests/running/mod.rs"]

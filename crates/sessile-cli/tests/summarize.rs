@@ -408,7 +408,7 @@ fn what_makes_no_sense_is_refused() {
         (&["--long", "skip"], 2, "map-reduce"),
         (&["--no-such-flag"], 2, "--no-such-flag"),
         (&["--temperature", "0", "--do-sample"], 2, "temperature"),
-        (&["--num-beams", "0"], 2, "0 beams"),
+        (&["--num-beams", "0"], 2, "num_beams 0"),
         (&["--early-stopping", "maybe"], 2, "maybe"),
         (&["--memory-reserve", "100000GiB"], 5, "are needed"),
     ];

@@ -14,12 +14,11 @@ mod progress;
 mod select;
 mod verify;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use self::cache::Cache;
+use self::cache::{Cache, MOST_INDEX_BYTES};
 use self::client::{Client, HubError};
 use self::download::Downloader;
 pub use self::name::SHORT_NAMES;
@@ -29,6 +28,7 @@ pub use self::progress::Progress;
 use self::select::select;
 use crate::checkpoint::parse_index;
 use crate::error::{ModelError, ModelErrorKind};
+use crate::small_file;
 
 /// The path of a model: of a file or folder that is there, or of its snapshot in the cache, where
 /// whatever is missing is fetched to first.
@@ -173,7 +173,7 @@ fn shards(index: &Path) -> Result<Vec<String>, ModelError> {
             format!("{}: {error}", index.display()),
         )
     };
-    let json = fs::read(index).map_err(|error| place(error.to_string()))?;
+    let json = small_file::read(index, MOST_INDEX_BYTES)?;
     let index = parse_index(&json).map_err(|error| place(error.to_string()))?;
     Ok(index.shards().into_iter().map(str::to_owned).collect())
 }

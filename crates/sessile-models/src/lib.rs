@@ -25,6 +25,7 @@ pub mod modern_bert;
 pub mod mosaic_bert;
 mod random;
 mod rotary;
+mod small_file;
 pub mod synthesize;
 pub mod t5;
 pub mod three_di;

@@ -18,6 +18,7 @@ use crate::error::{ModelError, ModelErrorKind};
 use crate::esm2::{Esm2, Esm2Config, tensor_shapes};
 use crate::modern_bert::{HeadMap, ModernBert};
 use crate::mosaic_bert::MosaicBert;
+use crate::small_file;
 use crate::t5::T5;
 use crate::tokenizer::{EsmTokenizer, Preprocessing, Tokenizer};
 use crate::weights::{LoadReport, RandomWeights, WeightSource, with_adapter};
@@ -25,6 +26,7 @@ use crate::weights::{LoadReport, RandomWeights, WeightSource, with_adapter};
 pub use architecture::Architecture;
 pub(crate) use architecture::check_extents;
 pub(crate) use config::{BuiltIn, parse};
+pub(crate) use tokenizers::FILES;
 
 /// The name of the built-in demonstration model.
 pub const DEMO: &str = "demo";
@@ -54,6 +56,7 @@ pub struct ModelFiles {
     /// The weights of a head that lies in a file of its own.
     head: Option<Box<dyn WeightSource>>,
     head_map: Option<HeadMap>,
+    files: String,
     is_demo: bool,
 }
 
@@ -70,6 +73,7 @@ impl ModelFiles {
             source: Box::new(source),
             head: None,
             head_map: None,
+            files: String::new(),
             is_demo: true,
         }
     }
@@ -106,17 +110,20 @@ impl ModelFiles {
         let (tokenizer, vocabulary) =
             tokenizers::open(&architecture, directory, options.preprocessing)?;
         let head = open_head(&architecture, directory, options)?;
-        if tokenizer.len() > architecture.vocabulary() {
+        let rows = architecture.vocabulary();
+        if let Some(token) = tokenizer.beyond(rows) {
             return Err(ModelError::new(
                 ModelErrorKind::Mismatch,
                 format!(
-                    "{}: {} tokens are more than the {} of config.json",
-                    vocabulary.display(),
-                    tokenizer.len(),
-                    architecture.vocabulary()
+                    "{}: the vocabulary has token {token}, config.json has only {rows} tokens",
+                    vocabulary.display()
                 ),
             ));
         }
+        if let (Some(_), Tokenizer::ProstT5(tokenizer)) = (&head, &tokenizer) {
+            tokenizer.check_residues(&vocabulary)?;
+        }
+        let files = small_file::fingerprint(directory, &FILES)?;
         let name = path
             .canonicalize()
             .ok()
@@ -134,6 +141,7 @@ impl ModelFiles {
             source: with_adapter(checkpoint)?,
             head,
             head_map: options.head_map.clone(),
+            files,
             is_demo: false,
         })
     }
@@ -212,6 +220,11 @@ impl ModelFiles {
                 blake3::hash(both.as_bytes()).to_string()
             }
         })
+    }
+
+    /// A hash of the files beside the weights that answers depend on: configuration and tokenizer.
+    pub fn files_hash(&self) -> &str {
+        &self.files
     }
 
     /// Compares the tensors with the configuration, as loading does, without loading.

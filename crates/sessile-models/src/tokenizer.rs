@@ -1,5 +1,6 @@
 //! From text to token ids.
 
+mod beside;
 mod bpe;
 mod esm;
 mod file;
@@ -67,6 +68,24 @@ impl Tokenizer {
             Tokenizer::ProstT5(tokenizer) => tokenizer.len(),
             Tokenizer::Letters(tokenizer) => tokenizer.len(),
         }
+    }
+
+    /// A token of usual sequences that a model with `rows` embeddings does not have, if there is
+    /// one. Added tokens may lie beyond: only a sequence with one of them cannot be read then.
+    pub(crate) fn beyond(&self, rows: usize) -> Option<u32> {
+        if let Tokenizer::Bpe(tokenizer) = self
+            && tokenizer.plain_len() > rows
+        {
+            return Some(tokenizer.plain_len() as u32 - 1);
+        }
+        let usual = match self {
+            Tokenizer::Bpe(_) => b"".as_slice(),
+            _ => b"ACDEFGHIKLMNPQRSTVWY",
+        };
+        let tokens = self.encode(usual).tokens.into_iter();
+        tokens
+            .chain(self.mask())
+            .find(|&token| token as usize >= rows)
     }
 
     /// Whether the vocabulary is empty; it never is.

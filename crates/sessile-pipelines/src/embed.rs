@@ -239,6 +239,7 @@ fn fingerprint(
     Ok(Fingerprint::new("embed")
         .with_option("columns", schema)
         .with_option("--long", options.long.name())
+        .with_option("tokenizer and configuration", files.files_hash())
         .with_numeric("model", files.remembered_hash()?)
         .with_numeric("configuration", &configuration[..16])
         .with_numeric("--dtype", dtypes.join("+"))

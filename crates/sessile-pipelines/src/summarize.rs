@@ -190,6 +190,7 @@ fn fingerprint(
         .with_option("--with-ids", options.with_ids.to_string())
         .with_option("--long", options.long.to_string())
         .with_option("settings", format!("{:?}", options.settings))
+        .with_option("tokenizer and configuration", files.files_hash())
         .with_numeric("model", files.remembered_hash()?)
         .with_numeric("--dtype", generator.plan.dtype.to_string())
         .with_numeric("kernels", generator.kernel_family.as_str()))

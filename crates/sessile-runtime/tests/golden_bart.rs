@@ -6,6 +6,7 @@ use crate::golden::run::{levels, places, processor};
 use sessile_cpu::Isa;
 use sessile_device::{DType, GenerationSettings};
 use sessile_models::DecoderLimits;
+use sessile_models::generation::settings_from_json;
 use sessile_models::tokenizer::ByteLevelTokenizer;
 
 #[test]
@@ -76,6 +77,36 @@ fn tokens_of_every_setting_are_those_of_the_reference() {
                 assert_eq!(answer, tokens, "{isa} {threads} threads: {name}");
             }
         }
+    }
+}
+
+/// Every key of a generation_config.json that is built in, alone and with beams.
+#[test]
+fn tokens_under_every_generation_config_are_those_of_the_reference() {
+    let runs = crate::golden::json(&format!("{MODEL}/settings.json"));
+    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
+    let config = crate::golden::json(&format!("{MODEL}/config.json"));
+    let mut requests = Vec::new();
+    let mut expected = Vec::new();
+    for (name, run) in runs.as_object().unwrap() {
+        let settings = settings_from_json(Some(&run["generation_config"]), &config).unwrap();
+        for (source, tokens) in run["ids"].as_object().unwrap() {
+            requests.push((ids(&numbers[source]["input_ids"]), settings.clone()));
+            expected.push((format!("{name} {source}"), ids(tokens)));
+        }
+    }
+    assert_eq!(requests.len(), 51, "runs of the reference");
+    let limits = DecoderLimits {
+        rows: 24,
+        own_cells: 24 * 142,
+        source_cells: 3000,
+        encode_tokens: 1000,
+    };
+    let isa = levels().last().unwrap();
+    let (model, lane) = load(&open(), &processor(isa), DType::F32, 2);
+    let answers = generate(&model, lane, DType::F32, limits, &requests);
+    for (answer, (name, tokens)) in answers.iter().zip(&expected) {
+        assert_eq!(answer, tokens, "{name}");
     }
 }
 

@@ -81,9 +81,21 @@ pub(crate) struct GenerationArguments {
     #[arg(long, value_name = "TOKENS")]
     pub(crate) max_length: Option<usize>,
 
-    /// No so many tokens in a row appear twice; 0 turns it off
+    /// Fewest tokens after the start token, instead of --min-length
+    #[arg(long, value_name = "TOKENS", conflicts_with = "min_length")]
+    pub(crate) min_new_tokens: Option<usize>,
+
+    /// Most tokens after the start token, instead of --max-length
+    #[arg(long, value_name = "TOKENS", conflicts_with = "max_length")]
+    pub(crate) max_new_tokens: Option<usize>,
+
+    /// Never repeat an n-gram of this size; 0 turns it off
     #[arg(long, value_name = "N")]
     pub(crate) no_repeat_ngram_size: Option<usize>,
+
+    /// Never repeat an n-gram of the article of this size; 0 turns it off
+    #[arg(long, value_name = "N")]
+    pub(crate) encoder_no_repeat_ngram_size: Option<usize>,
 
     /// When beam search stops: true, false or never
     #[arg(long, value_name = "CHOICE", value_parser = parse_early_stopping)]
@@ -92,6 +104,10 @@ pub(crate) struct GenerationArguments {
     /// More than 1 makes tokens that were there less likely
     #[arg(long, value_name = "X")]
     pub(crate) repetition_penalty: Option<f32>,
+
+    /// More than 1 makes the tokens of the article likelier
+    #[arg(long, value_name = "X")]
+    pub(crate) encoder_repetition_penalty: Option<f32>,
 
     #[command(flatten)]
     pub(crate) chance: ChanceArguments,
@@ -116,6 +132,10 @@ pub(crate) struct ChanceArguments {
     #[arg(long, value_name = "X")]
     pub(crate) top_p: Option<f32>,
 
+    /// Draw among the tokens with at least this share of the best one's probability
+    #[arg(long, value_name = "X")]
+    pub(crate) min_p: Option<f32>,
+
     /// What is drawn follows from this number
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -130,6 +150,7 @@ impl ChanceArguments {
             temperature: self.temperature,
             top_k: self.top_k,
             top_p: self.top_p,
+            min_p: self.min_p,
             seed: self.seed,
             ..SettingsOverrides::default()
         }
@@ -144,9 +165,13 @@ impl GenerationArguments {
             length_penalty: self.length_penalty,
             min_length: self.min_length,
             max_length: self.max_length,
+            min_new_tokens: self.min_new_tokens,
+            max_new_tokens: self.max_new_tokens,
             no_repeat_ngram_size: self.no_repeat_ngram_size,
+            encoder_no_repeat_ngram_size: self.encoder_no_repeat_ngram_size,
             early_stopping: self.early_stopping,
             repetition_penalty: self.repetition_penalty,
+            encoder_repetition_penalty: self.encoder_repetition_penalty,
             ..chance
         }
     }

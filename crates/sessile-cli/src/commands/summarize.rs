@@ -12,7 +12,7 @@ use sessile_runtime::GeneratorOptions;
 use super::job::{self, Done};
 use super::resolve;
 use crate::arguments::summarize::{GeneratorArguments, SummarizeArguments};
-use crate::exit::Failure;
+use crate::exit::{BAD_INPUT, Failure};
 use crate::terminal::{count, duration, place, several};
 
 pub(crate) fn run(arguments: SummarizeArguments) -> Result<ExitCode, Failure> {
@@ -46,8 +46,16 @@ fn summarize(
     let files = GeneratorFiles::open(&path)?.named(&arguments.model);
     // How to write depends on what the model's own settings say.
     let settings = arguments.generation.overrides().over(files.settings());
-    options.settings =
-        settings.map_err(|error| Failure::usage(error.to_string()).with_hint(error.hint()))?;
+    let settings = settings.map_err(|error| Failure::setting(&error))?;
+    let most = files.max_target_tokens().unwrap_or(usize::MAX);
+    if settings.max_length > most && settings.max_length == files.settings().max_length {
+        let message = format!(
+            "{}: max_length {} is more than the {most} tokens that the model can write",
+            arguments.model, settings.max_length
+        );
+        return Err(Failure::new(BAD_INPUT, message).with_hint(Some("set --max-length")));
+    }
+    options.settings = settings;
     let summary = summarize::run(&files, &options, observer, interrupt);
     let summary = summary.map_err(|error| Failure::ended(error, interrupt))?;
     let text = describe(&summary, &place(&options.output));

@@ -153,21 +153,15 @@ where
                 ),
             );
         }
-        let named = [settings.decoder_start_token]
-            .into_iter()
-            .chain(settings.forced_bos_token)
-            .chain(settings.forced_eos_token);
-        if let Some(token) = request
-            .tokens
-            .iter()
-            .copied()
-            .chain(named)
-            .find(|&token| token as usize >= info.vocabulary)
+        let source = request.tokens.iter().map(|&token| ("the text", token));
+        if let Some((name, token)) = source
+            .chain(settings.named_tokens())
+            .find(|&(_, token)| token as usize >= info.vocabulary)
         {
             return refuse(
                 RequestErrorKind::InvalidInput,
                 format!(
-                    "token {token} is not one of the model's {}",
+                    "{name} has token {token}, which is not one of the model's {}",
                     info.vocabulary
                 ),
             );
@@ -271,7 +265,8 @@ where
                 .collect();
             let event = if rows.iter().all(|row| row.log_sum.is_finite()) {
                 let before = entry.search.running().last().map(Vec::len);
-                match entry.search.advance(&entry.settings, &mut rows) {
+                let source = &entry.request.tokens;
+                match entry.search.advance(&entry.settings, source, &mut rows) {
                     Progress::Running(continuations) => {
                         let cells: Vec<Vec<u32>> = continuations
                             .iter()

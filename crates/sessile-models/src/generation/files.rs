@@ -9,13 +9,17 @@ use super::{GeneratorInfo, SequenceToSequence, settings_from_json};
 use crate::bart::{Bart, BartConfig};
 use crate::checkpoint::Checkpoint;
 use crate::error::{ModelError, ModelErrorKind};
-use crate::model::Nothing;
+use crate::model::{FILES, Nothing};
+use crate::small_file;
 use crate::t5::{self, T5Config, T5Translator};
 use crate::tokenizer::{ByteLevelTokenizer, Preprocessing, ProstT5Tokenizer, TextTokenizer};
 use crate::weights::{LoadReport, WeightSource, with_adapter};
 
+/// Where a model has its settings.
+const SETTINGS_FILE: &str = "generation_config.json";
+
 /// Largest `generation_config.json` that is read, in bytes.
-const MAX_SETTINGS_BYTES: u64 = 1 << 20;
+const MAX_SETTINGS_BYTES: u64 = 16 << 20;
 
 /// Architectures that generate, with their configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +63,7 @@ pub struct GeneratorFiles {
     architecture: GeneratorArchitecture,
     tokenizer: TextTokenizer,
     settings: GenerationSettings,
+    fingerprint: String,
     source: Box<dyn WeightSource>,
 }
 
@@ -89,35 +94,37 @@ impl GeneratorFiles {
             .with_hint("a model is a directory with config.json beside its weights")
         })?;
         let architecture = GeneratorArchitecture::from_config(config)?;
-        let generation = read_settings(&directory.join("generation_config.json"))?;
+        let generation =
+            small_file::object_if_there(&directory.join(SETTINGS_FILE), MAX_SETTINGS_BYTES)?;
         let settings = settings_from_json(generation.as_ref(), config)?;
-        let (tokenizer, vocabulary) = match architecture {
+        let tokenizer = match architecture {
             GeneratorArchitecture::Bart(_) => {
-                let path = directory.join("tokenizer.json");
-                let tokenizer = ByteLevelTokenizer::from_file(&path)?;
-                (TextTokenizer::ByteLevel(Arc::new(tokenizer)), path)
+                let tokenizer = ByteLevelTokenizer::from_directory(directory)?;
+                TextTokenizer::ByteLevel(Arc::new(tokenizer))
             }
             GeneratorArchitecture::T5(_) => {
-                let path = directory.join("spiece.model");
-                let tokenizer = if path.exists() {
-                    ProstT5Tokenizer::from_directory(directory, preprocessing)?
-                } else {
-                    ProstT5Tokenizer::published(preprocessing)
-                };
-                (TextTokenizer::ProstT5(Arc::new(tokenizer)), path)
+                let tokenizer = ProstT5Tokenizer::from_directory(directory, preprocessing)?;
+                TextTokenizer::ProstT5(Arc::new(tokenizer))
             }
         };
-        if tokenizer.len() > architecture.vocabulary() {
-            return Err(ModelError::new(
-                ModelErrorKind::Mismatch,
-                format!(
-                    "{}: {} tokens are more than the {} of config.json",
-                    vocabulary.display(),
-                    tokenizer.len(),
-                    architecture.vocabulary()
-                ),
-            ));
+        let rows = architecture.vocabulary();
+        let mismatch = |what: String| {
+            let message = format!(
+                "{}: {what}, config.json has only {rows} tokens",
+                directory.display()
+            );
+            Err(ModelError::new(ModelErrorKind::Mismatch, message))
+        };
+        if let Some(token) = tokenizer.usual_beyond(rows) {
+            return mismatch(format!("the vocabulary has token {token}"));
         }
+        if let Some((name, token)) = settings
+            .named_tokens()
+            .find(|&(_, token)| token as usize >= rows)
+        {
+            return mismatch(format!("{name} has token {token}"));
+        }
+        let fingerprint = small_file::fingerprint(directory, &FILES)?;
         let name = directory
             .canonicalize()
             .ok()
@@ -133,6 +140,7 @@ impl GeneratorFiles {
             architecture,
             tokenizer,
             settings,
+            fingerprint,
             source: with_adapter(checkpoint)?,
         })
     }
@@ -146,7 +154,7 @@ impl GeneratorFiles {
 
     /// The files that it is read from.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.checkpoint.files()
+        self.source.files()
     }
 
     /// The name users know it by.
@@ -167,6 +175,26 @@ impl GeneratorFiles {
     /// The settings that the model comes with.
     pub fn settings(&self) -> &GenerationSettings {
         &self.settings
+    }
+
+    /// A hash of the files beside the weights that answers depend on: configuration, settings and
+    /// tokenizer.
+    pub fn files_hash(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Longest answer, in tokens, the start token included; none where the network has no limit.
+    pub fn max_target_tokens(&self) -> Option<usize> {
+        match &self.architecture {
+            GeneratorArchitecture::Bart(config) => Some(config.positions),
+            GeneratorArchitecture::T5(_) => None,
+        }
+    }
+
+    /// Why the model cannot read these tokens, if so: see [`TextTokenizer::beyond`].
+    pub fn beyond(&self, tokens: &[u32]) -> Option<String> {
+        self.tokenizer
+            .beyond(tokens, self.architecture.vocabulary())
     }
 
     /// Longest source, in tokens, special ones included.
@@ -238,31 +266,4 @@ impl GeneratorFiles {
             }
         }
     }
-}
-
-fn read_settings(path: &Path) -> Result<Option<serde_json::Value>, ModelError> {
-    use std::io::Read;
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(path, error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_SETTINGS_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unreadable(path, error))?;
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-        ModelError::new(
-            ModelErrorKind::Malformed,
-            format!("{}: {error}", path.display()),
-        )
-    })
-}
-
-fn unreadable(path: &Path, error: std::io::Error) -> ModelError {
-    ModelError::new(
-        ModelErrorKind::Unreadable,
-        format!("can not read {}", path.display()),
-    )
-    .with_source(error)
 }

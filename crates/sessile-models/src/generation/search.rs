@@ -67,15 +67,17 @@ impl Search {
         }
     }
 
-    /// Takes the scores of the next token, a row for every running hypothesis.
+    /// Takes the scores of the next token of an answer to `source`, a row for every running
+    /// hypothesis.
     pub(super) fn advance(
         &mut self,
         settings: &GenerationSettings,
+        source: &[u32],
         rows: &mut [Row<'_>],
     ) -> Progress {
         match self {
-            Search::Single(search) => search.advance(settings, &mut rows[0]),
-            Search::Beam(search) => search.advance(settings, rows),
+            Search::Single(search) => search.advance(settings, source, &mut rows[0]),
+            Search::Beam(search) => search.advance(settings, source, rows),
         }
     }
 }

@@ -1,9 +1,13 @@
-//! Reading settings from a model's files, and changing some of them.
+//! Settings as a model's files have them, and changing some of them.
 
-use serde_json::Value;
+mod file;
+
+use std::sync::Arc;
+
 use sessile_device::{EarlyStopping, GenerationSettings};
 
 use crate::error::{ModelError, ModelErrorKind};
+pub use file::settings_from_json;
 
 /// Settings that a user gives; what is not given stays as the model has it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,12 +20,30 @@ pub struct SettingsOverrides {
     pub min_length: Option<usize>,
     /// See [`GenerationSettings::max_length`].
     pub max_length: Option<usize>,
+    /// Fewest tokens after the start token, instead of `min_length`.
+    pub min_new_tokens: Option<usize>,
+    /// Most tokens after the start token, instead of `max_length`.
+    pub max_new_tokens: Option<usize>,
     /// See [`GenerationSettings::no_repeat_ngram_size`].
     pub no_repeat_ngram_size: Option<usize>,
+    /// See [`GenerationSettings::encoder_no_repeat_ngram_size`].
+    pub encoder_no_repeat_ngram_size: Option<usize>,
     /// See [`GenerationSettings::early_stopping`].
     pub early_stopping: Option<EarlyStopping>,
     /// See [`GenerationSettings::repetition_penalty`].
     pub repetition_penalty: Option<f32>,
+    /// See [`GenerationSettings::encoder_repetition_penalty`].
+    pub encoder_repetition_penalty: Option<f32>,
+    /// See [`GenerationSettings::bad_words`].
+    pub bad_words: Option<Arc<[Vec<u32>]>>,
+    /// See [`GenerationSettings::suppressed_tokens`].
+    pub suppressed_tokens: Option<Arc<[u32]>>,
+    /// See [`GenerationSettings::begin_suppressed_tokens`].
+    pub begin_suppressed_tokens: Option<Arc<[u32]>>,
+    /// See [`GenerationSettings::forced_bos_token`].
+    pub forced_bos_token: Option<u32>,
+    /// See [`GenerationSettings::forced_eos_tokens`].
+    pub forced_eos_tokens: Option<Vec<u32>>,
     /// See [`GenerationSettings::do_sample`].
     pub do_sample: Option<bool>,
     /// See [`GenerationSettings::temperature`].
@@ -30,6 +52,8 @@ pub struct SettingsOverrides {
     pub top_k: Option<usize>,
     /// See [`GenerationSettings::top_p`].
     pub top_p: Option<f32>,
+    /// See [`GenerationSettings::min_p`].
+    pub min_p: Option<f32>,
     /// See [`GenerationSettings::seed`].
     pub seed: Option<u64>,
 }
@@ -44,25 +68,59 @@ impl SettingsOverrides {
         let mut settings = settings.clone();
         macro_rules! take {
             ($($name:ident),*) => {
-                $(if let Some(value) = self.$name {
-                    settings.$name = value;
+                $(if let Some(value) = &self.$name {
+                    settings.$name = value.clone();
                 })*
             };
         }
         take!(
             num_beams,
             length_penalty,
-            min_length,
-            max_length,
             no_repeat_ngram_size,
+            encoder_no_repeat_ngram_size,
             early_stopping,
             repetition_penalty,
+            encoder_repetition_penalty,
+            bad_words,
+            suppressed_tokens,
+            begin_suppressed_tokens,
+            forced_eos_tokens,
             do_sample,
             temperature,
             top_k,
             top_p,
+            min_p,
             seed
         );
+        settings.forced_bos_token = self.forced_bos_token.or(settings.forced_bos_token);
+        let lengths = [
+            (
+                "min",
+                self.min_length,
+                self.min_new_tokens,
+                &mut settings.min_length,
+            ),
+            (
+                "max",
+                self.max_length,
+                self.max_new_tokens,
+                &mut settings.max_length,
+            ),
+        ];
+        for (end, length, new_tokens, setting) in lengths {
+            match (length, new_tokens) {
+                (Some(_), Some(_)) => {
+                    return refuse(
+                        format!("{end}_length and {end}_new_tokens are both given"),
+                        "give one of them; the first counts the start token",
+                    );
+                }
+                (Some(length), None) => *setting = length,
+                // The start token counts.
+                (None, Some(tokens)) => *setting = tokens.saturating_add(1),
+                (None, None) => {}
+            }
+        }
         check(&settings)?;
         Ok(settings)
     }
@@ -71,15 +129,16 @@ impl SettingsOverrides {
 /// The greatest number of beams: a search follows each of them on every step.
 const MOST_BEAMS: usize = 64;
 
+fn refuse<T>(what: String, hint: &str) -> Result<T, ModelError> {
+    Err(ModelError::new(ModelErrorKind::Unsupported, what).with_hint(hint))
+}
+
 fn check(settings: &GenerationSettings) -> Result<(), ModelError> {
-    let refuse = |what: String, hint: &str| {
-        Err(ModelError::new(ModelErrorKind::Unsupported, what).with_hint(hint))
-    };
     let positive = |value: f32| value > 0.0 && value.is_finite();
     if !(1..=MOST_BEAMS).contains(&settings.num_beams) {
         return refuse(
-            format!("{} beams", settings.num_beams),
-            "num_beams is 1 to 64",
+            format!("num_beams {} is not supported", settings.num_beams),
+            "it is 1 to 64",
         );
     }
     if settings.do_sample && settings.num_beams > 1 {
@@ -106,10 +165,38 @@ fn check(settings: &GenerationSettings) -> Result<(), ModelError> {
             "both count tokens of the answer, the start token included",
         );
     }
-    if !positive(settings.temperature) || !positive(settings.repetition_penalty) {
+    if settings.do_sample
+        && let Some(name) = settings.unknown_to_sampling
+    {
         return refuse(
-            "temperature and repetition_penalty must be more than 0".to_owned(),
+            format!("the model's files set {name}, which is not built in"),
+            "set do_sample to false",
+        );
+    }
+    let factors = [
+        ("temperature", settings.temperature),
+        ("repetition_penalty", settings.repetition_penalty),
+        (
+            "encoder_repetition_penalty",
+            settings.encoder_repetition_penalty,
+        ),
+    ];
+    if let Some((name, value)) = factors.into_iter().find(|&(_, value)| !positive(value)) {
+        return refuse(
+            format!("{name} {value} is not more than 0"),
             "1 changes nothing",
+        );
+    }
+    if !(0.0..=1.0).contains(&settings.min_p) {
+        return refuse(
+            format!("min_p {} is not within 0 and 1", settings.min_p),
+            "0 changes nothing",
+        );
+    }
+    if settings.bad_words.iter().any(Vec::is_empty) {
+        return refuse(
+            "bad_words_ids has a list without a token".to_owned(),
+            "it is a list of lists of token ids",
         );
     }
     let is_share = settings.top_p > 0.0 && settings.top_p <= 1.0;
@@ -123,121 +210,4 @@ fn check(settings: &GenerationSettings) -> Result<(), ModelError> {
         );
     }
     Ok(())
-}
-
-/// Settings from `generation_config.json`; a key that is not there is looked up in `config.json`,
-/// where older models have them, and is the default of `transformers` else.
-///
-/// # Errors
-///
-/// `Malformed` when a value is not what it should be; `Unsupported` as for
-/// [`SettingsOverrides::over`].
-pub fn settings_from_json(
-    generation: Option<&Value>,
-    config: &Value,
-) -> Result<GenerationSettings, ModelError> {
-    let source = Source { generation, config };
-    let default = GenerationSettings::default();
-    let settings = GenerationSettings {
-        num_beams: source.count("num_beams")?.unwrap_or(default.num_beams),
-        length_penalty: source
-            .number("length_penalty")?
-            .unwrap_or(default.length_penalty),
-        min_length: source.count("min_length")?.unwrap_or(default.min_length),
-        max_length: source.count("max_length")?.unwrap_or(default.max_length),
-        no_repeat_ngram_size: source
-            .count("no_repeat_ngram_size")?
-            .unwrap_or(default.no_repeat_ngram_size),
-        early_stopping: match source.get("early_stopping") {
-            None | Some(Value::Bool(false)) => EarlyStopping::False,
-            Some(Value::Bool(true)) => EarlyStopping::True,
-            Some(Value::String(text)) if text == "never" => EarlyStopping::Never,
-            Some(_) => return Err(malformed("early_stopping", "true, false or \"never\"")),
-        },
-        repetition_penalty: source
-            .number("repetition_penalty")?
-            .unwrap_or(default.repetition_penalty),
-        do_sample: match source.get("do_sample") {
-            None => false,
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| malformed("do_sample", "true or false"))?,
-        },
-        temperature: source.number("temperature")?.unwrap_or(default.temperature),
-        top_k: source.count("top_k")?.unwrap_or(default.top_k),
-        top_p: source.number("top_p")?.unwrap_or(default.top_p),
-        seed: 0,
-        decoder_start_token: source
-            .token("decoder_start_token_id")?
-            .or(source.token("bos_token_id")?)
-            .unwrap_or(0),
-        eos_tokens: source.tokens("eos_token_id")?,
-        forced_bos_token: source.token("forced_bos_token_id")?,
-        forced_eos_token: source.tokens("forced_eos_token_id")?.first().copied(),
-        allowed_tokens: None,
-    };
-    check(&settings)?;
-    Ok(settings)
-}
-
-fn malformed(key: &str, what: &str) -> ModelError {
-    ModelError::new(
-        ModelErrorKind::Malformed,
-        format!("generation_config.json: {key} is not {what}"),
-    )
-}
-
-/// Two files, the first one before the second.
-struct Source<'a> {
-    generation: Option<&'a Value>,
-    config: &'a Value,
-}
-
-impl<'a> Source<'a> {
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        let value = |file: &'a Value| file.get(key).filter(|value| !value.is_null());
-        self.generation
-            .and_then(value)
-            .or_else(|| value(self.config))
-    }
-
-    fn count(&self, key: &str) -> Result<Option<usize>, ModelError> {
-        self.get(key)
-            .map(|value| {
-                value
-                    .as_u64()
-                    .and_then(|value| usize::try_from(value).ok())
-                    .ok_or_else(|| malformed(key, "a whole number"))
-            })
-            .transpose()
-    }
-
-    fn number(&self, key: &str) -> Result<Option<f32>, ModelError> {
-        self.get(key)
-            .map(|value| {
-                value
-                    .as_f64()
-                    .map(|value| value as f32)
-                    .ok_or_else(|| malformed(key, "a number"))
-            })
-            .transpose()
-    }
-
-    fn token(&self, key: &str) -> Result<Option<u32>, ModelError> {
-        Ok(self.tokens(key)?.first().copied())
-    }
-
-    fn tokens(&self, key: &str) -> Result<Vec<u32>, ModelError> {
-        let token = |value: &Value| {
-            value
-                .as_u64()
-                .and_then(|value| u32::try_from(value).ok())
-                .ok_or_else(|| malformed(key, "a token id"))
-        };
-        match self.get(key) {
-            None => Ok(Vec::new()),
-            Some(Value::Array(values)) => values.iter().map(token).collect(),
-            Some(value) => Ok(vec![token(value)?]),
-        }
-    }
 }

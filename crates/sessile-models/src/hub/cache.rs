@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 use super::name::{Repository, is_commit};
 use crate::checkpoint::{Weights, locate, parse_index};
 use crate::error::{ModelError, ModelErrorKind};
+use crate::small_file;
+
+/// Largest index of shards that is read, in bytes.
+pub(super) const MOST_INDEX_BYTES: u64 = 64 << 20;
 
 /// The part of the cache that belongs to one repository.
 #[derive(Clone, Debug)]
@@ -111,7 +115,7 @@ fn is_complete(folder: &Path) -> bool {
     };
     match weights {
         Weights::Single(_) => true,
-        Weights::Sharded(index) => fs::read(&index)
+        Weights::Sharded(index) => small_file::read(&index, MOST_INDEX_BYTES)
             .ok()
             .and_then(|json| parse_index(&json).ok())
             .is_some_and(|index| {

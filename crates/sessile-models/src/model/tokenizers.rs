@@ -9,6 +9,20 @@ use crate::tokenizer::{
     BpeTokenizer, EsmTokenizer, LetterTokenizer, Preprocessing, ProstT5Tokenizer, Tokenizer,
 };
 
+/// The files beside the weights that answers depend on.
+pub(crate) const FILES: [&str; 10] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+];
+
 /// The tokenizer of an architecture, and the file it comes from.
 pub(super) fn open(
     architecture: &Architecture,
@@ -17,12 +31,8 @@ pub(super) fn open(
 ) -> Result<(Tokenizer, PathBuf), ModelError> {
     match architecture {
         Architecture::Esm2(_) => {
-            let path = directory.join("vocab.txt");
-            let tokenizer = if path.exists() {
-                EsmTokenizer::from_vocabulary(&path)?
-            } else {
-                EsmTokenizer::default()
-            };
+            let path = directory.to_owned();
+            let tokenizer = EsmTokenizer::from_directory(directory)?;
             Ok((Tokenizer::Esm(tokenizer), path))
         }
         Architecture::MosaicBert(_) => {
@@ -41,12 +51,8 @@ pub(super) fn open(
             Ok((Tokenizer::Letters(Arc::new(tokenizer)), path))
         }
         Architecture::T5(_) => {
-            let path = directory.join("spiece.model");
-            let tokenizer = if path.exists() {
-                ProstT5Tokenizer::from_directory(directory, preprocessing)?
-            } else {
-                ProstT5Tokenizer::published(preprocessing)
-            };
+            let path = directory.to_owned();
+            let tokenizer = ProstT5Tokenizer::from_directory(directory, preprocessing)?;
             Ok((Tokenizer::ProstT5(Arc::new(tokenizer)), path))
         }
     }

@@ -97,7 +97,7 @@ impl Translation {
             min_length: tokens,
             max_length: tokens,
             forced_bos_token: None,
-            forced_eos_token: None,
+            forced_eos_tokens: Vec::new(),
             allowed_tokens: self.is_exact().then(|| Arc::clone(&self.states)),
             ..self.settings.clone()
         }

@@ -94,6 +94,12 @@ impl BpeTokenizer {
         self.len == 0
     }
 
+    /// Ids of all tokens but the added ones are below this number.
+    pub(super) fn plain_len(&self) -> usize {
+        let is_plain = |id: &usize| !self.added.iter().any(|token| token.id as usize == *id);
+        (0..self.len).rev().find(is_plain).map_or(0, |id| id + 1)
+    }
+
     /// Special tokens before and after every sequence.
     pub fn special_tokens(&self) -> (usize, usize) {
         (self.template.before.len(), self.template.after.len())

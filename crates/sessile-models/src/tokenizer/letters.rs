@@ -5,9 +5,13 @@ use std::path::Path;
 use super::file::TokenizerFile;
 use super::{Encoding, Preprocessing};
 use crate::error::{ModelError, ModelErrorKind};
+use crate::small_file;
 
 /// The residues that every vocabulary of proteins has.
 const STANDARD: &[u8; 20] = b"ACDEFGHIKLMNPQRSTVWY";
+
+/// Largest `vocab.txt` that is read, in bytes.
+const MOST_VOCABULARY_BYTES: u64 = 1 << 20;
 
 /// Names of the token of what is unknown, where the file does not say.
 const UNKNOWN: [&str; 2] = ["<unk>", "[UNK]"];
@@ -35,8 +39,9 @@ impl LetterTokenizer {
     ) -> Result<Self, ModelError> {
         let json = directory.join("tokenizer.json");
         let text = directory.join("vocab.txt");
-        if json.exists() || !text.exists() {
+        if json.symlink_metadata().is_ok() || text.symlink_metadata().is_err() {
             let file = TokenizerFile::open(&json)?;
+            file.check_letters()?;
             let unknown = file
                 .model()
                 .get("unk_token")
@@ -47,13 +52,7 @@ impl LetterTokenizer {
             let tokens = vocabulary.into_iter().chain(added);
             LetterTokenizer::new(&json, tokens, unknown, preprocessing)
         } else {
-            let lines = std::fs::read_to_string(&text).map_err(|error| {
-                ModelError::new(
-                    ModelErrorKind::Unreadable,
-                    format!("can not read the vocabulary {}", text.display()),
-                )
-                .with_source(error)
-            })?;
+            let lines = small_file::text(&text, MOST_VOCABULARY_BYTES)?;
             let tokens = lines.lines().map(str::trim).zip(0..);
             LetterTokenizer::new(&text, tokens, None, preprocessing)
         }

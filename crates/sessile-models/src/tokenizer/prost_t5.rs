@@ -4,6 +4,7 @@
 //! A protein is written as `<AA2fold> M K T`, which gives the prefix, a token per residue and
 //! `</s>`. What is done to residues first is a [`Preprocessing`]; published programs differ in it.
 
+mod json;
 mod protobuf;
 mod read;
 mod unigram;
@@ -11,12 +12,13 @@ mod unigram;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::Encoding;
 use super::file::AddedToken;
-use crate::error::ModelError;
-use unigram::Unigram;
+use crate::error::{ModelError, ModelErrorKind};
+use unigram::{Spaces, Unigram};
 
 /// Before the residues.
 const PREFIX: &str = "<AA2fold>";
@@ -29,6 +31,9 @@ const END: &str = "</s>";
 
 /// Residues in the order of their ids in the published vocabulary, from 3 on.
 const RESIDUES: &str = "ALGVSREDTIPKFQNYMHWCXBOUZ";
+
+/// The residues that are always single tokens where any are.
+const STANDARD: &str = "ACDEFGHIKLMNPQRSTVWY";
 
 /// 3Di states in the order of their ids in the published vocabulary, from 128 on.
 const STATES: &str = "algvsredtipkfqnymhwc";
@@ -117,10 +122,14 @@ pub struct ProstT5Tokenizer {
     pieces: Unigram,
     /// Cut out before anything else, longest first.
     added: Vec<AddedToken>,
+    /// The bytes that added tokens start with.
+    added_starts: Box<[bool; 256]>,
     prefix: u32,
     end: u32,
     /// Ids of single residues, where one piece is sure to be taken.
     residues: Box<[Option<u32>; 256]>,
+    /// Whether every standard residue is a single token.
+    has_residues: bool,
     /// Before states, where the vocabulary has it.
     structure_prefix: Option<u32>,
     /// Ids of single states, in lower case.
@@ -152,23 +161,26 @@ impl ProstT5Tokenizer {
             .chain([STRUCTURE_PREFIX.to_owned(), PREFIX.to_owned()]);
         let added = states
             .zip(first_state as u32..)
-            .map(|(content, id)| AddedToken { id, content })
+            .map(|(content, id)| AddedToken::plain(&content, id))
             .collect();
-        ProstT5Tokenizer::new(Unigram::new(pieces), SENTINELS, added, preprocessing)
+        let pieces = Unigram::new(pieces, Spaces::Sentence);
+        ProstT5Tokenizer::new(pieces, SENTINELS, added, preprocessing)
             .expect("the published vocabulary has the prefix and the end")
     }
 
-    /// Reads `spiece.model`, and `added_tokens.json` and `tokenizer_config.json` beside it.
+    /// Reads `tokenizer.json`, or `spiece.model`, with what lies beside them. It is the published
+    /// vocabulary where the directory has no file of a tokenizer.
     ///
     /// # Errors
     ///
-    /// `NotFound`, `Unreadable`, `Malformed`, or `Unsupported` for a sentencepiece model that is
-    /// not a unigram model or that does not know the prefix of ProstT5.
+    /// `NotFound`, `Unreadable`, `Malformed`, or `Unsupported` for a vocabulary that is not a
+    /// unigram model or that does not know the prefix of ProstT5.
     pub fn from_directory(
         directory: &Path,
         preprocessing: Preprocessing,
     ) -> Result<Self, ModelError> {
-        read::read(directory, preprocessing)
+        let tokenizer = read::read(directory, preprocessing)?;
+        Ok(tokenizer.unwrap_or_else(|| ProstT5Tokenizer::published(preprocessing)))
     }
 
     /// The error names what is missing.
@@ -180,19 +192,22 @@ impl ProstT5Tokenizer {
     ) -> Result<Self, &'static str> {
         let end = pieces.id(END).ok_or(END)?;
         let first = pieces.len();
-        added.extend((0..sentinels).map(|number| AddedToken {
-            id: (first + sentinels - 1 - number) as u32,
-            content: format!("<extra_id_{number}>"),
-        }));
-        for special in ["<pad>", END, "<unk>"] {
-            if let Some(id) = pieces.id(special) {
-                added.push(AddedToken {
-                    id,
-                    content: special.to_owned(),
-                });
-            }
-        }
+        let known: HashSet<String> = added.iter().map(|token| token.content.clone()).collect();
+        let sentinels = (0..sentinels).map(|number| {
+            let id = (first + sentinels - 1 - number) as u32;
+            AddedToken::plain(&format!("<extra_id_{number}>"), id)
+        });
+        let special = ["<pad>", END, "<unk>"].map(|special| {
+            let id = pieces.id(special);
+            id.map(|id| AddedToken::plain(special, id))
+        });
+        let own = sentinels.chain(special.into_iter().flatten());
+        added.extend(own.filter(|token| !known.contains(&token.content)));
         added.sort_by_key(|token| std::cmp::Reverse(token.content.len()));
+        let mut added_starts = Box::new([false; 256]);
+        for token in &added {
+            added_starts[usize::from(token.content.as_bytes()[0])] = true;
+        }
         let prefix = added
             .iter()
             .find(|token| token.content == PREFIX)
@@ -222,6 +237,8 @@ impl ProstT5Tokenizer {
             texts[token.id as usize] = text.into();
         }
         let structure_prefix = added_id(STRUCTURE_PREFIX);
+        let is_alone = |letter: char| pieces.sole(&['\u{2581}', letter]).is_some();
+        let has_residues = STANDARD.chars().all(is_alone);
         let mut residues = Box::new([None; 256]);
         for residue in b'A'..=b'Z' {
             residues[usize::from(residue)] = pieces.sole(&['\u{2581}', char::from(residue)]);
@@ -230,9 +247,11 @@ impl ProstT5Tokenizer {
             len,
             pieces,
             added,
+            added_starts,
             prefix,
             end,
             residues,
+            has_residues,
             structure_prefix,
             states,
             texts,
@@ -271,6 +290,9 @@ impl ProstT5Tokenizer {
     /// assert_eq!(tokenizer.encode(b"MAU").tokens, [149, 19, 3, 23, 1]);
     /// ```
     pub fn encode(&self, residues: &[u8]) -> Encoding {
+        if !self.has_residues {
+            return self.encode_spaced(residues);
+        }
         let mut tokens = Vec::with_capacity(residues.len() + 2);
         tokens.push(self.prefix);
         let mut unknown = None;
@@ -290,6 +312,50 @@ impl ProstT5Tokenizer {
             tokens.push(self.end);
         }
         Encoding { tokens, unknown }
+    }
+
+    /// A protein in a vocabulary that may cut a residue into pieces: as text, with a space before
+    /// each residue.
+    fn encode_spaced(&self, residues: &[u8]) -> Encoding {
+        let mut text = String::with_capacity(PREFIX.len() + 2 * residues.len());
+        text.push_str(PREFIX);
+        let mut unknown = None;
+        let mut pieces = Vec::new();
+        for (at, &residue) in residues.iter().enumerate() {
+            let letter = char::from(self.preprocessing.residue(residue));
+            text.extend([' ', letter]);
+            pieces.clear();
+            self.pieces
+                .encode(letter.encode_utf8(&mut [0; 4]), true, &mut pieces);
+            if pieces.contains(&self.pieces.unknown()) {
+                unknown = unknown.or(Some((at, residue)));
+            }
+        }
+        let mut tokens = self.encode_text(&text);
+        if !self.preprocessing.sees_end() {
+            tokens.pop();
+        }
+        Encoding { tokens, unknown }
+    }
+
+    /// Refuses a vocabulary where a residue is not a token of its own: a token's state is then no
+    /// residue's. `path` is where the vocabulary is.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`.
+    pub fn check_residues(&self, path: &Path) -> Result<(), ModelError> {
+        if self.has_residues {
+            return Ok(());
+        }
+        Err(ModelError::new(
+            ModelErrorKind::Unsupported,
+            format!(
+                "{}: a residue is not a single token, so that states of residues cannot be told",
+                path.display()
+            ),
+        )
+        .with_hint("take ProstT5 with its own vocabulary"))
     }
 
     /// Encodes the 3Di states of a structure, in either case, for the way back to residues: the
@@ -372,24 +438,41 @@ impl ProstT5Tokenizer {
         let mut tokens = Vec::new();
         let mut from = 0;
         let mut at = 0;
+        let cut = |from: usize, to: usize, tokens: &mut Vec<u32>| {
+            self.pieces.encode(&text[from..to], from == 0, tokens);
+        };
         while at < text.len() {
             let rest = &text[at..];
-            match self
-                .added
-                .iter()
-                .find(|token| rest.starts_with(&token.content))
-            {
+            let added = match self.added_starts[usize::from(rest.as_bytes()[0])] {
+                true => (self.added.iter()).find(|token| rest.starts_with(&token.content)),
+                false => None,
+            };
+            match added {
                 Some(token) => {
-                    self.pieces.encode(&text[from..at], &mut tokens);
+                    let before = &text[from..at];
+                    let to = match token.takes_left {
+                        true => from + before.trim_end().len(),
+                        false => at,
+                    };
+                    cut(from, to, &mut tokens);
                     tokens.push(token.id);
                     at += token.content.len();
+                    if token.takes_right {
+                        at = text.len() - text[at..].trim_start().len();
+                    }
                     from = at;
                 }
                 None => at += rest.chars().next().map_or(1, char::len_utf8),
             }
         }
-        self.pieces.encode(&text[from..], &mut tokens);
+        cut(from, text.len(), &mut tokens);
         tokens.push(self.end);
         tokens
+    }
+
+    /// The added token that has an id, if one has.
+    pub(in crate::tokenizer) fn added_name(&self, id: u32) -> Option<&str> {
+        let token = self.added.iter().find(|token| token.id == id);
+        token.map(|token| token.content.as_str())
     }
 }

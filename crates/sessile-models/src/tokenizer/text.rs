@@ -40,6 +40,38 @@ impl TextTokenizer {
         }
     }
 
+    /// Why a model with `rows` embeddings cannot read a text of these tokens, if so. A vocabulary
+    /// may have more tokens than the model, as that of bart-large-cnn has `<mask>`.
+    pub fn beyond(&self, tokens: &[u32], rows: usize) -> Option<String> {
+        let token = tokens
+            .iter()
+            .copied()
+            .find(|&token| token as usize >= rows)?;
+        let name = match self {
+            TextTokenizer::ByteLevel(tokenizer) => tokenizer.added_name(token),
+            TextTokenizer::ProstT5(tokenizer) => tokenizer.added_name(token),
+        };
+        let name = name.map_or_else(String::new, |name| format!("`{name}`, "));
+        Some(format!(
+            "the text has {name}token {token}, and the model has only {rows} tokens"
+        ))
+    }
+
+    /// A token of usual texts that a model with `rows` embeddings does not have, if there is one.
+    pub(crate) fn usual_beyond(&self, rows: usize) -> Option<u32> {
+        let is_beyond = |token: &u32| *token as usize >= rows;
+        match self {
+            TextTokenizer::ByteLevel(tokenizer) => {
+                let last = tokenizer.plain_len().checked_sub(1).map(|last| last as u32);
+                tokenizer.ends().chain(last).find(is_beyond)
+            }
+            TextTokenizer::ProstT5(tokenizer) => {
+                let protein = tokenizer.encode(b"ACDEFGHIKLMNPQRSTVWY").tokens;
+                protein.into_iter().find(is_beyond)
+            }
+        }
+    }
+
     /// Ids are below this number.
     pub fn len(&self) -> usize {
         match self {

@@ -70,6 +70,10 @@ pub(super) fn prepare(
             LongArticle::MapReduce => return in_parts(files, options, in_flight),
         }
     }
+    if let Some(problem) = files.beyond(&tokens) {
+        in_flight.problem = Some(problem);
+        return vec![(Way::Article(in_flight), None)];
+    }
     in_flight.tokens = tokens.len() as u64;
     vec![(Way::Article(in_flight), Some(request(options, tokens)))]
 }
@@ -89,6 +93,10 @@ fn in_parts(
         .into_iter()
         .map(|part| files.tokenizer().encode(part))
         .collect();
+    if let Some(problem) = parts.iter().find_map(|tokens| files.beyond(tokens)) {
+        in_flight.problem = Some(problem);
+        return vec![(Way::Article(in_flight), None)];
+    }
     in_flight.parts = parts.len();
     in_flight.tokens = parts.iter().map(|tokens| tokens.len() as u64).sum();
     let mut ways: Vec<(Way, Option<PoolRequest>)> = parts

@@ -58,6 +58,7 @@ pub(crate) struct Identity {
     /// How it finds states, in the words of genome_entropy where it has some.
     pub(crate) method: &'static str,
     weights: String,
+    beside: String,
     configuration: String,
 }
 
@@ -66,6 +67,7 @@ impl Identity {
     pub(crate) fn of(files: &StateFiles) -> Result<Self, PipelineError> {
         // What the letters become that models differ in, because that can be chosen.
         const LETTERS: &[u8] = b"MKUZOBJX*";
+        let beside;
         let (name, weights, method, configuration) = match files {
             StateFiles::Scored(files) => {
                 let (info, _) = files.check()?;
@@ -76,6 +78,7 @@ impl Identity {
                 };
                 let letters = files.tokenizer().encode(LETTERS).tokens;
                 let configuration = format!("{:?} {letters:?}", files.architecture());
+                beside = files.files_hash();
                 (
                     files.name(),
                     files.remembered_hash()?,
@@ -87,6 +90,7 @@ impl Identity {
                 let tokenizer = files.tokenizer().as_prost_t5();
                 let letters = tokenizer.map(|tokenizer| tokenizer.encode(LETTERS).tokens);
                 let configuration = format!("{settings:?} {letters:?}");
+                beside = files.files_hash();
                 let weights = files.remembered_hash()?;
                 (files.name(), weights, "prostt5_aa2fold", configuration)
             }
@@ -96,6 +100,7 @@ impl Identity {
             name: name.to_owned(),
             method,
             weights,
+            beside: beside.to_owned(),
             configuration: configuration[..16].to_owned(),
         })
     }
@@ -108,6 +113,7 @@ impl Identity {
         fingerprint
             .with_option("--model", &self.name)
             .with_option("method", self.method)
+            .with_option("tokenizer and configuration", &self.beside)
             .with_numeric("model", &self.weights)
             .with_numeric("configuration", &self.configuration)
             .with_numeric("--dtype", dtypes.join("+"))
@@ -161,6 +167,7 @@ impl StateModel {
                     )
                     .with_hint("use ProstT5"));
                 };
+                tokenizer.check_residues(files.name().as_ref())?;
                 let (before, after) = tokenizer.special_tokens();
                 let translation = Translation::new(Arc::clone(tokenizer), settings);
                 let special = before + after;

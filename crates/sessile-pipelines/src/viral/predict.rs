@@ -139,13 +139,15 @@ impl Predictor {
         check_sizes(&classifier, sizes, [&nucleotide, &protein])?;
         let model_files = [nucleotide.files(), protein.files()].concat();
         let hashes = [nucleotide.remembered_hash()?, protein.remembered_hash()?];
+        let beside = format!("{} {}", nucleotide.files_hash(), protein.files_hash());
         let outputs: OutputSet = [OutputKind::MeanAll, protein_output].into_iter().collect();
         let pool_options = PoolOptions {
             outputs,
             ..options.pool.clone()
         };
         let pool = Pool::new(&[nucleotide, protein], &pool_options)?;
-        let fingerprint = fingerprint(&options, &classifier, &hashes, &pool);
+        let fingerprint = fingerprint(&options, &classifier, &hashes, &pool)
+            .with_option("tokenizers and configurations", beside);
         let job = fingerprint.digest();
         let fingerprint = fingerprint.with_option("--shard", options.shard.to_string());
         Ok(Predictor {

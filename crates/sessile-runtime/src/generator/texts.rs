@@ -42,6 +42,9 @@ impl GeneratorPool {
             let message = format!("{} tokens are more than the model's {most}", tokens.len());
             return Err(RequestError::new(RequestErrorKind::TooLong, message));
         }
+        if let Some(message) = self.tokenizer.beyond(&tokens, self.plan.info.vocabulary) {
+            return Err(RequestError::new(RequestErrorKind::InvalidInput, message));
+        }
         let mut request = PoolRequest::new(ModelIndex(0), tokens, OutputSet::default());
         request.generation = Some(Arc::clone(settings));
         Ok(request)

@@ -229,7 +229,11 @@ impl<K: Kind> Call for Writing<K> {
         let request: WritingRequest = parse(headers, body)?;
         let writer = writer(engine, request.model.as_deref())?;
         K::check(writer)?;
-        let settings = request.settings(&writer.settings, writer.longest_answer())?;
+        let settings = request.settings(
+            &writer.settings,
+            writer.longest_answer(),
+            writer.generator.plan.info.vocabulary,
+        )?;
         let terms = terms(request.priority, request.timeout_ms)?;
         let texts = request.input.into_vec();
         let options = &service.options;
@@ -358,6 +362,10 @@ impl Item {
             ));
         }
         let is_truncated = tokenizer.truncate(&mut tokens, most);
+        let rows = writer.generator.plan.info.vocabulary;
+        if let Some(message) = tokenizer.beyond(&tokens, rows) {
+            return refused(message);
+        }
         Item {
             prompt_tokens: tokens.len(),
             tokens,

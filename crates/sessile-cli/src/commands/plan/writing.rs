@@ -23,6 +23,7 @@ pub(super) fn run(arguments: &PlanArguments, files: &GeneratorFiles) -> Result<E
             .map(|most| most.min(files.settings().min_length)),
         ..SettingsOverrides::default()
     };
+    let settings = overrides.over(files.settings());
     let options = GeneratorOptions {
         devices: pool.devices.clone(),
         threads: pool.threads,
@@ -30,7 +31,7 @@ pub(super) fn run(arguments: &PlanArguments, files: &GeneratorFiles) -> Result<E
         instances: writing.limits.instances(pool.instances),
         memory: writing.memory,
         memory_reserve: pool.memory_reserve,
-        ..GeneratorOptions::new(overrides.over(files.settings())?)
+        ..GeneratorOptions::new(settings.map_err(|error| Failure::setting(&error))?)
     };
     let plan = plan_generator(files, &options)?;
     let formula = formula(&plan, &options, writing.estimated_model_size);

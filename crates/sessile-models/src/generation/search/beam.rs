@@ -72,11 +72,12 @@ impl BeamSearch {
     pub(super) fn advance(
         &mut self,
         settings: &GenerationSettings,
+        source: &[u32],
         rows: &mut [Row<'_>],
     ) -> Progress {
         let beams = settings.num_beams;
         let length = self.running[0].len() + 1;
-        let candidates = self.candidates(settings, rows);
+        let candidates = self.candidates(settings, source, rows);
         let ends = |candidate: &Candidate| {
             length >= settings.max_length || settings.eos_tokens.contains(&candidate.token)
         };
@@ -128,13 +129,18 @@ impl BeamSearch {
 
     /// The best continuations of all hypotheses: twice as many as beams, so that enough go on
     /// when the best of them end.
-    fn candidates(&self, settings: &GenerationSettings, rows: &mut [Row<'_>]) -> Vec<Candidate> {
+    fn candidates(
+        &self,
+        settings: &GenerationSettings,
+        source: &[u32],
+        rows: &mut [Row<'_>],
+    ) -> Vec<Candidate> {
         let keep = settings.num_beams * (1 + settings.eos_tokens.len()).max(2);
         let mut candidates: Vec<Candidate> = Vec::with_capacity(2 * keep);
         let mut threshold = f32::NEG_INFINITY;
         for (parent, row) in rows.iter_mut().enumerate() {
             let scores = row.log_probabilities();
-            scores::process(settings, &self.running[parent], scores);
+            scores::process(settings, source, &self.running[parent], scores);
             let before = self.running_scores[parent];
             for (run, some) in scores.chunks(RUN).enumerate() {
                 // Most runs hold nothing: their best is found many at a time.

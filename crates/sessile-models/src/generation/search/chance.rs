@@ -23,7 +23,7 @@ impl Random {
     }
 }
 
-/// Draws among the tokens that temperature, top-k and top-p leave.
+/// Draws among the tokens that temperature, top-k, top-p and min-p leave.
 pub(super) fn draw(settings: &GenerationSettings, random: &mut Random, scores: &[f32]) -> u32 {
     let mut tokens: Vec<u32> = (0..scores.len() as u32)
         .filter(|&token| scores[token as usize] > f32::NEG_INFINITY)
@@ -55,6 +55,10 @@ pub(super) fn draw(settings: &GenerationSettings, random: &mut Random, scores: &
         });
         weights.truncate(nucleus.map_or(weights.len(), |last| last + 1));
     }
+    // Weights are shares of the best token's probability.
+    let least = f64::from(settings.min_p);
+    let rare = weights.iter().position(|&weight| weight < least);
+    weights.truncate(rare.unwrap_or(weights.len()).max(1));
     let mut left = random.unit() * weights.iter().sum::<f64>();
     for (&token, weight) in tokens.iter().zip(&weights) {
         left -= weight;
@@ -107,6 +111,13 @@ mod tests {
                     ..base.clone()
                 },
                 [0.0, 0.0, 0.0, 1.0],
+            ),
+            (
+                GenerationSettings {
+                    min_p: 0.3,
+                    ..base.clone()
+                },
+                [0.0, 2.0 / 7.0, 0.0, 5.0 / 7.0],
             ),
             (
                 GenerationSettings {

@@ -25,9 +25,14 @@ impl SingleSearch {
         &self.tokens
     }
 
-    pub(super) fn advance(&mut self, settings: &GenerationSettings, row: &mut Row<'_>) -> Progress {
+    pub(super) fn advance(
+        &mut self,
+        settings: &GenerationSettings,
+        source: &[u32],
+        row: &mut Row<'_>,
+    ) -> Progress {
         let [tokens] = &mut self.tokens;
-        scores::process(settings, tokens, row.logits);
+        scores::process(settings, source, tokens, row.logits);
         let token = if settings.do_sample {
             draw(settings, &mut self.random, row.logits)
         } else {

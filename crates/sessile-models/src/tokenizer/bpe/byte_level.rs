@@ -24,13 +24,15 @@ pub struct ByteLevelTokenizer {
     merges: Merges,
     /// Cut out before anything else, longest first.
     added: Vec<AddedToken>,
-    /// Whether white space before an added token belongs to it, as in [`Self::added`].
-    takes_space: Vec<bool>,
+    /// The bytes that added tokens start with.
+    added_starts: Box<[bool; 256]>,
     /// Whether a space is put before the text.
     prefix_space: bool,
     template: Template,
     /// The bytes that a token stands for; empty for special tokens.
     texts: Vec<Vec<u8>>,
+    /// Whether spaces before punctuation are taken out of what is written.
+    cleans_spaces: bool,
 }
 
 thread_local! {
@@ -69,8 +71,21 @@ impl ByteLevelTokenizer {
     /// `NotFound`, `Unreadable`, `Malformed`, or `Unsupported` for a tokenizer of another kind and
     /// for settings that would give other ids.
     pub fn from_file(path: &Path) -> Result<Self, ModelError> {
-        let file = TokenizerFile::open(path)?;
-        read::check_plain(&file)?;
+        ByteLevelTokenizer::new(&TokenizerFile::open(path)?)
+    }
+
+    /// Reads the tokenizer of BART: `tokenizer.json`, or `vocab.json` and `merges.txt` where there
+    /// is no such file, and what lies beside.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_file`](Self::from_file).
+    pub fn from_directory(directory: &Path) -> Result<Self, ModelError> {
+        ByteLevelTokenizer::new(&TokenizerFile::of_bart(directory)?)
+    }
+
+    fn new(file: &TokenizerFile) -> Result<Self, ModelError> {
+        read::check_plain(file)?;
         let cutter = file.get("pre_tokenizer");
         if TokenizerFile::kind(cutter) != Some("ByteLevel") {
             let other = TokenizerFile::kind(cutter).unwrap_or("none");
@@ -82,24 +97,25 @@ impl ByteLevelTokenizer {
         let vocabulary: HashMap<&str, u32> = file.vocabulary()?.into_iter().collect();
         let characters = byte_characters();
         let mut buffer = [0; 4];
+        let unknown = read::unknown(file, &vocabulary)?;
         let bytes: Vec<u32> = characters
             .iter()
             .map(|character| {
                 let token = &*character.encode_utf8(&mut buffer);
-                vocabulary.get(token).copied().unwrap_or(NONE)
+                let id = vocabulary.get(token).copied();
+                id.or(unknown).unwrap_or(NONE)
             })
             .collect();
-        let mut added = file.added()?;
-        added.sort_by_key(|token| std::cmp::Reverse(token.content.len()));
-        let takes_space = added
-            .iter()
-            .map(|token| {
-                let listed = file.get("added_tokens").as_array().into_iter().flatten();
-                listed
-                    .filter(|entry| entry.get("content") == Some(&token.content.as_str().into()))
-                    .any(|entry| entry.get("lstrip") == Some(&true.into()))
-            })
-            .collect();
+        if unknown.is_some_and(|unknown| bytes.contains(&unknown))
+            && file.model().get("fuse_unk") == Some(&true.into())
+        {
+            return Err(file.unsupported("fuse_unk with a vocabulary that does not have all bytes"));
+        }
+        let added = file.added()?;
+        let mut added_starts = Box::new([false; 256]);
+        for token in &added {
+            added_starts[usize::from(token.content.as_bytes()[0])] = true;
+        }
         let largest = vocabulary
             .values()
             .copied()
@@ -110,21 +126,32 @@ impl ByteLevelTokenizer {
             .map(|byte| (characters[usize::from(byte)], byte))
             .collect();
         for (token, &id) in &vocabulary {
-            if !added.iter().any(|special| special.id == id) {
-                texts[id as usize] = token
-                    .chars()
-                    .filter_map(|character| byte_of.get(&character).copied())
-                    .collect();
-            }
+            texts[id as usize] = token
+                .chars()
+                .filter_map(|character| byte_of.get(&character).copied())
+                .collect();
         }
+        for token in &added {
+            texts[token.id as usize] = match token.is_special {
+                true => Vec::new(),
+                false => token.content.clone().into_bytes(),
+            };
+        }
+        // The class of BART asks its own settings, not the file.
+        let prefix_space = match file.beside.is_generic() {
+            true => cutter.get("add_prefix_space") == Some(&true.into()),
+            false => file.beside.flag("add_prefix_space")?.unwrap_or(false),
+        };
+        let cleans_spaces = file.beside.flag("clean_up_tokenization_spaces")?;
         Ok(ByteLevelTokenizer {
             bytes,
-            merges: read::merges(&file, &vocabulary)?,
+            merges: read::merges(file, &vocabulary)?,
             added,
-            takes_space,
-            prefix_space: cutter.get("add_prefix_space") == Some(&true.into()),
+            added_starts,
+            prefix_space,
             template: file.template()?,
             texts,
+            cleans_spaces: cleans_spaces.unwrap_or(false),
         })
     }
 
@@ -187,38 +214,80 @@ impl ByteLevelTokenizer {
                 bytes.extend_from_slice(text);
             }
         }
-        String::from_utf8_lossy(&bytes).into_owned()
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        match self.cleans_spaces {
+            true => clean_spaces(text),
+            false => text,
+        }
+    }
+
+    /// The added token that has an id, if one has.
+    pub(in crate::tokenizer) fn added_name(&self, id: u32) -> Option<&str> {
+        let token = self.added.iter().find(|token| token.id == id);
+        token.map(|token| token.content.as_str())
+    }
+
+    /// Ids of all tokens but the added ones are below this number.
+    pub(in crate::tokenizer) fn plain_len(&self) -> usize {
+        let is_plain = |id: &usize| !self.added.iter().any(|token| token.id as usize == *id);
+        (0..self.texts.len())
+            .rev()
+            .find(is_plain)
+            .map_or(0, |id| id + 1)
+    }
+
+    /// Ids that stand around every text.
+    pub(in crate::tokenizer) fn ends(&self) -> impl Iterator<Item = u32> {
+        self.template
+            .before
+            .iter()
+            .chain(&self.template.after)
+            .copied()
     }
 
     /// Cuts added tokens out and the rest into words.
     fn cut(&self, text: &str, room: &mut Room, tokens: &mut Vec<u32>) {
-        let mut rest = text;
-        while !rest.is_empty() {
-            let first = self
-                .added
-                .iter()
-                .enumerate()
-                .filter_map(|(index, token)| Some((rest.find(&token.content)?, index)))
-                .min_by_key(|&(at, index)| (at, index));
-            let Some((at, index)) = first else {
-                self.words(rest, room, tokens);
-                return;
+        let mut from = 0;
+        let mut at = 0;
+        while at < text.len() {
+            let found = match self.added_starts[usize::from(text.as_bytes()[at])] {
+                true => self.added_at(&text[at..]),
+                false => None,
             };
-            let before = &rest[..at];
-            let before = if self.takes_space[index] {
+            let Some(token) = found else {
+                at += 1;
+                while !text.is_char_boundary(at) {
+                    at += 1;
+                }
+                continue;
+            };
+            let before = &text[from..at];
+            let before = if token.takes_left {
                 before.trim_end()
             } else {
                 before
             };
             self.words(before, room, tokens);
-            tokens.push(self.added[index].id);
-            rest = &rest[at + self.added[index].content.len()..];
+            tokens.push(token.id);
+            at += token.content.len();
+            if token.takes_right {
+                at = text.len() - text[at..].trim_start().len();
+            }
+            from = at;
         }
+        self.words(&text[from..], room, tokens);
+    }
+
+    /// The longest added token that `text` starts with.
+    #[cold]
+    fn added_at(&self, text: &str) -> Option<&AddedToken> {
+        let mut added = self.added.iter();
+        added.find(|token| text.starts_with(&token.content))
     }
 
     /// Cuts text into words and merges each.
     fn words(&self, text: &str, room: &mut Room, tokens: &mut Vec<u32>) {
-        if self.prefix_space && !text.is_empty() && !text.starts_with(char::is_whitespace) {
+        if self.prefix_space && !text.is_empty() && !text.starts_with(' ') {
             let text = format!(" {text}");
             return self.cut_words(&text, room, tokens);
         }
@@ -251,4 +320,15 @@ impl ByteLevelTokenizer {
             at = found.start() + word.len();
         }
     }
+}
+
+/// Takes the space out before punctuation and what is left of a shortened word, in this order
+/// (`clean_up_tokenization` of `transformers`).
+fn clean_spaces(text: String) -> String {
+    const WITH_SPACE: [&str; 10] = [
+        " .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're",
+    ];
+    WITH_SPACE
+        .iter()
+        .fold(text, |text, with| text.replace(with, with.trim()))
 }

@@ -33,8 +33,7 @@ pub(super) fn read(path: &Path) -> Result<BpeTokenizer, ModelError> {
     };
 
     let vocabulary: HashMap<&str, u32> = file.vocabulary()?.into_iter().collect();
-    let mut added = file.added()?;
-    added.sort_by_key(|token| std::cmp::Reverse(token.content.len()));
+    let added = file.added()?;
     let mut added_starts = [false; 256];
     for token in &added {
         added_starts[usize::from(token.content.as_bytes()[0])] = true;
@@ -52,13 +51,7 @@ pub(super) fn read(path: &Path) -> Result<BpeTokenizer, ModelError> {
             }
         }
     }
-    let unknown = match model.get("unk_token").and_then(Value::as_str) {
-        None => None,
-        Some(token) => {
-            let id = vocabulary.get(token).copied();
-            Some(id.ok_or_else(|| file.malformed(format!("`{token}` is not in the vocabulary")))?)
-        }
-    };
+    let unknown = unknown(&file, &vocabulary)?;
     let id_of = |content: &str| {
         let added = added.iter().find(|token| token.content == content);
         added.map(|token| token.id)
@@ -84,7 +77,7 @@ pub(super) fn read(path: &Path) -> Result<BpeTokenizer, ModelError> {
 }
 
 /// Refuses another kind of tokenizer, and settings that would give other ids.
-pub(super) fn check_plain(file: &TokenizerFile<'_>) -> Result<(), ModelError> {
+pub(super) fn check_plain(file: &TokenizerFile) -> Result<(), ModelError> {
     let model = file.model();
     match TokenizerFile::kind(model) {
         Some("BPE") => {}
@@ -112,9 +105,22 @@ pub(super) fn check_plain(file: &TokenizerFile<'_>) -> Result<(), ModelError> {
     Ok(())
 }
 
+/// What stands for a letter that the vocabulary does not have.
+pub(super) fn unknown(
+    file: &TokenizerFile,
+    vocabulary: &HashMap<&str, u32>,
+) -> Result<Option<u32>, ModelError> {
+    let Some(token) = file.model().get("unk_token").and_then(Value::as_str) else {
+        return Ok(None);
+    };
+    let id = vocabulary.get(token).copied();
+    id.map(Some)
+        .ok_or_else(|| file.malformed(format!("`{token}` is not in the vocabulary")))
+}
+
 /// The merges, as ids.
 pub(super) fn merges(
-    file: &TokenizerFile<'_>,
+    file: &TokenizerFile,
     vocabulary: &HashMap<&str, u32>,
 ) -> Result<Merges, ModelError> {
     let listed = file.model().get("merges").and_then(Value::as_array);

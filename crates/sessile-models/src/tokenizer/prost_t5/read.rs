@@ -1,15 +1,13 @@
 //! The tokenizer from the files of a checkpoint.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::protobuf::{Damaged, Field, Fields};
-use super::unigram::{Kind, Piece, Unigram};
-use super::{Preprocessing, ProstT5Tokenizer, SENTINELS};
+use super::unigram::{Kind, Piece, Spaces, Unigram};
+use super::{Preprocessing, ProstT5Tokenizer, SENTINELS, json};
 use crate::error::{ModelError, ModelErrorKind};
-use crate::tokenizer::file::AddedToken;
+use crate::small_file::{self, malformed};
+use crate::tokenizer::beside::Beside;
 
 /// Largest file that is read, in bytes. The published model has a few hundred kilobytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -24,48 +22,54 @@ mod number {
     pub(super) const MODEL_KIND: u64 = 3;
 }
 
+/// The vocabulary of a directory, if there is one.
 pub(super) fn read(
     directory: &Path,
     preprocessing: Preprocessing,
-) -> Result<ProstT5Tokenizer, ModelError> {
-    let path = directory.join("spiece.model");
-    let bytes = read_file(&path)?;
-    let pieces = pieces(&bytes, &path)?;
-    let added = added(&directory.join("added_tokens.json"))?;
-    let sentinels = sentinels(&directory.join("tokenizer_config.json"))?;
-    ProstT5Tokenizer::new(Unigram::new(pieces), sentinels, added, preprocessing).map_err(
-        |missing| {
-            ModelError::new(
-                ModelErrorKind::Unsupported,
-                format!("{}: there is no token `{missing}`", directory.display()),
-            )
-            .with_hint("ProstT5 has it, in spiece.model or added_tokens.json")
-        },
-    )
-}
-
-fn malformed(path: &Path, what: impl std::fmt::Display) -> ModelError {
-    ModelError::new(
-        ModelErrorKind::Malformed,
-        format!("{}: {what}", path.display()),
-    )
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, ModelError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::NotFound => ModelErrorKind::NotFound,
-                _ => ModelErrorKind::Unreadable,
-            };
-            ModelError::new(kind, format!("can not read {}", path.display())).with_source(error)
-        })?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(malformed(path, "too long for a tokenizer"));
+) -> Result<Option<ProstT5Tokenizer>, ModelError> {
+    let json = directory.join("tokenizer.json");
+    if json.symlink_metadata().is_ok() {
+        return json::read(&json, preprocessing).map(Some);
     }
-    Ok(bytes)
+    let beside = Beside::read(directory)?;
+    let path = directory.join("spiece.model");
+    let Some(bytes) = small_file::read_if_there(&path, MAX_BYTES)? else {
+        return match beside.is_there() {
+            false => Ok(None),
+            true => Err(ModelError::new(
+                ModelErrorKind::NotFound,
+                format!(
+                    "{}: there is no vocabulary, neither spiece.model nor tokenizer.json",
+                    directory.display()
+                ),
+            )
+            .with_hint("copy the file that the model was trained with into the directory")),
+        };
+    };
+    let pieces = pieces(&bytes, &path)?;
+    let sentinels = match beside.count("extra_ids") {
+        None => SENTINELS,
+        Some(count) if count <= 10_000 => count as usize,
+        Some(count) => {
+            return Err(malformed(
+                &directory.join("tokenizer_config.json"),
+                format!("extra_ids cannot be {count}"),
+            ));
+        }
+    };
+    let pieces = Unigram::new(pieces, Spaces::Sentence);
+    ProstT5Tokenizer::new(pieces, sentinels, beside.added()?, preprocessing)
+        .map_err(|missing| lacks(directory, missing))
+        .map(Some)
+}
+
+/// The error of a vocabulary without a token that ProstT5 has.
+pub(super) fn lacks(path: &Path, missing: &str) -> ModelError {
+    ModelError::new(
+        ModelErrorKind::Unsupported,
+        format!("{}: there is no token `{missing}`", path.display()),
+    )
+    .with_hint("ProstT5 has it, in spiece.model or added_tokens.json")
 }
 
 /// The pieces of a sentencepiece model.
@@ -129,34 +133,4 @@ fn piece(message: &[u8]) -> Result<Piece, Damaged> {
         }
     }
     Ok(piece)
-}
-
-/// `added_tokens.json`: ids by token; nothing where there is no such file.
-fn added(path: &Path) -> Result<Vec<AddedToken>, ModelError> {
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let tokens: BTreeMap<String, u32> =
-        serde_json::from_slice(&read_file(path)?).map_err(|error| malformed(path, error))?;
-    if tokens.contains_key("") {
-        return Err(malformed(path, "an added token is empty"));
-    }
-    Ok(tokens
-        .into_iter()
-        .map(|(content, id)| AddedToken { id, content })
-        .collect())
-}
-
-/// How many sentinels (`<extra_id_0>`…) follow the pieces.
-fn sentinels(path: &Path) -> Result<usize, ModelError> {
-    if !path.exists() {
-        return Ok(SENTINELS);
-    }
-    let config: serde_json::Value =
-        serde_json::from_slice(&read_file(path)?).map_err(|error| malformed(path, error))?;
-    match config.get("extra_ids").and_then(serde_json::Value::as_u64) {
-        None => Ok(SENTINELS),
-        Some(count) if count <= 10_000 => Ok(count as usize),
-        Some(count) => Err(malformed(path, format!("extra_ids can not be {count}"))),
-    }
 }

@@ -51,9 +51,29 @@ impl Piece {
     }
 }
 
+/// How white space is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spaces {
+    /// As sentencepiece: around a text and more than one in a row they do not count.
+    Sentence,
+    /// As the `tokenizers` library: what stands between added tokens is a text of its own, and a
+    /// space at its end counts.
+    Metaspace {
+        /// Whether spaces do not count as in a sentence.
+        splits_first: bool,
+        /// Whether a space at the end of a text does not count.
+        trims_end: bool,
+        /// Whether more than one space in a row are one.
+        squeezes: bool,
+        /// Whether only the first text begins with a space that is not there.
+        first_only: bool,
+    },
+}
+
 /// The vocabulary.
 #[derive(Clone, Debug)]
 pub(super) struct Unigram {
+    spaces: Spaces,
     ids: HashMap<String, u32>,
     /// Ids and scores of what is found in text, by its characters.
     found: HashMap<Vec<char>, (u32, f32)>,
@@ -65,7 +85,7 @@ pub(super) struct Unigram {
 }
 
 impl Unigram {
-    pub(super) fn new(pieces: Vec<Piece>) -> Self {
+    pub(super) fn new(pieces: Vec<Piece>, spaces: Spaces) -> Self {
         let unknown = pieces.iter().position(|piece| piece.kind == Kind::Unknown);
         let normal = || pieces.iter().filter(|piece| piece.kind == Kind::Normal);
         let worst = normal().map(|piece| piece.score).fold(0.0, f32::min);
@@ -76,6 +96,7 @@ impl Unigram {
             .map(|(piece, id)| (piece.text.chars().collect(), (id, piece.score)))
             .collect();
         Unigram {
+            spaces,
             longest: found.keys().map(Vec::len).max().unwrap_or(0),
             ids: pieces
                 .iter()
@@ -123,14 +144,57 @@ impl Unigram {
             .then_some(*id)
     }
 
-    /// Appends the ids of a text; white space around it and more than one in a row do not count.
-    /// Neighbours that are unknown are one.
-    pub(super) fn encode(&self, text: &str, out: &mut Vec<u32>) {
-        let mut characters = Vec::with_capacity(text.len() + 1);
-        for word in text.split_whitespace() {
-            characters.push(SPACE);
-            characters.extend(word.chars());
+    /// Appends the ids of a text, which may be the first of several. Neighbours that are unknown
+    /// are one.
+    pub(super) fn encode(&self, text: &str, is_first: bool, out: &mut Vec<u32>) {
+        let mut words = Vec::with_capacity(text.len() + 1);
+        match self.spaces {
+            Spaces::Sentence => {
+                for word in text.split_whitespace() {
+                    words.push(SPACE);
+                    words.extend(word.chars());
+                }
+                self.encode_word(&words, out);
+            }
+            Spaces::Metaspace {
+                splits_first: true, ..
+            } => {
+                for word in text.split_whitespace() {
+                    words.clear();
+                    words.push(SPACE);
+                    words.extend(word.chars());
+                    self.encode_word(&words, out);
+                }
+            }
+            Spaces::Metaspace {
+                trims_end,
+                squeezes,
+                first_only,
+                ..
+            } => {
+                let text = if trims_end { text.trim_end() } else { text };
+                // The library's normaliser makes spaces of all white space.
+                let spaced = |c: char| if c.is_whitespace() { SPACE } else { c };
+                let prepends = is_first || !first_only;
+                if prepends && !text.is_empty() && !text.starts_with(char::is_whitespace) {
+                    words.push(SPACE);
+                }
+                for character in text.chars().map(spaced) {
+                    if character == SPACE && words.last() == Some(&SPACE) && squeezes {
+                        continue;
+                    }
+                    if character == SPACE && !words.is_empty() {
+                        self.encode_word(&words, out);
+                        words.clear();
+                    }
+                    words.push(character);
+                }
+                self.encode_word(&words, out);
+            }
         }
+    }
+
+    fn encode_word(&self, characters: &[char], out: &mut Vec<u32>) {
         // The best way to each position: its score, and the piece that ends it.
         let mut best: Vec<Option<(f32, usize, u32)>> = vec![None; characters.len() + 1];
         best[0] = Some((0.0, 0, 0));

@@ -36,15 +36,41 @@ pub(crate) struct WritingRequest {
     #[schema(minimum = 2)]
     #[serde(default, deserialize_with = "whole::optional")]
     max_length: Option<usize>,
-    /// No so many tokens in a row appear twice; 0 turns it off.
+    /// Fewest tokens, the start token not counted; instead of `min_length`.
+    #[serde(default, deserialize_with = "whole::optional")]
+    min_new_tokens: Option<usize>,
+    /// Most tokens, the start token not counted; instead of `max_length`.
+    #[schema(minimum = 1)]
+    #[serde(default, deserialize_with = "whole::optional")]
+    max_new_tokens: Option<usize>,
+    /// Never repeat an n-gram of this size; 0 turns it off.
     #[schema(maximum = 1000000)]
     #[serde(default, deserialize_with = "whole::optional")]
     no_repeat_ngram_size: Option<usize>,
+    /// Never repeat an n-gram of the source of this size; 0 turns it off.
+    #[schema(maximum = 1000000)]
+    #[serde(default, deserialize_with = "whole::optional")]
+    encoder_no_repeat_ngram_size: Option<usize>,
+    /// Lists of tokens that are never written one after the other.
+    bad_words_ids: Option<Vec<Vec<u32>>>,
+    /// Tokens that are never written.
+    suppress_tokens: Option<Vec<u32>>,
+    /// Tokens that the text does not begin with.
+    begin_suppress_tokens: Option<Vec<u32>>,
+    /// The token that the text begins with.
+    #[serde(default, deserialize_with = "whole::optional")]
+    forced_bos_token_id: Option<u32>,
+    /// The token that ends a text of the greatest length.
+    #[serde(default, deserialize_with = "whole::optional")]
+    forced_eos_token_id: Option<u32>,
     /// When beam search stops.
     early_stopping: Option<EarlyStoppingChoice>,
     /// More than 1 makes tokens that were there less likely.
     #[schema(minimum = 0.000001, maximum = 1000000.0)]
     repetition_penalty: Option<f32>,
+    /// More than 1 makes the tokens of the source likelier.
+    #[schema(minimum = 0.000001, maximum = 1000000.0)]
+    encoder_repetition_penalty: Option<f32>,
     /// Draw the next token by chance.
     do_sample: Option<bool>,
     /// Less than 1 makes chance bolder for the likely tokens.
@@ -57,6 +83,9 @@ pub(crate) struct WritingRequest {
     /// Draw among the best tokens that together have this probability.
     #[schema(minimum = 0.000001, maximum = 1.0)]
     top_p: Option<f32>,
+    /// Draw among the tokens with at least this share of the best one's probability.
+    #[schema(minimum = 0.0, maximum = 1.0)]
+    min_p: Option<f32>,
     /// What is drawn follows from this number.
     #[schema(maximum = 9007199254740991_u64)]
     #[serde(default, deserialize_with = "whole::optional")]
@@ -114,6 +143,10 @@ const LEAST: f32 = 0.000_001;
 /// The greatest: beyond it scores are no numbers any more.
 const MOST: f32 = 1e6;
 
+/// Entries of all lists of tokens together: they are walked through for every token that is
+/// written.
+const MOST_LISTED: usize = 4096;
+
 /// The largest seed that every JSON library passes on as it is.
 const LARGEST_SEED: u64 = (1 << 53) - 1;
 
@@ -122,6 +155,10 @@ impl WritingRequest {
     fn check_numbers(&self) -> Result<(), Failure> {
         let factors = [
             ("repetition_penalty", self.repetition_penalty),
+            (
+                "encoder_repetition_penalty",
+                self.encoder_repetition_penalty,
+            ),
             ("temperature", self.temperature),
             ("top_p", self.top_p),
         ];
@@ -144,6 +181,11 @@ impl WritingRequest {
                 self.no_repeat_ngram_size,
                 MOST as u64,
             ),
+            (
+                "encoder_no_repeat_ngram_size",
+                self.encoder_no_repeat_ngram_size,
+                MOST as u64,
+            ),
             ("top_k", self.top_k, MOST as u64),
         ];
         let counts =
@@ -157,48 +199,94 @@ impl WritingRequest {
                 return Err(Failure::invalid(name, message));
             }
         }
+        let bad_words = self.bad_words_ids.iter().flatten();
+        let listed = [&self.suppress_tokens, &self.begin_suppress_tokens]
+            .into_iter()
+            .flatten()
+            .chain(bad_words)
+            .map(|tokens| tokens.len() + 1)
+            .sum::<usize>();
+        if listed > MOST_LISTED {
+            let message = format!("the lists of tokens have more than {MOST_LISTED} entries");
+            return Err(Failure::new(FailureKind::TooLarge, message));
+        }
         Ok(())
     }
 
-    /// The model's settings with the request's changes; `most` is the longest answer of the model.
+    /// The model's settings with the request's changes; `most` is the longest answer of the model,
+    /// `vocabulary` the number of its tokens.
     pub(super) fn settings(
         &self,
         model: &GenerationSettings,
         most: usize,
+        vocabulary: usize,
     ) -> Result<GenerationSettings, Failure> {
         self.check_numbers()?;
-        if let Some(asked) = self.max_length.filter(|&asked| asked > most) {
-            let message = format!("max_length {asked} is more than the model's {most}");
-            return Err(Failure::invalid("max_length", message));
+        let new_tokens = self.max_new_tokens.map(|tokens| tokens.saturating_add(1));
+        for (name, asked, most) in [
+            ("max_length", self.max_length, most),
+            (
+                "max_new_tokens",
+                self.max_new_tokens,
+                most.saturating_sub(1),
+            ),
+        ] {
+            if let Some(asked) = asked.filter(|&asked| asked > most) {
+                let message = format!("{name} {asked} is more than the model's {most}");
+                return Err(Failure::invalid(name, message));
+            }
         }
+        let longest = self.max_length.or(new_tokens);
         let samples = self.do_sample == Some(true);
-        let overrides = SettingsOverrides {
-            // Beams that the model's file asks for do not go with sampling.
-            num_beams: self.num_beams.or(samples.then_some(1)),
-            length_penalty: self.length_penalty,
-            // What the model's file asks for at least gives way to what a request wants at most.
-            min_length: self
-                .min_length
-                .or(self.max_length.filter(|&most| most < model.min_length)),
-            max_length: self.max_length,
-            no_repeat_ngram_size: self.no_repeat_ngram_size,
-            early_stopping: self.early_stopping.map(|choice| match choice {
-                EarlyStoppingChoice::Flag(true) => EarlyStopping::True,
-                EarlyStoppingChoice::Flag(false) => EarlyStopping::False,
-                EarlyStoppingChoice::Never(Never::Never) => EarlyStopping::Never,
-            }),
-            repetition_penalty: self.repetition_penalty,
-            do_sample: self.do_sample,
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            seed: self.seed,
-        };
-        overrides.over(model).map_err(|error| {
+        let overrides =
+            SettingsOverrides {
+                // Beams that the model's file asks for do not go with sampling.
+                num_beams: self.num_beams.or(samples.then_some(1)),
+                length_penalty: self.length_penalty,
+                // What the model's file asks for at least gives way to what a request wants at most.
+                min_length: self.min_length.or(longest
+                    .filter(|&most| most < model.min_length && self.min_new_tokens.is_none())),
+                max_length: self.max_length,
+                min_new_tokens: self.min_new_tokens,
+                max_new_tokens: self.max_new_tokens,
+                no_repeat_ngram_size: self.no_repeat_ngram_size,
+                encoder_no_repeat_ngram_size: self.encoder_no_repeat_ngram_size,
+                early_stopping: self.early_stopping.map(|choice| match choice {
+                    EarlyStoppingChoice::Flag(true) => EarlyStopping::True,
+                    EarlyStoppingChoice::Flag(false) => EarlyStopping::False,
+                    EarlyStoppingChoice::Never(Never::Never) => EarlyStopping::Never,
+                }),
+                repetition_penalty: self.repetition_penalty,
+                encoder_repetition_penalty: self.encoder_repetition_penalty,
+                bad_words: self.bad_words_ids.as_deref().map(Into::into),
+                suppressed_tokens: self.suppress_tokens.as_deref().map(Into::into),
+                begin_suppressed_tokens: self.begin_suppress_tokens.as_deref().map(Into::into),
+                forced_bos_token: self.forced_bos_token_id,
+                forced_eos_tokens: self.forced_eos_token_id.map(|token| vec![token]),
+                do_sample: self.do_sample,
+                temperature: self.temperature,
+                top_k: self.top_k,
+                top_p: self.top_p,
+                min_p: self.min_p,
+                seed: self.seed,
+            };
+        let settings = overrides.over(model).map_err(|error| {
             let hint = error
                 .hint()
                 .map_or_else(String::new, |hint| format!("; {hint}"));
             Failure::new(FailureKind::InvalidRequest, format!("{error}{hint}"))
-        })
+        })?;
+        let mut named = settings.named_tokens();
+        match named.find(|&(_, token)| token as usize >= vocabulary) {
+            None => {}
+            Some((name, token)) => {
+                let message = format!(
+                    "{name} has token {token}, which is not one of the model's {vocabulary}"
+                );
+                return Err(Failure::invalid(name, message));
+            }
+        }
+        drop(named);
+        Ok(settings)
     }
 }
