@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::compression::{self, BoxRead};
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::Text;
 
 /// The name of standard input in messages.
 const STDIN_NAME: &str = "standard input";
@@ -74,7 +75,8 @@ impl Input {
         }
     }
 
-    /// Opens the source as plain bytes, decompressed when its content says so.
+    /// Opens the source as text: decompressed when its content says so, without a byte order mark,
+    /// and with a line feed for every line end (see [`Text`]).
     ///
     /// # Errors
     ///
@@ -94,7 +96,7 @@ impl Input {
             Self::File(path) => open_file(path).and_then(compression::decompress),
         };
         match opened {
-            Ok((plain, _)) => Ok(plain),
+            Ok((plain, _)) => Ok(Box::new(Text::new(plain))),
             Err(error) => Err(Error::io("cannot open", error).in_file(&self.name())),
         }
     }

@@ -74,7 +74,7 @@ impl Reader<BoxRead> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads plain text from `source`, which needs no buffer of its own.
+    /// Reads text from `source`, which needs no buffer of its own.
     pub fn new(source: R) -> Self {
         Self {
             lines: Lines::new(source),
@@ -104,14 +104,17 @@ impl<R: Read> Reader<R> {
 
     fn read(&mut self) -> Result<Option<Record>> {
         if !self.find_locus()? {
-            return Ok(None);
+            return match self.lines.behind_the_end() {
+                None => Ok(None),
+                Some(error) => Err(Error::reading(error)),
+            };
         }
         self.ordinal += 1;
         let line = self.lines.number();
         let (ordinal, limit) = (self.ordinal, self.max_bases);
         let parts = read_parts(&mut self.lines, limit)
             .map_err(|error| Error::reading(error).in_record(ordinal, ""))?;
-        let id = parts.header.id();
+        let id = parts.id();
         let place = |error: Error| {
             let line = error.line().unwrap_or(line);
             error
@@ -207,8 +210,10 @@ impl<R: Read> Iterator for Reader<R> {
 fn hint_for(text: &[u8]) -> &'static str {
     match text.trim_ascii_start() {
         [b'>', ..] => "this looks like FASTA: read it as FASTA",
+        [b'@', ..] => "this looks like FASTQ, which has no annotation",
         [b'I', b'D', b' ', ..] => "this looks like EMBL: convert it to GenBank first",
         [b'{' | b'[', ..] => "this looks like JSON",
+        [b'P', b'K', 3, 4, ..] => "this looks like a zip archive: unpack it first",
         [byte, ..] if !byte.is_ascii() || byte.is_ascii_control() => {
             "this looks like a binary file"
         }
