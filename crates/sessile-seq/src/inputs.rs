@@ -1,5 +1,7 @@
 //! From what a user names (files, patterns, folders, `-`) to readable sources, in a stable order.
 
+mod census;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
@@ -8,6 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::compression::{self, BoxRead};
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::Text;
+
+pub use census::{Census, Repeated};
 
 /// The name of standard input in messages.
 const STDIN_NAME: &str = "standard input";

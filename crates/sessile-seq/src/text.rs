@@ -4,7 +4,9 @@
 //! and some instruments with CR alone, and one file may mix all three. Readers see none of it.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use memchr::memchr;
 
@@ -116,6 +118,15 @@ impl<R: Read> Read for Text<R> {
             }
         }
     }
+}
+
+/// A small file of text, such as settings, whole.
+///
+/// # Errors
+///
+/// When it cannot be read, or is not UTF-8.
+pub fn read_file(path: &Path) -> io::Result<String> {
+    io::read_to_string(Text::new(File::open(path)?))
 }
 
 /// Text behind its byte order mark, for text that is in memory already.

@@ -15,6 +15,7 @@ pub(super) struct Members<R> {
     member: Option<Member<R>>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a file has one of them")]
 enum Member<R> {
     Gzip(GzDecoder<R>),
     Bzip2(BzDecoder<R>),

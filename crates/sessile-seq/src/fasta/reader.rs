@@ -8,7 +8,7 @@ use memchr::memchr;
 use super::Record;
 use crate::compression::{BehindTheEnd, BoxRead};
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Input;
+use crate::inputs::{Census, Input};
 use crate::text::Text;
 
 /// The longest record that a reader takes unless told otherwise: 4 Gi symbols.
@@ -53,6 +53,7 @@ pub struct Reader<R> {
     header: Vec<u8>,
     /// What is wrong behind the last record.
     behind_the_end: Option<io::Error>,
+    census: Option<Census>,
 }
 
 /// What spoils the sequence that is being read.
@@ -109,6 +110,7 @@ impl<R: Read> Reader<R> {
             ordinal: 0,
             header: Vec::new(),
             behind_the_end: None,
+            census: None,
         }
     }
 
@@ -128,6 +130,12 @@ impl<R: Read> Reader<R> {
     /// A record above it is an error for that record; it is read over without being kept.
     pub fn max_residues(mut self, limit: u64) -> Self {
         self.max_residues = limit;
+        self
+    }
+
+    /// Has `census` note what is met.
+    pub fn counted_by(mut self, census: &Census) -> Self {
+        self.census = Some(census.clone());
         self
     }
 
@@ -152,8 +160,17 @@ impl<R: Read> Reader<R> {
         }
         let outcome = self.read_next(record);
         match &outcome {
-            Ok(true) => {}
-            Ok(false) => self.finished = true,
+            Ok(true) => {
+                if let Some(census) = &self.census {
+                    census.record(&record.id, self.name(), record.ordinal, record.line);
+                }
+            }
+            Ok(false) => {
+                self.finished = true;
+                if let Some(census) = self.census.as_ref().filter(|_| self.ordinal == 0) {
+                    census.no_record(self.name().unwrap_or("the input"));
+                }
+            }
             Err(error) => self.finished = !error.is_record_error(),
         }
         outcome.map_err(|error| match &self.name {

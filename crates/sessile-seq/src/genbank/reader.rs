@@ -8,7 +8,7 @@ use super::lines::{Line, Lines};
 use super::parts::{is_key, read_parts};
 use crate::compression::BoxRead;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Input;
+use crate::inputs::{Census, Input};
 
 /// The longest sequence that a reader takes unless told otherwise: 4 Gi bases.
 pub const DEFAULT_MAX_BASES: u64 = 4 << 30;
@@ -41,6 +41,7 @@ pub struct Reader<R> {
     max_bases: u64,
     ordinal: u64,
     finished: bool,
+    census: Option<Census>,
 }
 
 impl Reader<BoxRead> {
@@ -82,6 +83,7 @@ impl<R: Read> Reader<R> {
             max_bases: DEFAULT_MAX_BASES,
             ordinal: 0,
             finished: false,
+            census: None,
         }
     }
 
@@ -94,6 +96,12 @@ impl<R: Read> Reader<R> {
     /// Refuses records of more than `limit` bases, so that no input can exhaust the memory.
     pub fn max_bases(mut self, limit: u64) -> Self {
         self.max_bases = limit;
+        self
+    }
+
+    /// Has `census` note what is met.
+    pub fn counted_by(mut self, census: &Census) -> Self {
+        self.census = Some(census.clone());
         self
     }
 
@@ -191,9 +199,18 @@ impl<R: Read> Iterator for Reader<R> {
             return None;
         }
         match self.read() {
-            Ok(Some(record)) => Some(Ok(record)),
+            Ok(Some(record)) => {
+                if let Some(census) = &self.census {
+                    let name = self.name.as_deref();
+                    census.record(&record.id, name, record.ordinal, record.line);
+                }
+                Some(Ok(record))
+            }
             Ok(None) => {
                 self.finished = true;
+                if let Some(census) = self.census.as_ref().filter(|_| self.ordinal == 0) {
+                    census.no_record(self.name.as_deref().unwrap_or("the input"));
+                }
                 None
             }
             Err(error) => {

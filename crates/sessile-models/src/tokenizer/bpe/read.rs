@@ -52,6 +52,12 @@ pub(super) fn read(path: &Path) -> Result<BpeTokenizer, ModelError> {
             }
         }
     }
+    // RNA is read as DNA by vocabularies of DNA.
+    for (rna, dna) in [(b'U', b'T'), (b'u', b't')] {
+        if letters[usize::from(rna)] == NONE {
+            letters[usize::from(rna)] = letters[usize::from(dna)];
+        }
+    }
     let unknown = match model.get("unk_token").and_then(Value::as_str) {
         None => None,
         Some(token) => {
