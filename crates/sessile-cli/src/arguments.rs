@@ -177,6 +177,10 @@ pub(crate) struct EmbedArguments {
     )]
     pub(crate) outputs: Vec<OutputName>,
 
+    /// Keep what stands behind the identifier of a header, as `description`
+    #[arg(long)]
+    pub(crate) with_description: bool,
+
     /// Sequences longer than the model takes: fail, full, windows or truncate
     #[arg(long, default_value = "fail", value_name = "CHOICE")]
     pub(crate) long: Long,

@@ -84,7 +84,7 @@ pub(crate) fn head_options(
     let head_map = match head_map {
         None => None,
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
+            let text = sessile_seq::text::read_file(path).map_err(|error| {
                 let message = format!("can not read the head map {}: {error}", path.display());
                 Failure::new(BAD_INPUT, message)
             })?;

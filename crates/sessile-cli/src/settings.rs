@@ -39,7 +39,7 @@ pub(crate) fn apply(
     let Some((path, is_explicit)) = settings_path(arguments) else {
         return with_names(command);
     };
-    let text = match std::fs::read_to_string(&path) {
+    let text = match sessile_seq::text::read_file(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_explicit => {
             return with_names(command);

@@ -8,6 +8,7 @@ mod encode3di;
 mod entropy;
 mod entropy_kill;
 mod entropy_ml;
+mod inputs;
 mod kill;
 mod messages;
 mod outputs;

@@ -39,6 +39,8 @@ pub struct EmbedOptions {
     pub format: Option<Format>,
     /// What is wanted of each sequence.
     pub names: Vec<OutputName>,
+    /// Whether rows have the description of the record: its header behind the identifier.
+    pub with_description: bool,
     /// What becomes of sequences longer than the model was made for.
     pub long: Long,
     /// Write over outputs that exist.
@@ -90,7 +92,12 @@ pub fn run(
             ));
         }
     }
-    let schema = rows::schema(&options.names, model, options.long);
+    let schema = rows::schema(
+        &options.names,
+        model,
+        options.long,
+        options.with_description,
+    );
     outputs.check(&schema)?;
     let wanted = Wanted {
         outputs: output_set(&options.names),
@@ -122,6 +129,7 @@ pub fn run(
     Job {
         names: &options.names,
         long: options.long,
+        with_description: options.with_description,
         schema,
         pool: &pool,
         journal,

@@ -4,7 +4,7 @@
 //! A feature is handed over before the next one is read, so that memory does not grow with the file.
 
 use std::fmt;
-use std::io::{BufRead, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -31,12 +31,20 @@ impl Stopped {
     }
 }
 
-/// Hands over all records of a file.
+/// Hands over all records of a file; one without any text counts as an empty list.
 ///
 /// # Errors
 ///
 /// When it is no JSON of records, or who takes them has stopped.
 pub(crate) fn read<R: Records>(source: impl Read, records: &mut R) -> serde_json::Result<()> {
+    let mut source = BufReader::new(source);
+    if first_symbol(&mut source)
+        .map_err(serde_json::Error::io)?
+        .is_none()
+    {
+        records.end_list();
+        return Ok(());
+    }
     let mut deserializer = serde_json::Deserializer::from_reader(source);
     loop {
         Document(records).deserialize(&mut deserializer)?;

@@ -5,6 +5,7 @@
 //! says so at the end. Results appear under their name only when they are whole.
 
 pub mod bench;
+mod census;
 pub mod drawing;
 pub mod embed;
 pub mod entropy;

@@ -4,7 +4,10 @@
 //! `#` are passed over. Lines of one name belong together, in the order of its first line.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use sessile_seq::inputs::Input;
 
 use crate::error::{PipelineError, PipelineErrorKind};
 
@@ -88,10 +91,18 @@ pub(crate) fn read(
 }
 
 fn text(sheet: &Path) -> Result<String, String> {
-    let size = std::fs::metadata(sheet).map_err(|error| error.to_string())?;
-    match size.len() {
-        0..=MAX_BYTES => std::fs::read_to_string(sheet).map_err(|error| error.to_string()),
-        bytes => Err(format!("{bytes} bytes are too many for a sample sheet")),
+    let source = Input::File(sheet.to_owned()).open();
+    let source = source.map_err(|error| error.message().to_owned())?;
+    let mut text = String::new();
+    match source.take(MAX_BYTES + 1).read_to_string(&mut text) {
+        Ok(bytes) if bytes as u64 > MAX_BYTES => {
+            let most = MAX_BYTES >> 20;
+            Err(format!(
+                "more than {most} MiB are too many for a sample sheet"
+            ))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -120,6 +131,14 @@ mod tests {
                 sample("a", vec![PathBuf::from("/y.fa")]),
             ]
         );
+        // As spreadsheets save it.
+        let windows = read("\u{feff}sample,path\r\nb,x.fa\r\n").unwrap();
+        assert_eq!(windows, [sample("b", vec![here("x.fa")])]);
+        let mac = read("b,x.fa\ra,/y.fa\r").unwrap();
+        assert_eq!(mac.len(), 2);
+        std::fs::write(&sheet, b"\xff\xfeb\0,\0x\0\n\0").unwrap();
+        let error = super::read(&sheet, NameOf::Folder, "a FASTA file").unwrap_err();
+        assert!(error.to_string().contains("UTF-16"), "{error}");
         for (text, words) in [
             ("a,x\nb\n", "line 2: there is no comma"),
             ("a,\n", "line 1: the name or the path"),

@@ -17,6 +17,7 @@ use std::time::Instant;
 use sessile_device::{GenerationSettings, Output, RequestError, RequestErrorKind};
 use sessile_models::{GeneratorArchitecture, GeneratorFiles};
 use sessile_runtime::{GeneratorOptions, GeneratorPool, Pending};
+use sessile_seq::inputs::Census;
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::failures::FailureList;
@@ -214,7 +215,9 @@ impl Job<'_> {
         let mut progress = Progress::default();
         let mut stages = Stages::default();
         let (files, options) = (self.files, self.options);
-        let articles = articles::start(&options.inputs, &options.text_field, self.interrupt)?;
+        let census = Census::default();
+        let (inputs, field) = (&options.inputs, &options.text_field);
+        let articles = articles::start(inputs, field, &census, self.interrupt)?;
         let requests = articles.zip(0_u64..).flat_map(|(article, number)| {
             // What the journal has is not computed again.
             prepare(files, options, article, number < finished)
@@ -259,6 +262,7 @@ impl Job<'_> {
         if self.interrupt.signal().is_some() {
             return Err(self.interrupted(&progress));
         }
+        crate::census::tell(&census, None, self.observer);
         if let Some(journal) = &mut self.journal {
             journal.check_taken()?;
             journal.finishing()?;

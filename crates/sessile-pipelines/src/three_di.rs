@@ -37,6 +37,8 @@ pub struct ThreeDiOptions {
     pub fasta: Option<PathBuf>,
     /// States that are less probable are written as X.
     pub mask_below: Option<f32>,
+    /// Whether rows have the description of the protein: its header behind the identifier.
+    pub with_description: bool,
     /// Whether rows have the probability of every residue.
     pub probabilities: bool,
     /// Write over outputs that exist.

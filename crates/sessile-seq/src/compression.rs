@@ -1,10 +1,16 @@
 //! Decompression chosen by the first bytes of the data, never by a file's name.
 //!
 //! Files of several members (bgzip, `cat a.gz b.gz`, pbzip2, multi-stream xz, multi-frame zstd) are
-//! read to their end, as the command-line tools do. Memory is bounded: xz and zstd data that ask
-//! for a window above [`MAX_WINDOW_BYTES`] are refused.
+//! read to their end, as the command-line tools do. Zeros behind gzip and bzip2 data (tapes and
+//! object stores pad with them) are passed over; other bytes there are an error behind the data.
+//! Memory is bounded: xz and zstd data that ask for a window above [`MAX_WINDOW_BYTES`] are refused.
+
+mod members;
 
 use std::io::{self, BufReader, Read};
+
+pub(crate) use members::BehindTheEnd;
+use members::Members;
 
 /// The largest window (dictionary) that xz or zstd data may ask for: 256 MiB.
 ///
@@ -105,8 +111,8 @@ where
     let packed = BufReader::with_capacity(BUFFER_BYTES, whole);
     let plain: BoxRead = match compression {
         Compression::None => Box::new(packed),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
-        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
+        Compression::Gzip => Box::new(Members::gzip(packed)),
+        Compression::Bzip2 => Box::new(Members::bzip2(packed)),
         Compression::Xz => {
             let limit_kib = (MAX_WINDOW_BYTES >> 10) as u32;
             Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, limit_kib))

@@ -7,6 +7,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use crate::compression::BehindTheEnd;
+use crate::text::OtherEncoding;
+
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -116,6 +119,13 @@ impl Error {
     pub(crate) fn reading(source: io::Error) -> Self {
         if source.raw_os_error().is_some() {
             return Self::io("cannot read", source);
+        }
+        if OtherEncoding::is_in(&source) {
+            return Self::new(ErrorKind::Format, source.to_string());
+        }
+        if BehindTheEnd::is_in(&source) {
+            return Self::new(ErrorKind::Corrupt, source.to_string())
+                .hinting("what comes before them was read; compress the file again without them");
         }
         let mut error = match source.kind() {
             io::ErrorKind::UnexpectedEof => Self::new(

@@ -14,7 +14,9 @@
 //!
 //! | input | what happens |
 //! | --- | --- |
-//! | wrapped lines, blank lines, CRLF, blanks inside lines, a byte-order mark | read over |
+//! | wrapped lines, blank lines, blanks inside lines, a byte order mark | read over |
+//! | CR, CRLF and LF, mixed as well | each ends a line, see [`crate::text`] |
+//! | UTF-16 or UTF-32 with a byte order mark | error for the file |
 //! | lower case, `*`, `-`, `.`, digits | kept as they are; see [`crate::alphabet`] for checks |
 //! | a line that starts with `;` | a comment (Pearson's FASTA), read over |
 //! | `> id` (a blank before the identifier) | `id`, as Biopython reads it |
@@ -25,6 +27,7 @@
 //! | a description that is not UTF-8 | kept, with U+FFFD for what is not |
 //! | text before the first `>` | error for the file: this is not FASTA |
 //! | a cut or damaged compressed file | error for the file; the unfinished record is not given out |
+//! | other bytes behind gzip or bzip2 data | error for the file behind its last record |
 //! | an empty file | no records and no error |
 //! | identifiers that come twice | both records are given out; see [`Ids`] |
 //!

@@ -28,8 +28,13 @@
 //! | input | what happens |
 //! | --- | --- |
 //! | a file header before the first `LOCUS` | read over |
+//! | CR, CRLF and LF, a byte order mark | as in FASTA, see [`crate::text`] |
+//! | a locus line without date, topology or length, with a long name, with the length run into the name, with blanks in the name | read; blanks in the name become `_` |
+//! | no version | the accession is the id, without one the locus name; `.` and `<unknown id>` count as none |
+//! | a line of the feature table that is neither a feature nor a qualifier | listed in [`Record::issues`]; the features around it are kept |
 //! | lower-case sequence | given in upper case, as Biopython does |
 //! | a record without sequence, with another length than its locus line says, or without its end | error for that record |
+//! | a protein (`aa`), a sequence line that holds something else than a number and bases | error for that record |
 //! | a CDS that lies outside the sequence, on another record, or cannot be understood | listed in [`Record::issues`]; the record and its other features are kept |
 //! | no `LOCUS` at all | error for the file: this is not GenBank |
 //!
@@ -39,6 +44,7 @@ mod cds;
 mod feature_table;
 mod lines;
 mod location;
+mod locus;
 mod parts;
 mod reader;
 mod record;

@@ -1,5 +1,7 @@
 //! From what a user names (files, patterns, folders, `-`) to readable sources, in a stable order.
 
+mod census;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
@@ -7,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use crate::compression::{self, BoxRead};
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::Text;
+
+pub use census::{Census, Repeated};
 
 /// The name of standard input in messages.
 const STDIN_NAME: &str = "standard input";
@@ -74,7 +79,8 @@ impl Input {
         }
     }
 
-    /// Opens the source as plain bytes, decompressed when its content says so.
+    /// Opens the source as text: decompressed when its content says so, without a byte order mark,
+    /// and with a line feed for every line end (see [`Text`]).
     ///
     /// # Errors
     ///
@@ -94,7 +100,7 @@ impl Input {
             Self::File(path) => open_file(path).and_then(compression::decompress),
         };
         match opened {
-            Ok((plain, _)) => Ok(plain),
+            Ok((plain, _)) => Ok(Box::new(Text::new(plain))),
             Err(error) => Err(Error::io("cannot open", error).in_file(&self.name())),
         }
     }

@@ -18,7 +18,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`inputs`], [`compression`] | files, patterns, folders, standard input; gzip, bzip2, xz, zstd |
+//! | [`inputs`], [`compression`], [`text`] | files, patterns, folders, standard input; gzip, bzip2, xz, zstd; line ends, byte order marks |
 //! | [`fasta`], [`genbank`] | streaming readers, the FASTA writer |
 //! | [`alphabet`] | which letters a sequence may hold |
 //! | [`nucleotide`], [`genetic_code`], [`reading_frame`] | complement, translation, frames |
@@ -63,5 +63,6 @@ pub mod orf;
 pub mod parallel;
 pub mod reading_frame;
 pub mod six_frame;
+pub mod text;
 
 pub use error::{Error, ErrorKind, Result};

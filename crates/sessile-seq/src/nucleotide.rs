@@ -71,3 +71,22 @@ pub fn reverse_complement(sequence: &[u8]) -> Vec<u8> {
         .map(|&base| complement(base))
         .collect()
 }
+
+/// Writes RNA as DNA: `U` becomes `T`, in its case.
+///
+/// # Examples
+///
+/// ```
+/// let mut bases = *b"AUgu";
+/// sessile_seq::nucleotide::rna_to_dna(&mut bases);
+/// assert_eq!(&bases, b"ATgt");
+/// ```
+pub fn rna_to_dna(sequence: &mut [u8]) {
+    for base in sequence {
+        match base {
+            b'U' => *base = b'T',
+            b'u' => *base = b't',
+            _ => {}
+        }
+    }
+}

@@ -243,3 +243,121 @@ fn compressed_and_cut_files() {
     let error = last.as_ref().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Truncated, "{error}");
 }
+
+/// A record of 12 bases whose locus line and fields are given.
+fn short_record(locus: &str, fields: &str) -> String {
+    format!("LOCUS       {locus}\n{fields}ORIGIN\n        1 atgaaacgtt aa\n//\n")
+}
+
+#[test]
+fn ids_are_those_that_biopython_gives() {
+    let plain = "TOY                       12 bp    DNA     linear   UNA 01-JAN-2020";
+    for (locus, fields, id) in [
+        (plain, "", "TOY"),
+        (plain, "ACCESSION   \nVERSION\n", "TOY"),
+        (plain, "ACCESSION   unknown\n", "unknown"),
+        (plain, "ACCESSION   AB1\n", "AB1"),
+        (plain, "ACCESSION   AB1\nVERSION     AB1.2  GI:1\n", "AB1.2"),
+        // Biopython's own words for no identifier, which would be the same for all records.
+        (
+            plain,
+            "ACCESSION   <unknown id>\nVERSION     <unknown id>\n",
+            "TOY",
+        ),
+        (
+            "contig_with_a_very_long_name_0001_of_many 12 bp    DNA     linear   UNA 01-JAN-2020",
+            "",
+            "contig_with_a_very_long_name_0001_of_many",
+        ),
+        // Prokka: Biopython refuses it; genome_entropy reads files that were mended by hand.
+        (
+            "NODE_1_length_191762_cov_13.663112 bp   DNA linear",
+            "ACCESSION   \nVERSION\n",
+            "NODE_1_length_191762_cov_13.6631",
+        ),
+    ] {
+        let record = only(&short_record(locus, fields));
+        assert_eq!(record.id, id, "{locus} {fields}");
+    }
+}
+
+#[test]
+fn a_length_that_ran_into_the_name_still_shows_that_a_record_is_whole() {
+    let text = short_record("NODE_1_cov_13.612 bp   DNA linear", "").replace("//\n", "");
+    assert_eq!(only(&text).id, "NODE_1_cov_13.6");
+    let cut = text.replace(" aa\n", "\n");
+    let error = Reader::new(cut.as_bytes()).next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("breaks off"), "{error}");
+}
+
+#[test]
+fn a_stray_line_in_a_feature_table_costs_no_other_feature() {
+    let cds = |last: &str| {
+        format!(
+            "     CDS             1..6\n                     /gene=\"a\"\n{last}\
+             \x20                    /translation=\"MK\"\n     CDS             7..9\n"
+        )
+    };
+    for stray in [
+        "garbage at col 0\n",
+        "GARBAGE\n",
+        "#comment\n",
+        " a line at column 2\n",
+        "     garbage at column 6\n",
+        "          garbage\n",
+        "<<<<<<< HEAD\n",
+    ] {
+        let features = format!("{}{stray}     CDS             10..12\n", cds(""));
+        for features in [
+            features,
+            format!("{}     CDS             10..12\n", cds(stray)),
+        ] {
+            let record = only(&record_text("TOY", &features));
+            assert_eq!(record.cds.len(), 3, "{stray}: {:?}", record.issues);
+            assert_eq!(record.cds[0].translation.as_deref(), Some("MK"), "{stray}");
+            let [issue] = &record.issues[..] else {
+                panic!("{stray}: {:?}", record.issues)
+            };
+            assert!(
+                issue.to_string().contains("neither a feature nor"),
+                "{issue}"
+            );
+            assert!(issue.line().is_some());
+        }
+    }
+}
+
+#[test]
+fn a_stray_line_within_a_protein_costs_that_feature_and_is_told() {
+    let features = "     CDS             1..6\n                     /translation=\"M\n\
+                    garbage at col 0\n                     K\"\n     CDS             7..9\n";
+    let record = only(&record_text("TOY", features));
+    assert_eq!(record.cds.len(), 1);
+    assert_eq!(record.issues.len(), 2, "{:?}", record.issues);
+    // Within a value that nobody reads it costs nothing but itself.
+    let record = only(&record_text(
+        "TOY",
+        &features.replace("translation", "note"),
+    ));
+    assert_eq!((record.cds.len(), record.issues.len()), (2, 1));
+}
+
+#[test]
+fn sequence_lines_hold_a_number_and_bases() {
+    let text = short_record("TOY", "");
+    assert_eq!(
+        only(&text.replace("        1 ", "")).sequence,
+        b"ATGAAACGTTAA"
+    );
+    for (name, bad) in [
+        (
+            "a stray line",
+            text.replace("//\n", "garbage at col 0\n//\n"),
+        ),
+        ("a lost line", text.replace("//\n", "       25 acgt\n//\n")),
+        ("a protein", text.replace("TOY\n", "TOY 12 aa\n")),
+    ] {
+        let error = Reader::new(bad.as_bytes()).next().unwrap().unwrap_err();
+        assert!(error.is_record_error(), "{name}: {error}");
+    }
+}

@@ -8,5 +8,6 @@ mod genome_entropy;
 mod golden;
 mod orfs;
 mod parallel;
+mod text;
 mod untrusted;
 mod virnucpro;

@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
+use sessile_seq::text;
+
 use crate::budget::Hold;
 use crate::failure::{Failure, FailureKind};
 use crate::service::Service;
@@ -76,7 +78,12 @@ async fn collect(
             }
         }
     }
-    Ok((bytes.freeze(), held))
+    let bytes = bytes.freeze();
+    // A byte order mark, which some clients put before JSON.
+    let text = text::without_mark(&bytes)
+        .map_err(|other| Failure::new(FailureKind::InvalidRequest, format!("the body: {other}")))?;
+    let mark = bytes.len() - text.len();
+    Ok((bytes.slice(mark..), held))
 }
 
 /// A body that holds its memory until it is sent or given up.

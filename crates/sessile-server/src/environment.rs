@@ -35,7 +35,7 @@ pub fn read_file(path: &Path) -> Result<Vec<(String, String)>, String> {
     if size > MAX_FILE_BYTES {
         return Err(format!("{}: too large for settings", path.display()));
     }
-    let text = std::fs::read_to_string(path)
+    let text = sessile_seq::text::read_file(path)
         .map_err(|error| format!("can not read {}: {error}", path.display()))?;
     parse(&text).map_err(|error| format!("{}: {error}", path.display()))
 }

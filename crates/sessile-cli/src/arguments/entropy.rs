@@ -156,6 +156,10 @@ pub(crate) struct Encode3DiArguments {
     #[arg(long, value_name = "PROBABILITY")]
     pub(crate) mask_below: Option<f32>,
 
+    /// Keep what stands behind the identifier of a header, as `description`
+    #[arg(long)]
+    pub(crate) with_description: bool,
+
     /// Also write the probability of every residue's state
     #[arg(long)]
     pub(crate) probabilities: bool,

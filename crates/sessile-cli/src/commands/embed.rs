@@ -29,6 +29,7 @@ fn embed(
         outputs: arguments.output,
         format: arguments.format,
         names: arguments.outputs,
+        with_description: arguments.with_description,
         long: arguments.long,
         force: arguments.force,
         journal: !arguments.resume.no_journal,

@@ -52,7 +52,7 @@ fn bad_input_costs_what_is_bad() {
             "NUL",
             1,
         ),
-        ("", "empty.gb", 4, "no record in this file", 0),
+        ("", "empty.gb", 0, "empty.gb has no records", 0),
         (
             GENBANK,
             "outside.gb",

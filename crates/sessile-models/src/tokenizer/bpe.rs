@@ -23,7 +23,7 @@ pub use byte_level::ByteLevelTokenizer;
 pub(crate) use byte_level::byte_characters;
 use merge::{Merges, Room};
 
-/// The letters of nucleotides. Those that are not in the vocabulary are its unknown token, as the
+/// The letters of nucleotides. `U` is read as `T` (RNA as DNA); those that are not in the vocabulary are its unknown token, as the
 /// models were trained with; anything else in a sequence is an error worth telling.
 const AMBIGUOUS: &[u8] = b"ACGTUNRYSWKMBDHV";
 

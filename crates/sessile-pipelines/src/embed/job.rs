@@ -11,16 +11,18 @@ use super::long::Long;
 use super::records::{Reading, RecordInfo};
 use super::requests::{Item, Part, Requests};
 use super::rows;
+use crate::census;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Journal, Outcome};
-use crate::output::{OutputName, Outputs, Row, Schema};
+use crate::output::{Cell, OutputName, Outputs, Row, Schema};
 use crate::progress::{Busy, Observer, Progress, Stages, Summary};
 
 pub(super) struct Job<'a> {
     pub(super) names: &'a [OutputName],
     pub(super) long: Long,
+    pub(super) with_description: bool,
     pub(super) schema: Schema,
     pub(super) pool: &'a Pool,
     pub(super) journal: Option<Journal>,
@@ -155,7 +157,13 @@ impl Job<'_> {
         match outcome {
             Outcome::Failed(reason) => Ok(Err(reason)),
             Outcome::Done(bytes) => Row::from_bytes(record.id.clone(), &bytes, &self.schema)
-                .map(Ok)
+                .map(|mut row| {
+                    // The journal knows a record by its identifier and sequence.
+                    if let Some(cell) = row.cells.first_mut().filter(|_| self.with_description) {
+                        *cell = Cell::Text(record.description.clone());
+                    }
+                    Ok(row)
+                })
                 .ok_or_else(|| {
                     PipelineError::new(
                         PipelineErrorKind::Output,
@@ -187,7 +195,13 @@ impl Job<'_> {
             }
             return Ok(Err(error.to_string()));
         }
-        Ok(rows::row(record, self.names, self.long, &gathered.answers))
+        Ok(rows::row(
+            record,
+            self.names,
+            self.long,
+            self.with_description,
+            &gathered.answers,
+        ))
     }
 
     fn append(
@@ -258,6 +272,8 @@ impl Job<'_> {
         }
         tally.stages.journal += begun.elapsed();
         let begun = Instant::now();
+        let keep = (!self.with_description).then_some(census::KEEP);
+        census::tell(self.reading.census(), keep, self.observer);
         for note in self.outputs.finish()? {
             self.observer.note(&note);
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sessile_models::tokenizer::Tokenizer;
 use sessile_seq::fasta::{Reader, Record};
-use sessile_seq::inputs::Input;
+use sessile_seq::inputs::{Census, Input};
 
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
@@ -28,6 +28,8 @@ const NUCLEIC_LENGTH: usize = 60;
 /// What is kept of a record while it is computed.
 pub(super) struct RecordInfo {
     pub(super) id: String,
+    /// The rest of its header.
+    pub(super) description: String,
     /// File, number and identifier, for messages.
     pub(super) place: String,
     pub(super) length: u64,
@@ -54,6 +56,7 @@ impl RecordInfo {
         }
         RecordInfo {
             id: error.record_id().unwrap_or_default().to_owned(),
+            description: String::new(),
             place: String::new(),
             length: 0,
             hash: InputHash::of(problem.as_bytes()),
@@ -77,12 +80,18 @@ pub(super) struct Prepared {
 pub(super) struct Reading {
     bytes: BytesRead,
     nanos: Arc<AtomicU64>,
+    census: Census,
 }
 
 impl Reading {
     /// Bytes read and bytes in all, as stored.
     pub(super) fn bytes(&self) -> (u64, u64) {
         self.bytes.get()
+    }
+
+    /// What was met in the inputs.
+    pub(super) fn census(&self) -> &Census {
+        &self.census
     }
 
     /// Time the reader was not waiting to hand over what it had read.
@@ -140,6 +149,7 @@ fn read_all(
         let listening = match Reader::from_input(input) {
             Ok(reader) => {
                 let name = input.name();
+                let reader = reader.counted_by(&reading.census);
                 read_input(reader, &name, tokenizer, listener, reading)
             }
             Err(error) => listener.send(unreadable(&error)),
@@ -205,6 +215,7 @@ fn prepare(file: &str, record: &mut Record, tokenizer: &Tokenizer) -> Prepared {
     };
     let info = RecordInfo {
         id: std::mem::take(&mut record.id),
+        description: std::mem::take(&mut record.description),
         place,
         length: record.sequence.len() as u64,
         hash: InputHash::of(&record.sequence),

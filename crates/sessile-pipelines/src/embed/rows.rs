@@ -10,13 +10,20 @@ use super::long::Long;
 use super::records::RecordInfo;
 use crate::output::{Cell, Column, ColumnKind, OutputName, Row, Schema};
 
-/// The columns of embeddings: `length`, `truncated`, `windows` if there may be several, then the
-/// outputs in the order of `names`.
-pub(super) fn schema(names: &[OutputName], model: &ModelInfo, long: Long) -> Schema {
-    let mut columns = vec![
-        Column::new("length", ColumnKind::Integer),
-        Column::new("truncated", ColumnKind::Flag),
-    ];
+/// The columns of embeddings: `description` if it is wanted, `length`, `truncated`, `windows` if there
+/// may be several, then the outputs in the order of `names`.
+pub(super) fn schema(
+    names: &[OutputName],
+    model: &ModelInfo,
+    long: Long,
+    with_description: bool,
+) -> Schema {
+    let mut columns = Vec::new();
+    if with_description {
+        columns.push(Column::new("description", ColumnKind::Text));
+    }
+    columns.push(Column::new("length", ColumnKind::Integer));
+    columns.push(Column::new("truncated", ColumnKind::Flag));
     if long == Long::Windows {
         columns.push(Column::new("windows", ColumnKind::Integer));
     }
@@ -44,12 +51,15 @@ pub(super) fn row(
     record: &RecordInfo,
     names: &[OutputName],
     long: Long,
+    with_description: bool,
     answers: &[(Rc<Output>, Option<Range<usize>>)],
 ) -> Result<Row, String> {
-    let mut cells = vec![
-        Cell::Integer(record.length as i64),
-        Cell::Flag(record.is_truncated),
-    ];
+    let mut cells = Vec::new();
+    if with_description {
+        cells.push(Cell::Text(record.description.clone()));
+    }
+    cells.push(Cell::Integer(record.length as i64));
+    cells.push(Cell::Flag(record.is_truncated));
     if long == Long::Windows {
         cells.push(Cell::Integer(record.windows as i64));
     }

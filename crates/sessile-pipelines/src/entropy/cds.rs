@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sessile_seq::cds_match::{CdsIndex, LastResidues};
 use sessile_seq::genbank;
 use sessile_seq::genetic_code::GeneticCode;
-use sessile_seq::inputs::{self, Format, Input};
+use sessile_seq::inputs::{self, Census, Format, Input};
 
 use super::document::SchemaVersion;
 use super::genome::{Annotation, Genome, Shortest};
@@ -73,6 +73,7 @@ impl SampleCds {
         sample: &Sample,
         schema: SchemaVersion,
         code: GeneticCode,
+        census: &Census,
         mut told: impl FnMut(&str, &str) -> Result<(), PipelineError>,
     ) -> Result<Self, PipelineError> {
         if sample.genbank.is_empty() {
@@ -101,9 +102,12 @@ impl SampleCds {
                     continue;
                 }
             };
-            let mut records = 0;
+            // Without FASTA the file is read for its sequences, too, and counted there.
+            let reader = match is_read_again {
+                true => reader,
+                false => reader.counted_by(census),
+            };
             for record in reader {
-                records += 1;
                 match record {
                     Ok(record) => match schema {
                         SchemaVersion::V2_0 => {
@@ -133,9 +137,6 @@ impl SampleCds {
                     Err(_) if is_read_again => {}
                     Err(error) => told("", &reason(&error))?,
                 }
-            }
-            if records == 0 && !is_read_again {
-                told(&input.name(), "there is no record in this file")?;
             }
         }
         Ok(match schema {

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use sessile_device::{Output, RequestError, RequestErrorKind};
+use sessile_seq::inputs::Census;
 use sessile_seq::parallel::map_in_order;
 
 use super::cds::{Finding, SampleCds};
@@ -19,6 +20,7 @@ use super::sources::{Batches, Source};
 use super::steps::{Problem, Step, Steps};
 use super::writer::RecordWriter;
 use super::{Analysis, EntropySummary};
+use crate::census;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
@@ -67,15 +69,22 @@ pub(super) fn run(
         begun: Instant::now(),
         busy: analysis.pool().map(Busy::since_now),
     };
-    let cds = SampleCds::collect(sample, options.schema, options.code, |place, reason| {
-        job.fail("", place, reason)
-    })?;
+    let annotated = Census::default();
+    let cds = SampleCds::collect(
+        sample,
+        options.schema,
+        options.code,
+        &annotated,
+        |place, reason| job.fail("", place, reason),
+    )?;
+    census::tell(&annotated, None, job.observer);
     let finding = Finding {
         code: options.code,
         shortest: options.shortest,
         cds,
     };
     let batches = Batches::start(sources, shard, interrupt)?;
+    let met = batches.census();
     let outcome = match &analysis.model {
         None => job.without_model(batches, &finding, threads(analysis)),
         Some(model) => job.with_model(model, batches, &finding, known, interrupt),
@@ -86,6 +95,7 @@ pub(super) fn run(
     if interrupt.signal().is_some() {
         return Err(job.interrupted());
     }
+    census::tell(&met, None, job.observer);
     // A part meets its own sequences only.
     if shard.of == 1 {
         job.unmatched(&finding)?;

@@ -1,7 +1,7 @@
 //! Records on their way to their ORFs: read on a thread of their own, a bounded number of bases
 //! ahead.
 
-use sessile_seq::inputs::{self, Format, Input};
+use sessile_seq::inputs::{self, Census, Format, Input};
 use sessile_seq::{fasta, genbank};
 
 use super::sample::Sample;
@@ -70,8 +70,6 @@ pub(super) enum Content {
         reason: String,
         /// The rest of its file is lost as well.
         is_file: bool,
-        /// There is no record in its file.
-        is_empty: bool,
     },
 }
 
@@ -79,6 +77,7 @@ pub(super) enum Content {
 pub(super) struct Batches {
     batches: ReadAhead<Vec<ReadRecord>>,
     bytes: BytesRead,
+    census: Census,
 }
 
 impl Batches {
@@ -90,10 +89,13 @@ impl Batches {
     ) -> Result<Self, PipelineError> {
         let bytes = BytesRead::of(sources.iter().map(Source::input));
         let reading = bytes.clone();
+        let census = Census::default();
+        let counting = census.clone();
         let batches = ReadAhead::start(AHEAD, interrupt, move |listener| {
             let mut reader = Reader {
                 listener,
                 shard,
+                census: counting,
                 batch: Vec::new(),
                 bases: 0,
                 number: 0,
@@ -106,11 +108,19 @@ impl Batches {
             }
             reader.hand_over();
         })?;
-        Ok(Batches { batches, bytes })
+        Ok(Batches {
+            batches,
+            bytes,
+            census,
+        })
     }
 
     pub(super) fn bytes(&self) -> BytesRead {
         self.bytes.clone()
+    }
+
+    pub(super) fn census(&self) -> Census {
+        self.census.clone()
     }
 }
 
@@ -125,6 +135,7 @@ impl Iterator for Batches {
 struct Reader {
     listener: Listener<Vec<ReadRecord>>,
     shard: Shard,
+    census: Census,
     batch: Vec<ReadRecord>,
     bases: usize,
     number: u64,
@@ -135,37 +146,19 @@ impl Reader {
     /// is left of it; the others go on.
     fn read(&mut self, source: &Source) -> bool {
         let name = source.input().name();
-        let met = match source {
+        match source {
             Source::Fasta(input) => match fasta::Reader::from_input(input) {
-                Ok(reader) => self.read_fasta(reader, &name),
-                Err(error) => return self.unreadable(&error),
+                Ok(reader) => self.read_fasta(reader.counted_by(&self.census), &name),
+                Err(error) => self.unreadable(&error),
             },
             Source::GenBank(input) => match genbank::Reader::from_input(input) {
-                Ok(reader) => self.read_genbank(reader, &name),
-                Err(error) => return self.unreadable(&error),
+                Ok(reader) => self.read_genbank(reader.counted_by(&self.census), &name),
+                Err(error) => self.unreadable(&error),
             },
-        };
-        match met {
-            None => false,
-            Some(0) => {
-                let content = Content::Unreadable {
-                    reason: "there is no record in this file".to_owned(),
-                    is_file: true,
-                    is_empty: true,
-                };
-                self.push(String::new(), name, content)
-            }
-            Some(_) => true,
         }
     }
 
-    /// The number of records met, failed ones included; `None` when nobody listens any more.
-    fn read_fasta<R: std::io::Read>(
-        &mut self,
-        mut reader: fasta::Reader<R>,
-        name: &str,
-    ) -> Option<u64> {
-        let mut met = 0;
+    fn read_fasta<R: std::io::Read>(&mut self, mut reader: fasta::Reader<R>, name: &str) -> bool {
         let mut record = fasta::Record::default();
         loop {
             let listening = match reader.read(&mut record) {
@@ -175,22 +168,16 @@ impl Reader {
                     let id = std::mem::take(&mut record.id);
                     self.push(id, place, Content::Fasta(sequence))
                 }
-                Ok(false) => return Some(met),
+                Ok(false) => return true,
                 Err(error) => self.unreadable(&error),
             };
-            met += 1;
             if !listening {
-                return None;
+                return false;
             }
         }
     }
 
-    fn read_genbank<R: std::io::Read>(
-        &mut self,
-        reader: genbank::Reader<R>,
-        name: &str,
-    ) -> Option<u64> {
-        let mut met = 0;
+    fn read_genbank<R: std::io::Read>(&mut self, reader: genbank::Reader<R>, name: &str) -> bool {
         for record in reader {
             let listening = match record {
                 Ok(record) => {
@@ -200,12 +187,11 @@ impl Reader {
                 }
                 Err(error) => self.unreadable(&error),
             };
-            met += 1;
             if !listening {
-                return None;
+                return false;
             }
         }
-        Some(met)
+        true
     }
 
     fn unreadable(&mut self, error: &sessile_seq::Error) -> bool {
@@ -213,7 +199,6 @@ impl Reader {
         let content = Content::Unreadable {
             reason: reason(error),
             is_file: !error.is_record_error(),
-            is_empty: false,
         };
         self.push(id, String::new(), content)
     }

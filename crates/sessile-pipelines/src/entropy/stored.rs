@@ -347,7 +347,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.json");
         for (text, word) in [
-            ("", "EOF"),
             ("[1]", "invalid type"),
             ("{\"orfs\": []}", "no records"),
             ("[{\"features\": {\"o\": {\"dna\": 3}}}]", "line 1"),

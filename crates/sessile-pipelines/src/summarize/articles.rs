@@ -1,11 +1,10 @@
 //! Articles as they come: one line after the other, one file after the other.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use sessile_seq::inputs::Input;
+use sessile_seq::inputs::{Census, Format, Input};
 
 use super::row::Fields;
 use crate::error::{PipelineError, PipelineErrorKind};
@@ -70,11 +69,13 @@ const AHEAD: usize = 4;
 pub(super) fn start(
     inputs: &[PathBuf],
     text_field: &str,
+    census: &Census,
     interrupt: &Interrupt,
 ) -> Result<ReadAhead<Article>, PipelineError> {
     let articles = Articles {
         inputs: inputs.iter().cloned().collect(),
         text_field: text_field.to_owned(),
+        census: census.clone(),
         lines: None,
     };
     ReadAhead::start(AHEAD, interrupt, move |listener| {
@@ -90,6 +91,7 @@ pub(super) fn start(
 struct Articles {
     inputs: VecDeque<PathBuf>,
     text_field: String,
+    census: Census,
     lines: Option<Lines>,
 }
 
@@ -97,6 +99,7 @@ struct Lines {
     reader: Box<dyn BufRead + Send>,
     name: String,
     number: u64,
+    has_articles: bool,
 }
 
 impl Articles {
@@ -111,7 +114,13 @@ impl Articles {
                 .take(MAX_BYTES)
                 .read_until(b'\n', &mut line)
             {
-                Ok(0) => return None,
+                Ok(0) => {
+                    if !lines.has_articles {
+                        self.census.no_record(&lines.name);
+                    }
+                    self.lines = None;
+                    return None;
+                }
                 Err(error) => {
                     self.lines = None;
                     return Some(Article::broken(place, Vec::new(), error.to_string()));
@@ -125,6 +134,7 @@ impl Articles {
                 Ok(_) => {}
             }
             if !line.trim_ascii().is_empty() {
+                lines.has_articles = true;
                 return Some(self.parse(place, line));
             }
         }
@@ -159,8 +169,11 @@ impl Articles {
 fn text_file(path: &Path) -> Article {
     let place = path.display().to_string();
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
+    let source = match Input::File(path.to_owned()).open() {
+        Ok(source) => source,
+        Err(error) => return Article::broken(place, bytes, error.message().to_owned()),
+    };
+    if let Err(error) = source.take(MAX_BYTES + 1).read_to_end(&mut bytes) {
         return Article::broken(place, bytes, error.to_string());
     }
     if bytes.len() as u64 > MAX_BYTES {
@@ -187,11 +200,8 @@ fn text_file(path: &Path) -> Article {
 }
 
 fn is_lines(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| {
-        ["jsonl", "ndjson", "json"]
-            .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known))
-    })
+    path.file_name()
+        .is_some_and(|name| Format::Json.matches_name(&name.to_string_lossy()))
 }
 
 impl Iterator for Articles {
@@ -203,26 +213,26 @@ impl Iterator for Articles {
                 return Some(article);
             }
             let path = self.inputs.pop_front()?;
-            let (name, reader): (String, Box<dyn BufRead + Send>) = if path == Path::new("-") {
-                (
-                    "standard input".to_owned(),
-                    Box::new(BufReader::new(io::stdin())),
-                )
+            let input = if path == Path::new("-") {
+                Input::Stdin
             } else if is_lines(&path) {
-                let name = path.display().to_string();
-                match File::open(&path) {
-                    Ok(file) => (name, Box::new(BufReader::with_capacity(1 << 18, file))),
-                    Err(error) => {
-                        return Some(Article::broken(name, Vec::new(), error.to_string()));
-                    }
-                }
+                Input::File(path)
             } else {
                 return Some(text_file(&path));
             };
+            let name = input.name();
+            let source = match input.open() {
+                Ok(source) => source,
+                Err(error) => {
+                    let problem = error.message().to_owned();
+                    return Some(Article::broken(name, Vec::new(), problem));
+                }
+            };
             self.lines = Some(Lines {
-                reader,
+                reader: Box::new(BufReader::with_capacity(1 << 18, source)),
                 name,
                 number: 0,
+                has_articles: false,
             });
         }
     }

@@ -10,6 +10,7 @@ use sessile_seq::inputs::{self, Input};
 use super::model::{Identity, StateModel};
 use super::proteins::{Protein, Proteins};
 use super::{Encoded, StateFiles, ThreeDiOptions};
+use crate::census;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
@@ -171,6 +172,7 @@ impl Job<'_> {
         let begun = Instant::now();
         let busy = Busy::since_now(pool);
         let bytes = proteins.bytes();
+        let met = proteins.census();
         let mut left = known;
         let requests = proteins.map(|protein| {
             // What the journal has need not be computed.
@@ -202,6 +204,8 @@ impl Job<'_> {
         if interrupt.signal().is_some() {
             return Err(self.interrupted());
         }
+        let keep = (!self.options.with_description).then_some(census::KEEP);
+        census::tell(&met, keep, self.observer);
         let mut summary = self.finish()?;
         summary.run = begun.elapsed();
         summary.load = pool.load_time();
@@ -287,7 +291,8 @@ impl Job<'_> {
 
     fn write(&mut self, protein: &Protein, encoded: &Encoded) -> Result<(), PipelineError> {
         let options = self.options;
-        let row = encoded.row(&protein.id, options.mask_below, options.probabilities);
+        let mut row = encoded.row(&protein.id, options.mask_below, options.probabilities);
+        row.description = options.with_description.then_some(&*protein.description);
         self.out.write(|out| {
             serde_json::to_writer(&mut *out, &row)?;
             out.write_all(b"\n")

@@ -15,6 +15,8 @@ use crate::read_ahead::Listener;
 pub(super) enum End {
     /// All was read.
     Whole,
+    /// All was read, and there was nothing.
+    Empty,
     /// Nobody listens any more.
     Unheard,
     /// It can not be read further.
@@ -27,12 +29,14 @@ pub(super) fn read(source: impl Read, name: &str, listener: &Listener<Protein>) 
         name,
         listener,
         proteins: 0,
+        is_list: false,
         unheard: false,
     };
     let result = genome_json::read(source, &mut state);
     match result {
         _ if state.unheard => End::Unheard,
         Err(error) => End::Broken(format!("this JSON can not be read: {error}")),
+        Ok(()) if state.proteins == 0 && state.is_list => End::Empty,
         Ok(()) if state.proteins == 0 => End::Broken(
             "there are no proteins in this JSON (features with protein.aa_sequence, or objects \
              with id and sequence)"
@@ -46,6 +50,7 @@ struct State<'a> {
     name: &'a str,
     listener: &'a Listener<Protein>,
     proteins: u64,
+    is_list: bool,
     unheard: bool,
 }
 
@@ -87,6 +92,10 @@ impl Records for State<'_> {
             (Some(id), Some(sequence)) => self.send(id, sequence).map_err(Stopped::error),
             _ => Ok(()),
         }
+    }
+
+    fn end_list(&mut self) {
+        self.is_list = true;
     }
 }
 

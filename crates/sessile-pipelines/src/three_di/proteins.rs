@@ -4,7 +4,7 @@
 use std::io::{BufReader, Read};
 
 use sessile_seq::fasta::{Reader, Record};
-use sessile_seq::inputs::Input;
+use sessile_seq::inputs::{Census, Input};
 
 use super::json;
 use crate::error::PipelineError;
@@ -22,6 +22,8 @@ const MAX_RESIDUES: u64 = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Protein {
     pub(super) id: String,
+    /// The rest of its header.
+    pub(super) description: String,
     /// File, number and identifier, for messages.
     pub(super) place: String,
     /// Without a stop at the end.
@@ -73,6 +75,7 @@ impl Protein {
 pub(super) struct Proteins {
     proteins: ReadAhead<Protein>,
     bytes: BytesRead,
+    census: Census,
 }
 
 impl Proteins {
@@ -80,19 +83,29 @@ impl Proteins {
     pub(super) fn start(inputs: Vec<Input>, interrupt: &Interrupt) -> Result<Self, PipelineError> {
         let bytes = BytesRead::of(&inputs);
         let reading = bytes.clone();
+        let census = Census::default();
+        let counting = census.clone();
         let proteins = ReadAhead::start(AHEAD, interrupt, move |listener| {
             for input in &inputs {
-                if !read(input, &listener) {
+                if !read(input, &counting, &listener) {
                     return;
                 }
                 reading.add(input);
             }
         })?;
-        Ok(Proteins { proteins, bytes })
+        Ok(Proteins {
+            proteins,
+            bytes,
+            census,
+        })
     }
 
     pub(super) fn bytes(&self) -> BytesRead {
         self.bytes.clone()
+    }
+
+    pub(super) fn census(&self) -> Census {
+        self.census.clone()
     }
 }
 
@@ -106,7 +119,7 @@ impl Iterator for Proteins {
 
 /// Reads one input; false when nobody listens any more. A file that can not be read costs what is
 /// left of it; the others go on.
-fn read(input: &Input, listener: &Listener<Protein>) -> bool {
+fn read(input: &Input, census: &Census, listener: &Listener<Protein>) -> bool {
     let mut source = match input.open() {
         Ok(source) => BufReader::new(source),
         Err(error) => return listener.send(Protein::unreadable(&error)),
@@ -115,16 +128,23 @@ fn read(input: &Input, listener: &Listener<Protein>) -> bool {
     match genome_json::first_symbol(&mut source) {
         Ok(Some(b'[' | b'{')) => match json::read(source, &name, listener) {
             json::End::Whole => true,
+            json::End::Empty => {
+                census.no_record(&name);
+                true
+            }
             json::End::Unheard => false,
             json::End::Broken(problem) => listener.send(Protein::lost(&name, problem)),
         },
-        Ok(_) => read_fasta(source, &name, listener),
+        Ok(_) => {
+            let reader = Reader::new(source).named(&name).counted_by(census);
+            read_fasta(reader, &name, listener)
+        }
         Err(error) => listener.send(Protein::lost(&name, format!("can not read: {error}"))),
     }
 }
 
-fn read_fasta<R: Read>(source: R, name: &str, listener: &Listener<Protein>) -> bool {
-    let mut reader = Reader::new(source).named(name).max_residues(MAX_RESIDUES);
+fn read_fasta<R: Read>(reader: Reader<R>, name: &str, listener: &Listener<Protein>) -> bool {
+    let mut reader = reader.max_residues(MAX_RESIDUES);
     let mut record = Record::default();
     loop {
         let protein = match reader.read(&mut record) {
@@ -134,7 +154,11 @@ fn read_fasta<R: Read>(source: R, name: &str, listener: &Listener<Protein>) -> b
                     record.ordinal, record.id, record.line
                 );
                 let id = std::mem::take(&mut record.id);
-                Protein::new(id, place, std::mem::take(&mut record.sequence))
+                let residues = std::mem::take(&mut record.sequence);
+                Protein {
+                    description: std::mem::take(&mut record.description),
+                    ..Protein::new(id, place, residues)
+                }
             }
             Ok(false) => return true,
             Err(error) => Protein::unreadable(&error),

@@ -18,6 +18,9 @@ pub struct Encoded {
 pub struct StateRow<'a> {
     /// The protein's identifier.
     pub id: &'a str,
+    /// The rest of its header, where it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'a str>,
     /// A state for each residue, X where it is masked.
     pub three_di: String,
     /// A state of the second alphabet for each residue, or null.
@@ -49,6 +52,7 @@ impl Encoded {
     ) -> StateRow<'a> {
         StateRow {
             id,
+            description: None,
             three_di: match mask_below {
                 Some(threshold) => self.three_di.masked(threshold),
                 None => self.three_di.states.clone(),

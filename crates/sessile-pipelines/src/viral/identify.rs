@@ -8,16 +8,18 @@ use std::time::Instant;
 use sessile_seq::alphabet::Alphabet;
 use sessile_seq::chunk::Batches;
 use sessile_seq::fasta::Reader;
-use sessile_seq::inputs::{self, Format, Input};
+use sessile_seq::inputs::{self, Census, Format, Input};
 use sessile_seq::six_frame::{Counts, Outputs, run_batches};
 
+use crate::census;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::output::{Destination, Sources, check_outputs};
 use crate::progress::{Observer, Progress, Summary};
 use crate::read_ahead::stored_bytes;
 
-/// What a genome may be written with: bases, ambiguity codes and the gaps of alignments. The
+/// What a genome may be written with, RNA being read as DNA: bases, ambiguity codes and the gaps of
+/// alignments. The
 /// original reads any letter and leaves codons out that it does not know; a protein file would
 /// come to nothing without a word.
 pub(crate) const GENOME: Alphabet = Alphabet::new(
@@ -87,11 +89,13 @@ pub fn run(
         file_problem: None,
         chunks: 0,
         candidates: 0,
+        census: Census::default(),
     };
     for input in &files {
         let outputs = [&mut chunks, &mut nucleotide, &mut protein];
         job.input(input, outputs, interrupt)?;
     }
+    census::tell(&job.census, None, job.observer);
     let Job {
         progress,
         file_problem,
@@ -134,6 +138,7 @@ struct Job<'a> {
     file_problem: Option<PipelineError>,
     chunks: u64,
     candidates: u64,
+    census: Census,
 }
 
 impl Job<'_> {
@@ -146,6 +151,7 @@ impl Job<'_> {
         let [chunks, nucleotide, protein] = outputs;
         let counted = match Reader::from_input(input) {
             Ok(reader) => {
+                let reader = reader.counted_by(&self.census);
                 let batches = match self.options.chunk {
                     Some(size) => Batches::new(reader, size),
                     None => Batches::whole(reader),
@@ -156,11 +162,16 @@ impl Job<'_> {
                     protein: protein.writer(),
                 };
                 let (observer, progress) = (&mut *self.observer, &mut self.progress);
-                run_batches(batches.only(GENOME), self.threads, outputs, |error| {
-                    progress.records += 1;
-                    progress.failed += 1;
-                    observer.failure("", &with_hint(&error));
-                })
+                run_batches(
+                    batches.as_dna().only(GENOME),
+                    self.threads,
+                    outputs,
+                    |error| {
+                        progress.records += 1;
+                        progress.failed += 1;
+                        observer.failure("", &with_hint(&error));
+                    },
+                )
             }
             Err(error) => Err(error),
         };

@@ -4,9 +4,10 @@
 //! Result files do not say how far chunks overlap, so a chunk is drawn at its number times the length
 //! of a chunk, as the original does; in the middle of a contig that is off by less than one chunk.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
+
+use sessile_seq::inputs::Input;
 
 use super::label::FrameLabel;
 use super::results::FRAME_RESULTS;
@@ -99,8 +100,9 @@ fn read(options: &PlotOptions) -> Result<Vec<Panel>, PipelineError> {
         let message = format!("can not read {}: {what}", path.display());
         PipelineError::new(PipelineErrorKind::Input, message)
     };
-    let file = File::open(&path).map_err(|error| unreadable(error.to_string()))?;
-    let mut lines = BufReader::new(file);
+    let source = Input::File(path.clone()).open();
+    let source = source.map_err(|error| unreadable(error.message().to_owned()))?;
+    let mut lines = BufReader::new(source);
     let mut panels: Vec<Panel> = (options.contigs.iter())
         .map(|contig| Panel {
             contig: contig.clone(),

@@ -12,12 +12,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use sessile_seq::chunk::{Batches, ChunkBatch};
-use sessile_seq::inputs::{self, Format, Input};
+use sessile_seq::inputs::{self, Census, Format, Input};
 use sessile_seq::parallel::map_in_order;
 use sessile_seq::six_frame::{FrameScanner, ReferenceProteins};
 use sessile_seq::{fasta, genbank};
 
 use super::identify::{Identified, all_cores, with_hint};
+use crate::census;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::output::{Destination, Sources, check_outputs};
@@ -85,6 +86,7 @@ pub fn run(
         interrupt,
         done: Identified::default(),
         without_annotation: 0,
+        census: Census::default(),
     };
     let mut annotation = Annotation::new();
     for (place, genome) in genomes.iter().enumerate() {
@@ -106,6 +108,7 @@ pub fn run(
             job.without_annotation
         ));
     }
+    census::tell(&job.census, None, job.observer);
     let mut done = job.done;
     for (out, path) in [
         (job.nucleotide, &options.nucleotide),
@@ -129,6 +132,7 @@ struct Job<'a> {
     interrupt: &'a Interrupt,
     done: Identified,
     without_annotation: u64,
+    census: Census,
 }
 
 /// The frames of a batch as text, and the records in it that have no annotation.
@@ -164,7 +168,8 @@ impl Job<'_> {
 
     fn read_annotation(&mut self, input: &Input) -> Result<Annotation, PipelineError> {
         let mut annotation = Annotation::new();
-        for record in genbank::Reader::from_input(input)? {
+        let annotated = Census::default();
+        for record in genbank::Reader::from_input(input)?.counted_by(&annotated) {
             self.check_interrupt()?;
             match record {
                 Ok(record) => {
@@ -183,11 +188,13 @@ impl Job<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
+        census::tell(&annotated, None, self.observer);
         Ok(annotation)
     }
 
     fn read_genome(&mut self, input: &Input, annotation: &Annotation) -> Result<(), PipelineError> {
-        let batches = Batches::new(fasta::Reader::from_input(input)?, self.options.chunk);
+        let reader = fasta::Reader::from_input(input)?.counted_by(&self.census);
+        let batches = Batches::new(reader, self.options.chunk).as_dna();
         let threads = self.options.threads.unwrap_or_else(all_cores);
         map_in_order(
             batches,

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use sessile_seq::fasta::{Ids, Reader, Record, Seen};
-use sessile_seq::inputs::{self, Format};
+use sessile_seq::inputs::{self, Census, Format};
+use sessile_seq::nucleotide::rna_to_dna;
 
 use super::identify::{GENOME, with_hint};
+use crate::census::no_records;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::progress::Observer;
@@ -46,11 +48,12 @@ pub fn run(
 ) -> Result<Validated, PipelineError> {
     let mut found = Validated::default();
     let mut ids = Ids::new();
+    let census = Census::default();
     let mut record = Record::default();
     for input in inputs::expand(paths, Format::Fasta)? {
         let name = input.name();
         let mut reader = match Reader::from_input(&input) {
-            Ok(reader) => reader,
+            Ok(reader) => reader.counted_by(&census),
             Err(error) => {
                 fail(&mut found, observer, &with_hint(&error));
                 continue;
@@ -63,10 +66,16 @@ pub fn run(
             }
             match reader.read(&mut record) {
                 Ok(false) => break,
-                Ok(true) => look(&mut found, &name, &record, &mut ids, observer),
+                Ok(true) => {
+                    rna_to_dna(&mut record.sequence);
+                    look(&mut found, &name, &record, &mut ids, observer);
+                }
                 Err(error) => fail(&mut found, observer, &with_hint(&error)),
             }
         }
+    }
+    for name in census.without_records() {
+        observer.note(&no_records(&name));
     }
     Ok(found)
 }

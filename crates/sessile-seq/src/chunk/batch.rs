@@ -8,6 +8,7 @@ use super::{Ranges, ranges};
 use crate::alphabet::Alphabet;
 use crate::error::Result;
 use crate::fasta::{Reader, Record};
+use crate::nucleotide::rna_to_dna;
 
 /// The bases of a full batch: some 500 chunks, work for about a millisecond.
 pub const BATCH_BASES: usize = 256 << 10;
@@ -108,6 +109,7 @@ pub struct Batches<R> {
     /// `None`: every record is one chunk.
     size: Option<NonZeroUsize>,
     alphabet: Option<Alphabet>,
+    is_dna: bool,
     record: Record,
     ranges: Ranges,
     number: usize,
@@ -158,11 +160,19 @@ impl<R: Read> Batches<R> {
         self
     }
 
+    /// Reads RNA as DNA, before anything else looks at it.
+    #[must_use]
+    pub fn as_dna(mut self) -> Self {
+        self.is_dna = true;
+        self
+    }
+
     fn of(reader: Reader<R>, size: Option<NonZeroUsize>) -> Self {
         Self {
             reader,
             size,
             alphabet: None,
+            is_dna: false,
             record: Record::default(),
             ranges: ranges(0, NonZeroUsize::MIN),
             number: 0,
@@ -180,6 +190,9 @@ impl<R: Read> Batches<R> {
     fn advance(&mut self) -> bool {
         match self.reader.read(&mut self.record) {
             Ok(true) => {
+                if self.is_dna {
+                    rna_to_dna(&mut self.record.sequence);
+                }
                 if let Some(alphabet) = self.alphabet
                     && let Err(found) = alphabet.check(&self.record.sequence)
                 {

@@ -6,9 +6,10 @@ use std::path::Path;
 use memchr::memchr;
 
 use super::Record;
-use crate::compression::BoxRead;
+use crate::compression::{BehindTheEnd, BoxRead};
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Input;
+use crate::inputs::{Census, Input};
+use crate::text::Text;
 
 /// The longest record that a reader takes unless told otherwise: 4 Gi symbols.
 pub const DEFAULT_MAX_RESIDUES: u64 = 4 << 30;
@@ -37,7 +38,7 @@ const BUFFER_BYTES: usize = 128 << 10;
 /// ```
 #[derive(Debug)]
 pub struct Reader<R> {
-    source: R,
+    source: Text<R>,
     name: Option<String>,
     max_residues: u64,
     buffer: Box<[u8]>,
@@ -50,6 +51,9 @@ pub struct Reader<R> {
     finished: bool,
     ordinal: u64,
     header: Vec<u8>,
+    /// What is wrong behind the last record.
+    behind_the_end: Option<io::Error>,
+    census: Option<Census>,
 }
 
 /// What spoils the sequence that is being read.
@@ -90,10 +94,10 @@ impl Reader<BoxRead> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads plain text from `source`, which needs no buffer of its own.
+    /// Reads text from `source`, which needs no buffer of its own.
     pub fn new(source: R) -> Self {
         Self {
-            source,
+            source: Text::new(source),
             name: None,
             max_residues: DEFAULT_MAX_RESIDUES,
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
@@ -105,6 +109,8 @@ impl<R: Read> Reader<R> {
             finished: false,
             ordinal: 0,
             header: Vec::new(),
+            behind_the_end: None,
+            census: None,
         }
     }
 
@@ -124,6 +130,12 @@ impl<R: Read> Reader<R> {
     /// A record above it is an error for that record; it is read over without being kept.
     pub fn max_residues(mut self, limit: u64) -> Self {
         self.max_residues = limit;
+        self
+    }
+
+    /// Has `census` note what is met.
+    pub fn counted_by(mut self, census: &Census) -> Self {
+        self.census = Some(census.clone());
         self
     }
 
@@ -148,8 +160,17 @@ impl<R: Read> Reader<R> {
         }
         let outcome = self.read_next(record);
         match &outcome {
-            Ok(true) => {}
-            Ok(false) => self.finished = true,
+            Ok(true) => {
+                if let Some(census) = &self.census {
+                    census.record(&record.id, self.name(), record.ordinal, record.line);
+                }
+            }
+            Ok(false) => {
+                self.finished = true;
+                if let Some(census) = self.census.as_ref().filter(|_| self.ordinal == 0) {
+                    census.no_record(self.name().unwrap_or("the input"));
+                }
+            }
             Err(error) => self.finished = !error.is_record_error(),
         }
         outcome.map_err(|error| match &self.name {
@@ -165,7 +186,10 @@ impl<R: Read> Reader<R> {
         }
         // Here the buffer stands at the `>` of a header, or the file is at its end.
         if !self.has_more()? {
-            return Ok(false);
+            return match self.behind_the_end.take() {
+                None => Ok(false),
+                Some(error) => Err(Error::reading(error)),
+            };
         }
         self.ordinal += 1;
         record.ordinal = self.ordinal;
@@ -205,16 +229,12 @@ impl<R: Read> Reader<R> {
 
     /// Moves to the first `>`; anything but blanks and comments before it means another format.
     fn find_first_header(&mut self) -> Result<()> {
-        while self.filled < 3 && self.refill()? {}
-        if self.buffer[..self.filled].starts_with(b"\xef\xbb\xbf") {
-            self.position = 3;
-        }
         while self.has_more()? {
             match self.buffer[self.position] {
                 b'>' if self.at_line_start => return Ok(()),
                 b';' if self.at_line_start => self.skip_line()?,
                 b'\n' => self.take_line_end(),
-                b' ' | b'\t' | b'\r' => {
+                b' ' | b'\t' => {
                     self.position += 1;
                     self.at_line_start = false;
                 }
@@ -224,12 +244,20 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
-    fn not_fasta(&self) -> Error {
+    fn not_fasta(&mut self) -> Error {
+        // Enough to know other formats by, where there is as much.
+        const TELLING_BYTES: usize = 5;
+        while self.filled - self.position < TELLING_BYTES
+            && self.filled < self.buffer.len()
+            && self.refill().unwrap_or(false)
+        {}
         let rest = &self.buffer[self.position..self.filled];
         let hint = match rest {
             [b'@', ..] => "this looks like FASTQ: convert it to FASTA first",
             [b'L', b'O', b'C', b'U', b'S', ..] => "this looks like GenBank: read it as GenBank",
+            [b'I', b'D', b' ', ..] => "this looks like EMBL: convert it to FASTA first",
             [b'{' | b'[', ..] => "this looks like JSON",
+            [b'P', b'K', 3, 4, ..] => "this looks like a zip archive: unpack it first",
             [byte, ..] if !byte.is_ascii_graphic() => "this looks like a binary file",
             _ => "a FASTA record begins with a line that starts with '>'",
         };
@@ -338,6 +366,7 @@ impl<R: Read> Reader<R> {
                     return Ok(count > 0);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if BehindTheEnd::is_in(&error) => self.behind_the_end = Some(error),
                 Err(error) => {
                     let error = Error::reading(error).at_line(self.line);
                     return Err(match self.ordinal {
@@ -383,7 +412,8 @@ fn parse_header(header: &[u8], too_long: bool, record: &mut Record) -> Result<()
     }
     let Ok(id) = str::from_utf8(id) else {
         let message = "the identifier is not UTF-8";
-        return refuse(ErrorKind::InvalidHeader, message, "");
+        let readable = String::from_utf8_lossy(id);
+        return refuse(ErrorKind::InvalidHeader, message, &readable);
     };
     if id.chars().any(char::is_control) {
         let message = "the identifier holds a control character";
@@ -399,7 +429,6 @@ fn parse_header(header: &[u8], too_long: bool, record: &mut Record) -> Result<()
 /// Appends one line (or a part of it) without blanks; the first byte that no sequence may hold is
 /// the error.
 fn append(piece: &[u8], sequence: &mut Vec<u8>) -> Result<(), u8> {
-    let piece = piece.strip_suffix(b"\r").unwrap_or(piece);
     // Without an early exit the compiler checks many bytes at once.
     let clean = piece
         .iter()
@@ -410,7 +439,7 @@ fn append(piece: &[u8], sequence: &mut Vec<u8>) -> Result<(), u8> {
     }
     for &byte in piece {
         match byte {
-            b' ' | b'\t' | b'\r' => {}
+            b' ' | b'\t' => {}
             _ if byte.is_ascii_graphic() => sequence.push(byte),
             _ => return Err(byte),
         }

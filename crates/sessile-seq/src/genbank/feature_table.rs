@@ -2,8 +2,8 @@
 //!
 //! A feature begins with a key in columns 6 to 20; its location and `/qualifier` lines stand from
 //! column 22 on. A quoted value goes on until its quote closes, whatever it looks like, except that
-//! a line with a key in column 6 always begins a feature: a quote that was never closed costs one
-//! feature.
+//! a line with a key in column 6 and a place behind it always begins a feature: a quote that was
+//! never closed costs one feature. Lines that are none of these are left out and listed.
 
 use crate::error::{Error, ErrorKind};
 
@@ -56,6 +56,8 @@ struct Current {
     /// The wanted qualifiers so far, each one line of text.
     qualifiers: String,
     qualifier: Qualifier,
+    /// A qualifier that is kept is not known whole.
+    is_broken: bool,
 }
 
 /// The qualifier whose lines are being read.
@@ -70,26 +72,31 @@ enum Qualifier {
 impl FeatureTable {
     /// Takes the next line below `FEATURES`.
     pub(super) fn push(&mut self, line: &str, number: u64) {
-        // The parser takes a lone carriage return for neither text nor a line's end, loses its place
-        // and would read what follows as a location that nobody checked.
+        // The parser loses its place at control characters and would read what follows as a location
+        // that nobody checked.
         let line = line.replace(char::is_control, " ");
         let text = line.trim_start();
         let indent = line.len() - text.len();
         if text.is_empty() {
             return;
         }
-        let at_key = indent == KEY_INDENT && !text.starts_with('/');
-        let is_key = at_key || (!self.in_quotes && indent < VALUE_INDENT && !text.starts_with('/'));
-        if is_key {
+        let may_be_key = indent < VALUE_INDENT && !text.starts_with('/');
+        let (key, location) = text.split_once(' ').unwrap_or((text, ""));
+        let at_key = indent == KEY_INDENT || (!self.in_quotes && !location.is_empty());
+        if may_be_key && at_key && is_feature(key, location) {
             self.finish_feature();
-            let (key, location) = text.split_once(' ').unwrap_or((text, ""));
             self.current = Some(Current {
                 line: number,
                 key: WANTED.into_iter().find(|&wanted| wanted == key),
                 location: location.trim().to_owned(),
                 qualifiers: String::new(),
                 qualifier: Qualifier::None,
+                is_broken: false,
             });
+            return;
+        }
+        if may_be_key && !self.in_quotes {
+            self.push_stray(number);
             return;
         }
         let Some(current) = &mut self.current else {
@@ -101,6 +108,29 @@ impl FeatureTable {
         }
         if current.key.is_some() {
             current.push(text, begins);
+        }
+    }
+
+    /// Takes note of a line that is neither a feature nor a qualifier, and leaves it out.
+    ///
+    /// Within the quotes of a wanted qualifier it may be a part of the value that lost its place,
+    /// so that the value is not known: the feature goes with it.
+    pub(super) fn push_stray(&mut self, number: u64) {
+        let wanted = |current: &&mut Current| {
+            current.key.is_some() && matches!(current.qualifier, Qualifier::Wanted(_))
+        };
+        if self.in_quotes
+            && let Some(current) = self.current.as_mut().filter(wanted)
+        {
+            current.is_broken = true;
+        }
+        let message = "the line is neither a feature nor a qualifier";
+        self.note(Error::new(ErrorKind::InvalidFeature, message).at_line(number));
+    }
+
+    fn note(&mut self, issue: Error) {
+        if self.issues.len() < Record::MAX_ISSUES {
+            self.issues.push(issue);
         }
     }
 
@@ -124,7 +154,12 @@ impl FeatureTable {
             return;
         };
         let location: String = current.location.split_whitespace().collect();
-        let checked = if in_quotes {
+        let checked = if current.is_broken {
+            Err(Error::new(
+                ErrorKind::InvalidFeature,
+                "a quoted qualifier is broken by a line that does not belong to it",
+            ))
+        } else if in_quotes {
             Err(Error::new(
                 ErrorKind::InvalidFeature,
                 "a quoted qualifier is never closed",
@@ -133,9 +168,7 @@ impl FeatureTable {
             check_text(&location)
         };
         if let Err(error) = checked {
-            if self.issues.len() < Record::MAX_ISSUES {
-                self.issues.push(error.at_line(current.line));
-            }
+            self.note(error.at_line(current.line));
             return;
         }
         // The brackets make the parser read the location to its end; without them it would take
@@ -171,6 +204,17 @@ impl Current {
             }
         }
     }
+}
+
+/// Whether a line names a feature and its place; a wanted one counts whatever its place looks like,
+/// so that its fault is told.
+fn is_feature(key: &str, location: &str) -> bool {
+    let location = location.trim_start();
+    WANTED.contains(&key)
+        || location.is_empty()
+        || location.starts_with(|first: char| first.is_ascii_digit() || "<>(/".contains(first))
+        || location.contains(['(', ':'])
+        || location.contains("..")
 }
 
 /// Whether a line opens or closes a quoted value; a doubled quote inside one does neither.

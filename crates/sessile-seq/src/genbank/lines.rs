@@ -4,16 +4,20 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use memchr::memchr;
 
+use crate::compression::BehindTheEnd;
+use crate::text::Text;
+
 /// The longest line that is kept, in bytes; GenBank's have 80.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Reads lines one after the other, with a way to look at one again.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
-    source: BufReader<R>,
+    source: BufReader<Text<R>>,
     text: Vec<u8>,
     number: u64,
     held: bool,
+    behind_the_end: Option<io::Error>,
 }
 
 /// One line, without its end.
@@ -29,10 +33,11 @@ pub(super) struct Line<'a> {
 impl<R: Read> Lines<R> {
     pub(super) fn new(source: R) -> Self {
         Self {
-            source: BufReader::with_capacity(128 << 10, source),
+            source: BufReader::with_capacity(128 << 10, Text::new(source)),
             text: Vec::new(),
             number: 0,
             held: false,
+            behind_the_end: None,
         }
     }
 
@@ -44,6 +49,11 @@ impl<R: Read> Lines<R> {
     /// Gives the line that was read last once more.
     pub(super) fn hold(&mut self) {
         self.held = true;
+    }
+
+    /// What is wrong behind the last line, once.
+    pub(super) fn behind_the_end(&mut self) -> Option<io::Error> {
+        self.behind_the_end.take()
     }
 
     /// The next line, or `None` at the end.
@@ -66,6 +76,10 @@ impl<R: Read> Lines<R> {
             let rest = match self.source.fill_buf() {
                 Ok(rest) => rest,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if BehindTheEnd::is_in(&error) => {
+                    self.behind_the_end = Some(error);
+                    break;
+                }
                 Err(error) => return Err(error),
             };
             if rest.is_empty() {

@@ -6,7 +6,9 @@ use gb_io::reader::SeqReader;
 
 use super::feature_table::FeatureTable;
 use super::lines::{Line, Lines};
+use super::locus::Locus;
 use super::{Cds, Record, cds};
+use crate::alphabet::Alphabet;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most bytes of annotation that are kept for one record: 64 MiB.
@@ -16,8 +18,7 @@ pub const MAX_ANNOTATION_BYTES: usize = 64 << 20;
 
 /// The beginning of a record for the parser, which only reads the features.
 ///
-/// Locus lines of other programs come in many forms that it does not know; their three facts are
-/// read here.
+/// Locus lines of other programs come in many forms that it does not know: see [`super::locus`].
 const PARSER_HEADER: &str = "LOCUS       X 1 bp DNA linear UNK 01-JAN-2000
 FEATURES             Location/Qualifiers
 ";
@@ -25,16 +26,18 @@ FEATURES             Location/Qualifiers
 /// The parts of a record as text.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    pub(super) header: Header,
+    header: Header,
     features: FeatureTable,
     sequence: Vec<u8>,
+    /// The first sequence line whose number is not that of its first base.
+    misnumbered: Option<u64>,
     flaw: Option<Error>,
 }
 
 /// The header fields that are kept, each with its continuation lines.
 #[derive(Debug, Default)]
-pub(super) struct Header {
-    locus: String,
+struct Header {
+    locus: Locus,
     definition: String,
     accession: String,
     version: String,
@@ -91,11 +94,14 @@ impl Parts {
             self.take_bases(line, max_bases);
             return section;
         }
-        if at_start {
+        let is_stray = section == Section::Features && at_start && !begins_section(text);
+        if is_stray {
+            self.features.push_stray(line.number);
+        } else if at_start {
             let (key, value) = split_key(text);
             section = match key {
                 b"LOCUS" => {
-                    self.header.locus = lossy(value);
+                    self.header.locus = Locus::parse(&lossy(value));
                     Section::Skipped
                 }
                 b"DEFINITION" => Section::Definition,
@@ -125,24 +131,44 @@ impl Parts {
             Section::Version => &mut self.header.version,
             Section::Skipped | Section::Features | Section::Origin => return,
         };
-        if !field.is_empty() {
+        let value = lossy(value);
+        let value = value.trim();
+        if !field.is_empty() && !value.is_empty() {
             field.push(' ');
         }
-        field.push_str(lossy(value).trim());
+        field.push_str(value);
     }
 
-    /// A line of the sequence: a position, then bases in groups of ten.
+    /// A line of the sequence: the number of its first base, then bases in groups of ten.
     fn take_bases(&mut self, line: Line<'_>, max_bases: u64) {
-        for &byte in line.text {
+        let text = line.text.trim_ascii_start();
+        let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, bases) = text.split_at(digits);
+        // A few programs number the end of a line, too.
+        let bases = match bases.iter().rposition(|byte| !byte.is_ascii_digit()) {
+            Some(last) if bases[last].is_ascii_whitespace() => &bases[..last],
+            _ => bases,
+        };
+        let number: Option<usize> = str::from_utf8(number).ok().and_then(|n| n.parse().ok());
+        if number.is_some_and(|number| number != self.sequence.len() + 1) {
+            self.misnumbered.get_or_insert(line.number);
+        }
+        for &byte in bases {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' => self.sequence.push(byte.to_ascii_uppercase()),
-                b'0'..=b'9' | b' ' | b'\t' | b'\r' => {}
+                b' ' | b'\t' => {}
                 _ => {
                     let message = format!("the sequence holds the byte 0x{byte:02x}");
                     self.spoil(ErrorKind::InvalidByte, &message, line.number);
                     return;
                 }
             }
+        }
+        if number.is_none() && !bases.iter().all(|&byte| is_base_or_blank(byte)) {
+            let message =
+                "a line of the sequence has no number and holds letters that are no bases";
+            self.spoil(ErrorKind::InvalidByte, message, line.number);
+            return;
         }
         if self.sequence.len() as u64 > max_bases {
             let message = format!("the record has more than {max_bases} bases");
@@ -161,7 +187,8 @@ impl Parts {
 
     /// Whether a record without `//` is whole: its locus line says how many bases it has.
     fn is_complete(&self) -> bool {
-        !self.sequence.is_empty() && self.header.length() == Some(self.sequence.len())
+        let bases = self.sequence.len();
+        bases > 0 && self.header.locus.length(bases) == Some(bases)
     }
 
     pub(super) fn into_record(mut self) -> Result<Record> {
@@ -174,12 +201,24 @@ impl Parts {
                     .hinting("download the record with its sequence, not only its parts"),
             );
         }
+        if self.header.locus.is_protein {
+            let message = "the record is a protein, not a nucleotide sequence";
+            return Err(
+                Error::new(ErrorKind::InvalidRecord, message).hinting("give proteins as FASTA")
+            );
+        }
         let found = self.sequence.len();
-        if let Some(said) = self.header.length()
-            && said != found
-        {
-            let message = format!("the locus line says {said} bases, the sequence has {found}");
-            return Err(Error::new(ErrorKind::InvalidRecord, message));
+        match (self.header.locus.length(found), self.misnumbered) {
+            (Some(said), _) if said != found => {
+                let message = format!("the locus line says {said} bases, the sequence has {found}");
+                return Err(Error::new(ErrorKind::InvalidRecord, message));
+            }
+            // Without a length to compare with, the numbers are all that shows a lost line.
+            (None, Some(line)) => {
+                let message = "the number of a sequence line is not that of its first base";
+                return Err(Error::new(ErrorKind::InvalidRecord, message).at_line(line));
+            }
+            _ => {}
         }
         let text = [PARSER_HEADER, &self.features.text, "//\n"].concat();
         let parsed = match SeqReader::new(text.as_bytes()).next() {
@@ -194,9 +233,9 @@ impl Parts {
             });
         }
         let mut record = Record {
-            id: self.header.id(),
-            name: self.header.name(),
-            circular: self.header.is_circular(),
+            id: self.header.id(found),
+            name: self.header.locus.name(found).to_owned(),
+            circular: self.header.locus.circular,
             definition: self.header.definition,
             sequence: self.sequence,
             ..Record::default()
@@ -234,35 +273,64 @@ impl Record {
     }
 }
 
-impl Header {
-    /// Version, else accession, else locus name: the first word of the first that is there.
+impl Parts {
+    /// Version, else accession, else locus name.
     pub(super) fn id(&self) -> String {
-        [&self.version, &self.accession, &self.locus]
-            .into_iter()
-            .find_map(|field| field.split_whitespace().next())
-            .unwrap_or_default()
-            .to_owned()
+        self.header.id(self.sequence.len())
     }
+}
 
-    fn name(&self) -> String {
-        let name = self.locus.split_whitespace().next();
-        name.unwrap_or_default().to_owned()
+impl Header {
+    /// The first word of version, else of accession, else the locus name.
+    fn id(&self, bases: usize) -> String {
+        let fields = [&self.version, &self.accession].into_iter();
+        let mut ids = fields.filter_map(|field| {
+            let is_none = [".", "<unknown id>"].contains(&field.trim());
+            field.split_whitespace().next().filter(|_| !is_none)
+        });
+        let id = ids.next().unwrap_or(self.locus.name(bases));
+        id.to_owned()
     }
 
     fn bytes(&self) -> usize {
         self.definition.len() + self.accession.len() + self.version.len()
     }
+}
 
-    /// The number before `bp`, if the locus line has one.
-    fn length(&self) -> Option<usize> {
-        let mut words = self.locus.split_whitespace().skip(1);
-        let length = words.next()?.parse().ok()?;
-        (words.next() == Some("bp")).then_some(length)
-    }
+/// Top-level keys that some programs write without the blanks that fill them up to column 12.
+const KEYS: [&[u8]; 14] = [
+    b"LOCUS",
+    b"DEFINITION",
+    b"ACCESSION",
+    b"VERSION",
+    b"KEYWORDS",
+    b"SOURCE",
+    b"REFERENCE",
+    b"COMMENT",
+    b"FEATURES",
+    b"BASE",
+    b"ORIGIN",
+    b"CONTIG",
+    b"DBLINK",
+    b"WGS",
+];
 
-    fn is_circular(&self) -> bool {
-        self.locus.split_whitespace().any(|word| word == "circular")
-    }
+/// The columns that a top-level key is filled up to.
+const KEY_COLUMNS: usize = 12;
+
+/// Whether a line at column 1 begins a section: a known key, or a word in capitals whose value
+/// stands where values stand.
+fn begins_section(text: &[u8]) -> bool {
+    let (key, value) = split_key(text);
+    let is_word = key
+        .iter()
+        .all(|&byte| byte.is_ascii_uppercase() || byte == b'_');
+    let is_filled = text.len() - value.len() == KEY_COLUMNS && !value.is_empty();
+    KEYS.contains(&key) || (is_word && is_filled)
+}
+
+fn is_base_or_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t') || Alphabet::NUCLEIC_IUPAC.contains(byte)
 }
 
 fn split_key(text: &[u8]) -> (&[u8], &[u8]) {

@@ -8,7 +8,7 @@ use super::lines::{Line, Lines};
 use super::parts::{is_key, read_parts};
 use crate::compression::BoxRead;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::Input;
+use crate::inputs::{Census, Input};
 
 /// The longest sequence that a reader takes unless told otherwise: 4 Gi bases.
 pub const DEFAULT_MAX_BASES: u64 = 4 << 30;
@@ -41,6 +41,7 @@ pub struct Reader<R> {
     max_bases: u64,
     ordinal: u64,
     finished: bool,
+    census: Option<Census>,
 }
 
 impl Reader<BoxRead> {
@@ -74,7 +75,7 @@ impl Reader<BoxRead> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads plain text from `source`, which needs no buffer of its own.
+    /// Reads text from `source`, which needs no buffer of its own.
     pub fn new(source: R) -> Self {
         Self {
             lines: Lines::new(source),
@@ -82,6 +83,7 @@ impl<R: Read> Reader<R> {
             max_bases: DEFAULT_MAX_BASES,
             ordinal: 0,
             finished: false,
+            census: None,
         }
     }
 
@@ -97,6 +99,12 @@ impl<R: Read> Reader<R> {
         self
     }
 
+    /// Has `census` note what is met.
+    pub fn counted_by(mut self, census: &Census) -> Self {
+        self.census = Some(census.clone());
+        self
+    }
+
     /// The number of records met so far, failed ones included.
     pub fn records_met(&self) -> u64 {
         self.ordinal
@@ -104,14 +112,17 @@ impl<R: Read> Reader<R> {
 
     fn read(&mut self) -> Result<Option<Record>> {
         if !self.find_locus()? {
-            return Ok(None);
+            return match self.lines.behind_the_end() {
+                None => Ok(None),
+                Some(error) => Err(Error::reading(error)),
+            };
         }
         self.ordinal += 1;
         let line = self.lines.number();
         let (ordinal, limit) = (self.ordinal, self.max_bases);
         let parts = read_parts(&mut self.lines, limit)
             .map_err(|error| Error::reading(error).in_record(ordinal, ""))?;
-        let id = parts.header.id();
+        let id = parts.id();
         let place = |error: Error| {
             let line = error.line().unwrap_or(line);
             error
@@ -188,9 +199,18 @@ impl<R: Read> Iterator for Reader<R> {
             return None;
         }
         match self.read() {
-            Ok(Some(record)) => Some(Ok(record)),
+            Ok(Some(record)) => {
+                if let Some(census) = &self.census {
+                    let name = self.name.as_deref();
+                    census.record(&record.id, name, record.ordinal, record.line);
+                }
+                Some(Ok(record))
+            }
             Ok(None) => {
                 self.finished = true;
+                if let Some(census) = self.census.as_ref().filter(|_| self.ordinal == 0) {
+                    census.no_record(self.name.as_deref().unwrap_or("the input"));
+                }
                 None
             }
             Err(error) => {
@@ -207,8 +227,10 @@ impl<R: Read> Iterator for Reader<R> {
 fn hint_for(text: &[u8]) -> &'static str {
     match text.trim_ascii_start() {
         [b'>', ..] => "this looks like FASTA: read it as FASTA",
+        [b'@', ..] => "this looks like FASTQ, which has no annotation",
         [b'I', b'D', b' ', ..] => "this looks like EMBL: convert it to GenBank first",
         [b'{' | b'[', ..] => "this looks like JSON",
+        [b'P', b'K', 3, 4, ..] => "this looks like a zip archive: unpack it first",
         [byte, ..] if !byte.is_ascii() || byte.is_ascii_control() => {
             "this looks like a binary file"
         }

@@ -29,6 +29,7 @@ fn encode(
         output: arguments.output,
         fasta: arguments.fasta,
         mask_below: arguments.mask_below,
+        with_description: arguments.with_description,
         probabilities: arguments.probabilities,
         force: arguments.force,
         journal: !arguments.resume.no_journal,

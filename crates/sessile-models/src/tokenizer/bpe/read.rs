@@ -51,6 +51,12 @@ pub(super) fn read(path: &Path) -> Result<BpeTokenizer, ModelError> {
             }
         }
     }
+    // RNA is read as DNA by vocabularies of DNA.
+    for (rna, dna) in [(b'U', b'T'), (b'u', b't')] {
+        if letters[usize::from(rna)] == NONE {
+            letters[usize::from(rna)] = letters[usize::from(dna)];
+        }
+    }
     let unknown = unknown(&file, &vocabulary)?;
     let id_of = |content: &str| {
         let added = added.iter().find(|token| token.content == content);

@@ -158,3 +158,16 @@ fn what_would_give_other_ids_is_refused() {
         assert_eq!(error.kind(), kind, "{new}: {error}");
     }
 }
+
+#[test]
+fn rna_is_read_as_dna() {
+    for name in ["tiny_a", "tiny_b"] {
+        let file = golden(&format!("{name}/tokenizer.json"));
+        let tokenizer = BpeTokenizer::from_file(&file).unwrap();
+        let dna = tokenizer.encode(b"ACGTACGTTTGATTACA");
+        let rna = tokenizer.encode(b"ACGUACGUUUGAUUACA");
+        assert_eq!(rna.tokens, dna.tokens, "{name}");
+        let unknown = tokenizer.encode(b"ACGNACGNNNGANNACA");
+        assert_ne!(unknown.tokens, dna.tokens, "{name}");
+    }
+}

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use sessile_seq::inputs::Input;
 
+use crate::census::no_records;
 use crate::entropy::stored::{self, Stored, StoredOrf};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
@@ -51,7 +52,9 @@ impl<'a> Rows<'a> {
         take: &mut dyn FnMut(&StoredOrf) -> Result<Taken, PipelineError>,
     ) -> Result<(), PipelineError> {
         let file = input.name();
+        let mut is_empty = true;
         let result = stored::read(input, &mut |stored| {
+            is_empty = false;
             let (id, wrong) = match stored {
                 Stored::Record(_) => return Ok(()),
                 Stored::Incomplete(id, what) => (id.to_owned(), Err(what.to_owned())),
@@ -76,6 +79,9 @@ impl<'a> Rows<'a> {
         });
         self.progress.bytes_read += stored_bytes(input);
         self.look()?;
+        if is_empty && result.is_ok() {
+            self.observer.note(&no_records(&file));
+        }
         match result {
             Err(error) if error.kind() == PipelineErrorKind::Input => {
                 self.progress.failed += 1;

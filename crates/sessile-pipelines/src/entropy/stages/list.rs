@@ -12,6 +12,7 @@ use super::super::format::{RecordForm, RecordFormat};
 use super::super::sources::reason;
 use super::super::writer::RecordWriter;
 use super::{StageFiles, Told};
+use crate::census::no_records;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::genome_json::first_symbol;
 use crate::output::{Destination, OutputPlace};
@@ -109,7 +110,7 @@ pub(super) fn read(
         }
         Ok(Some(b'{')) => lines(source, &mut state),
         Ok(Some(_)) => Err("it does not begin like a list of records".to_owned()),
-        Ok(None) => Err("there is no record in this file".to_owned()),
+        Ok(None) => Ok(()),
         Err(error) => Err(error.to_string()),
     };
     let records = state.records;
@@ -117,7 +118,7 @@ pub(super) fn read(
     match result {
         _ if !goes_on => {}
         Err(problem) => told.fail(&name, &format!("can not be read: {problem}"), true),
-        Ok(()) if records == 0 => told.fail(&name, "there is no record in this file", true),
+        Ok(()) if records == 0 => told.observer.note(&no_records(&name)),
         Ok(()) => {}
     }
     Ok(())

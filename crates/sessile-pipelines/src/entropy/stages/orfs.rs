@@ -52,7 +52,9 @@ pub fn find_orfs(
     let sources = inputs.into_iter().map(Source::Fasta).collect();
     let mut writer = Writer::create(files, code, form)?;
     let mut told = Told::new(observer);
-    for read in Batches::start(sources, Shard::WHOLE, interrupt)?.flatten() {
+    let batches = Batches::start(sources, Shard::WHOLE, interrupt)?;
+    let census = batches.census();
+    for read in batches.flatten() {
         match read.content {
             Content::Fasta(sequence) => match writer.write(&read.id, sequence)? {
                 Ok(()) => {
@@ -61,9 +63,6 @@ pub fn find_orfs(
                 }
                 Err(reason) => told.fail(&read.place, &reason, false),
             },
-            // get_orfs prints nothing for a file without a record, and that is no error there.
-            Content::Unreadable { is_empty: true, .. }
-                if matches!(form, OrfForm::GetOrfs { .. }) => {}
             Content::Unreadable {
                 reason, is_file, ..
             } => told.fail(&read.place, &reason, is_file),
@@ -73,6 +72,7 @@ pub fn find_orfs(
     if interrupt.signal().is_some() {
         return Err(interrupted(&told.counts));
     }
+    crate::census::tell(&census, None, told.observer);
     told.check()?;
     writer.finish()?;
     Ok(told.counts)

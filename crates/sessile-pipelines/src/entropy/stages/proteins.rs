@@ -2,7 +2,7 @@
 
 use sessile_seq::fasta;
 use sessile_seq::genetic_code::GeneticCode;
-use sessile_seq::inputs::{self, Format};
+use sessile_seq::inputs::{self, Census, Format};
 
 use super::super::document::{has_start, has_stop};
 use super::super::sources::reason;
@@ -91,9 +91,10 @@ pub fn fasta_to_protein(
     files.check(&inputs, None)?;
     let mut writer = ListWriter::create(files)?;
     let mut told = Told::new(observer);
+    let census = Census::default();
     for input in &inputs {
         let mut reader = match fasta::Reader::from_input(input) {
-            Ok(reader) => reader,
+            Ok(reader) => reader.counted_by(&census),
             Err(error) => {
                 told.fail("", &reason(&error), true);
                 continue;
@@ -126,10 +127,8 @@ pub fn fasta_to_protein(
                 return Err(interrupted(&told.counts));
             }
         }
-        if reader.records_met() == 0 && told.file_problem.is_none() {
-            told.fail(&input.name(), "there is no record in this file", true);
-        }
     }
+    crate::census::tell(&census, None, told.observer);
     told.check()?;
     writer.finish()?;
     Ok(told.counts)

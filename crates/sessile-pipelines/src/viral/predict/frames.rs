@@ -10,7 +10,8 @@ use sessile_models::tokenizer::Tokenizer;
 use sessile_runtime::PoolRequest;
 use sessile_seq::chunk::ranges;
 use sessile_seq::fasta::{Reader, Record};
-use sessile_seq::inputs::Input;
+use sessile_seq::inputs::{Census, Input};
+use sessile_seq::nucleotide::rna_to_dna;
 use sessile_seq::six_frame::FrameScanner;
 
 use super::super::identify::{GENOME, with_hint};
@@ -66,6 +67,7 @@ pub(super) struct Reading {
     pub(super) bases: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) bytes_total: AtomicU64,
+    pub(super) census: Census,
 }
 
 impl Reading {
@@ -147,7 +149,10 @@ impl FrameReader {
     /// what is left of it; the others go on.
     fn input(&mut self, input: &Input) -> Option<()> {
         match Reader::from_input(input) {
-            Ok(reader) => self.records(reader, &input.name())?,
+            Ok(reader) => {
+                let reader = reader.counted_by(&self.reading.census);
+                self.records(reader, &input.name())?;
+            }
             Err(error) => self.unreadable(&error)?,
         }
         Reading::add(&self.reading.bytes, stored_bytes(input));
@@ -167,10 +172,13 @@ impl FrameReader {
             let is_ours = self.making.shard.has(number);
             match read {
                 Err(error) if is_ours || !error.is_record_error() => self.unreadable(&error)?,
-                Ok(true) if is_ours => match GENOME.check(&record.sequence) {
-                    Ok(()) => self.record(&record, number)?,
-                    Err(symbol) => self.unreadable(&symbol.in_record(&record, name))?,
-                },
+                Ok(true) if is_ours => {
+                    rna_to_dna(&mut record.sequence);
+                    match GENOME.check(&record.sequence) {
+                        Ok(()) => self.record(&record, number)?,
+                        Err(symbol) => self.unreadable(&symbol.in_record(&record, name))?,
+                    }
+                }
                 _ => {}
             }
         }

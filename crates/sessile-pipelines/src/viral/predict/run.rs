@@ -15,6 +15,7 @@ use super::vectors::vectors;
 use super::watch::{Stages, Watch};
 use super::writer::Writer;
 use super::{PredictOptions, Predictor, Sample, saved};
+use crate::census;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Journal, Lock, Outcome};
@@ -95,6 +96,7 @@ pub(super) fn run(
     if interrupt.signal().is_some() {
         return Err(interrupted(&job));
     }
+    census::tell(&reading.census, None, job.observer);
     job.finish(begun)
 }
 

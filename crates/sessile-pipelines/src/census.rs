@@ -1,0 +1,28 @@
+//! What a job says of its inputs as a whole, in the same words everywhere: those without a record,
+//! and identifiers that come twice.
+
+use sessile_seq::inputs::Census;
+
+use crate::progress::Observer;
+
+/// How the rest of a header is kept, by the jobs that can.
+pub(crate) const KEEP: &str = "--with-description keeps the rest";
+
+/// Tells what `census` has met; `keep` says how the rest of a header can be kept, if it can.
+pub(crate) fn tell(census: &Census, keep: Option<&str>, observer: &mut dyn Observer) {
+    for name in census.without_records() {
+        observer.note(&no_records(&name));
+    }
+    if let Some(repeated) = census.repeated() {
+        let keep = keep.map(|keep| format!("; {keep}")).unwrap_or_default();
+        observer.note(&format!(
+            "warning: {repeated}: the identifier came before (an identifier ends at the first blank \
+             of the header{keep})"
+        ));
+    }
+}
+
+/// The words for an input without a record.
+pub(crate) fn no_records(name: &str) -> String {
+    format!("warning: {name} has no records")
+}
