@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{IsTerminal, stderr};
 
 use sessile_server::LogLevel;
+use sessile_server::logging::Line as Said;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -22,10 +23,11 @@ pub(crate) fn start(level: LogLevel) {
     };
     let lines = Layer::new()
         .with_ansi(false)
+        .log_internal_errors(false)
         .event_format(Line {
             clears: stderr().is_terminal(),
         })
-        .with_writer(stderr);
+        .with_writer(Said::default);
     let filter = Targets::new()
         .with_target("sessile", own)
         .with_default(others);

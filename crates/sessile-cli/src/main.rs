@@ -6,6 +6,13 @@
     reason = "this is the program that prints"
 )]
 
+/// A line on standard error, as the standard library's, but one that cannot be written is no panic.
+macro_rules! eprintln {
+    ($($words:tt)*) => {
+        $crate::terminal::say(&format!($($words)*))
+    };
+}
+
 mod arguments;
 mod commands;
 mod exit;
@@ -15,17 +22,23 @@ mod signals;
 mod terminal;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 
 use arguments::{Cli, Command};
 use exit::Failure;
 
+/// How long the last lines on standard error may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
-    match run() {
+    let code = match run() {
         Ok(code) => code,
         Err(failure) => failure.report(),
-    }
+    };
+    sessile_server::logging::flush(LAST_LINES);
+    code
 }
 
 fn run() -> Result<ExitCode, Failure> {

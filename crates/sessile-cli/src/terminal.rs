@@ -3,13 +3,14 @@
 
 mod json;
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sessile_models::hub;
 use sessile_pipelines::{Observer, Progress};
+use sessile_server::logging;
 
 pub(crate) use json::JsonLog;
 
@@ -18,6 +19,16 @@ const NAMED_FAILURES: u64 = 20;
 
 /// How often the line is drawn again.
 const REDRAW: Duration = Duration::from_millis(200);
+
+/// Says a line on standard error. A terminal is written to at once, for a line of progress may be
+/// drawn below; elsewhere nobody waits for a reader, and what cannot be written is dropped.
+pub(crate) fn say(line: &str) {
+    if stderr().is_terminal() {
+        let _ = writeln!(stderr(), "{line}");
+    } else {
+        logging::say(line);
+    }
+}
 
 /// Shows a job on standard error.
 pub(crate) struct Terminal {

@@ -1,6 +1,5 @@
 //! What programs read: a JSON object a line on standard error, told apart by its `event`.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -84,7 +83,7 @@ fn generation(report: &GeneratorReport) -> Value {
 
 /// Whoever reads may be gone; the job goes on.
 fn say(event: &Value) {
-    let _ = writeln!(io::stderr(), "{event}");
+    super::say(&event.to_string());
 }
 
 impl Observer for JsonLog {
