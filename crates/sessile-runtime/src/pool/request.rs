@@ -61,6 +61,7 @@ impl PoolRequest {
             on_token: self.on_token,
             told: 0,
             is_bulk,
+            is_rest: false,
             attempts: 0,
             goes_alone: false,
             arrived: Instant::now(),
