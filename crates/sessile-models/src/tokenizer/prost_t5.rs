@@ -15,6 +15,7 @@ use std::path::Path;
 
 use super::Encoding;
 use super::file::AddedToken;
+use super::text::{Beginning, LongWord};
 use crate::error::ModelError;
 use unigram::Unigram;
 
@@ -391,5 +392,37 @@ impl ProstT5Tokenizer {
         self.pieces.encode(&text[from..], &mut tokens);
         tokens.push(self.end);
         tokens
+    }
+
+    /// What [`encode_text`](Self::encode_text) and [`truncate`](Self::truncate) give, from no more
+    /// of the text than can matter.
+    pub(super) fn beginning(&self, text: &str, most: usize) -> Result<Beginning, LongWord> {
+        // Pieces reach no further than the longest of them; four times of that is beyond doubt.
+        const FAR: usize = 4;
+        let added = self.added.iter().map(|token| token.content.len());
+        let longest = added.max().unwrap_or(0).max(self.pieces.longest());
+        let most_bytes = most.saturating_mul(longest).saturating_mul(FAR);
+        let mut bytes = 0_usize;
+        let mut was_space = true;
+        let end = text.char_indices().find_map(|(at, character)| {
+            let is_space = character.is_whitespace();
+            // White space counts once, as the piece that begins a word does.
+            if !is_space || !was_space {
+                bytes += character.len_utf8();
+            }
+            was_space = is_space;
+            (bytes > most_bytes).then_some(at)
+        });
+        let mut tokens = self.encode_text(&text[..end.unwrap_or(text.len())]);
+        let is_cut = self.truncate(&mut tokens, most);
+        if end.is_some() && !is_cut {
+            // Unknown characters in a row are one token.
+            return Err(LongWord {
+                bytes: text.len(),
+                most: most_bytes,
+            });
+        }
+        let is_whole = !is_cut;
+        Ok(Beginning { tokens, is_whole })
     }
 }
