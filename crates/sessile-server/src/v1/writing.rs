@@ -348,21 +348,19 @@ impl Item {
         if text.is_empty() {
             return refused("the text is empty".to_owned());
         }
-        let tokenizer = &writer.generator.tokenizer;
-        let mut tokens = tokenizer.encode(text);
         let most = writer.generator.plan.info.max_source_tokens;
-        if tokens.len() > most && !truncates {
-            return refused(format!(
-                "{} tokens are more than the model's {most}; with `truncate` its beginning is read",
-                tokens.len()
-            ));
-        }
-        let is_truncated = tokenizer.truncate(&mut tokens, most);
-        Item {
-            prompt_tokens: tokens.len(),
-            tokens,
-            is_truncated,
-            result: None,
+        // No more of the text is looked at than can be read: it may be far longer.
+        match writer.generator.tokenizer.beginning(text, most) {
+            Ok(beginning) if beginning.is_whole || truncates => Item {
+                prompt_tokens: beginning.tokens.len(),
+                tokens: beginning.tokens,
+                is_truncated: !beginning.is_whole,
+                result: None,
+            },
+            Ok(_) => refused(format!(
+                "the tokens are more than the model's {most}; with `truncate` its beginning is read"
+            )),
+            Err(word) => refused(word.to_string()),
         }
     }
 }
