@@ -10,6 +10,7 @@ mod entropy_ml;
 mod kill;
 mod running;
 mod serve;
+mod serve_pressure;
 #[path = "../../sessile-server/tests/running/mod.rs"]
 mod service;
 mod summarize;

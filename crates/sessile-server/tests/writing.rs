@@ -333,3 +333,33 @@ fn paths_without_a_model_are_not_described() {
     assert_eq!(answer.status, 404);
     assert_eq!(answer.json()["error"]["type"], "model_not_found");
 }
+
+/// A text is read no further than the model reads: what is said, and what its beginning gives.
+#[test]
+fn texts_that_are_far_too_long_are_read_to_where_the_model_reads() {
+    let service = service(Vec::new());
+    let words = format!("{SENTENCE} ").repeat(100_000);
+    let word = "A".repeat(4_000_000);
+    let spaces = format!("A{}B", " ".repeat(4_000_000));
+    for text in [&word, &spaces] {
+        for truncate in [false, true] {
+            let body = json!({ "input": text, "truncate": truncate });
+            let answer = service.post("/v1/summarize", &body);
+            assert_eq!(answer.status, 400, "{}", answer.text());
+            assert!(answer.text().contains("split it"), "{}", answer.text());
+        }
+    }
+    let answer = service.post("/v1/summarize", &json!({ "input": words }));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("more than the model's 640"));
+    let summary = |text: &str| {
+        let body = json!({ "input": text, "truncate": true, "max_length": 16 });
+        let answer = service.post("/v1/summarize", &body).json();
+        assert_eq!(answer["data"][0]["truncated"], true);
+        (
+            answer["data"][0]["token_ids"].clone(),
+            answer["usage"].clone(),
+        )
+    };
+    assert_eq!(summary(&words), summary(&words[..100 * SENTENCE.len()]));
+}
