@@ -80,7 +80,7 @@ async fn exchange<C: Call>(
     request: Request,
     held: &Hold,
 ) -> Result<Response<Body>, Failure> {
-    service.engine()?;
+    service.admit()?;
     let (parts, body) = request.into_parts();
     let bytes = {
         let _waiting = parts.extensions.get().map(Exchange::waits_for_body);

@@ -286,12 +286,17 @@ impl Service {
         self.engine.get()
     }
 
-    /// The engine, for a request.
-    pub(crate) fn engine(&self) -> Result<&Engine, Failure> {
+    /// The engine, for a request that comes now: not while the service is stopping.
+    pub(crate) fn admit(&self) -> Result<&Engine, Failure> {
         if self.is_stopping() {
             let message = "the service is stopping";
             return Err(Failure::new(FailureKind::Stopping, message).retry_after(1));
         }
+        self.engine()
+    }
+
+    /// The engine, for a request that was admitted: it is answered to its end.
+    pub(crate) fn engine(&self) -> Result<&Engine, Failure> {
         self.engine.get().ok_or_else(|| {
             let message = "the models are being loaded";
             Failure::new(FailureKind::Starting, message).retry_after(1)

@@ -101,6 +101,27 @@ fn an_answer_that_is_being_sent_at_the_end_is_sent_whole() {
 }
 
 #[test]
+fn a_request_whose_body_is_on_its_way_at_the_end_is_answered() {
+    let mut service = Running::tiny(options());
+    let body = json!({"input": "MKTAYIAK"}).to_string();
+    let (first, last) = body.as_bytes().split_at(10);
+    let mut connection = service.connect();
+    let head = format!(
+        "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write(head.as_bytes());
+    connection.write(first);
+    service.wait_until(|| service.metric("sessile_in_flight_requests") == 1.0);
+    service.ask_to_stop();
+    service.wait_until(|| service.get("/health/ready").status == 503);
+    connection.write(last);
+    let answer = connection.receive("POST");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(matches!(service.ended(), Ended::Drained));
+}
+
+#[test]
 fn an_answer_that_is_not_sent_within_the_grace_is_told() {
     let service = Running::tiny(ServiceOptions {
         grace: Duration::from_millis(200),

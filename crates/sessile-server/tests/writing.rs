@@ -363,3 +363,19 @@ fn texts_that_are_far_too_long_are_read_to_where_the_model_reads() {
     };
     assert_eq!(summary(&words), summary(&words[..100 * SENTENCE.len()]));
 }
+
+#[test]
+fn texts_that_are_written_at_the_end_are_answered() {
+    let mut service = service(Vec::new());
+    let body = json!({ "input": vec![SENTENCE; 24], "num_beams": 4, "min_length": 200,
+        "max_length": 400 });
+    let mut connection = service.connect();
+    connection.begin("POST", "/v1/generate", &[], body.to_string().as_bytes());
+    service.wait_until(|| service.metric("sessile_in_flight_requests") == 1.0);
+    service.ask_to_stop();
+    let answer = connection.receive("POST");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for item in answer.json()["data"].as_array().unwrap() {
+        assert!(item["text"].is_string(), "{item}");
+    }
+}

@@ -258,8 +258,7 @@ impl ByteLevelTokenizer {
             let found = text.get(from..)?.find(&token.content)?;
             Some(from + found)
         };
-        let mut next: Vec<Option<usize>> =
-            self.added.iter().map(|token| find(0, token)).collect();
+        let mut next: Vec<Option<usize>> = self.added.iter().map(|token| find(0, token)).collect();
         let mut from = 0;
         while from < text.len() && cutting.goes_on() {
             for (at, token) in next.iter_mut().zip(&self.added) {
