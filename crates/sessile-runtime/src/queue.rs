@@ -33,7 +33,7 @@ const FILL_WAIT_SHARE: u32 = 16;
 const FILL_QUIET: Duration = Duration::from_millis(2);
 
 /// Entries of requests whose first one was taken fill at most one part in so many of the queue.
-const REST_SHARE: usize = 2;
+const REST_SHARE: usize = 4;
 
 /// How often a full queue is searched from end to end for requests that nobody waits for.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
@@ -170,7 +170,9 @@ impl Queue {
     fn move_up(&self, state: &mut State) {
         let share = self.policy.capacity_tokens / REST_SHARE;
         let now = Instant::now();
-        while let Some(entry) = state.next_rest(share) {
+        while let Some(mut entry) = state.next_rest(share) {
+            // What it waited for is its turn, not a lane: that makes it no older than others.
+            entry.in_line_since = now;
             match entry.is_dead(now) {
                 Some(error) => {
                     self.metrics.dropped.add(1);

@@ -50,6 +50,7 @@ impl PoolRequest {
 
     pub(super) fn into_entry(self, is_bulk: bool) -> (Entry, Pending) {
         let (reply, answer) = oneshot::channel();
+        let now = Instant::now();
         let entry = Entry {
             model: self.model,
             tokens: self.tokens,
@@ -64,7 +65,8 @@ impl PoolRequest {
             is_rest: false,
             attempts: 0,
             goes_alone: false,
-            arrived: Instant::now(),
+            arrived: now,
+            in_line_since: now,
             reply,
         };
         (entry, Pending::new(answer))

@@ -40,7 +40,7 @@ const WAIT_PER_PRIORITY: Duration = Duration::from_secs(10);
 
 /// How much longer the rest of a request is kept waiting than its first sequence, so that requests
 /// of one sequence go through while large ones are computed.
-const WAIT_OF_REST: Duration = Duration::from_secs(1);
+const WAIT_OF_REST: Duration = Duration::from_secs(5);
 
 /// Number of priorities.
 pub(crate) const PRIORITIES: u8 = 3;
@@ -68,6 +68,8 @@ pub(crate) struct Entry {
     /// A step failed in which it ran: it shares no other.
     pub(crate) goes_alone: bool,
     pub(crate) arrived: Instant,
+    /// When it came into the line: later than it arrived if it had to wait beside it.
+    pub(crate) in_line_since: Instant,
     pub(crate) reply: oneshot::Sender<Reply>,
 }
 
@@ -93,7 +95,10 @@ impl Entry {
         };
         let priority = self.priority.min(PRIORITIES - 1);
         let rest = WAIT_OF_REST * u32::from(self.is_rest);
-        self.arrived + WAIT_PER_TOKEN * tokens + WAIT_PER_PRIORITY * u32::from(priority) + rest
+        self.in_line_since
+            + WAIT_PER_TOKEN * tokens
+            + WAIT_PER_PRIORITY * u32::from(priority)
+            + rest
     }
 
     /// Answers without a lane.

@@ -32,12 +32,16 @@ pub(super) struct Connections {
 struct State {
     next: u64,
     open: HashMap<u64, Place>,
+    /// Connections within the most.
+    within: usize,
     /// Connections that wait for their clients, in the order in which they would be closed.
     waiting: BTreeMap<(Stage, u64), (u64, Instant)>,
 }
 
 /// A connection that is open.
 struct Place {
+    /// Whether it was taken beyond the most.
+    is_beyond: bool,
     waits: Option<(Stage, u64)>,
     closing: Arc<Notify>,
 }
@@ -54,8 +58,6 @@ pub(super) struct Connection {
     all: Arc<Connections>,
     id: u64,
     closing: Arc<Notify>,
-    /// Whether it was taken beyond the most.
-    is_beyond: bool,
 }
 
 /// A request on a connection, until its answer is sent.
@@ -87,21 +89,20 @@ impl Connections {
 
     /// Waits until there is room for another connection.
     pub(super) async fn room(&self) {
-        self.fewer_than(self.most + FOR_PROBES).await;
+        let most = self.most + FOR_PROBES;
+        self.until(|state| state.open.len() < most || state.close_first(self.moment))
+            .await;
     }
 
-    /// Waits until there are fewer connections than this, or one can be closed for another.
-    async fn fewer_than(&self, count: usize) {
+    /// Waits until `is_so`, which is asked again when something has changed or a moment may be over.
+    async fn until(&self, mut is_so: impl FnMut(&mut State) -> bool) {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // Registered before looking, so that no change in between is missed.
             changed.as_mut().enable();
-            {
-                let mut state = self.lock();
-                if state.open.len() < count || state.close_first(self.moment) {
-                    return;
-                }
+            if is_so(&mut self.lock()) {
+                return;
             }
             tokio::select! {
                 () = changed => {}
@@ -110,13 +111,25 @@ impl Connections {
         }
     }
 
+    /// Whether there is room within the most, or is now for one was closed.
+    fn has_room(&self, state: &mut State) -> bool {
+        while state.within >= self.most {
+            if !state.close_first(self.moment) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Takes another connection, and closes one for it where there are too many.
     pub(super) fn enter(self: &Arc<Self>) -> Connection {
         let mut state = self.lock();
-        let is_beyond = state.open.len() >= self.most && !state.close_first(self.moment);
+        let is_beyond = !self.has_room(&mut state);
+        state.within += usize::from(!is_beyond);
         let id = state.number();
         let closing = Arc::new(Notify::new());
         let place = Place {
+            is_beyond,
             waits: None,
             closing: Arc::clone(&closing),
         };
@@ -126,7 +139,6 @@ impl Connections {
             all: Arc::clone(self),
             id,
             closing,
-            is_beyond,
         }
     }
 
@@ -174,10 +186,16 @@ impl State {
             return false;
         };
         self.waiting.remove(&key);
-        if let Some(place) = self.open.remove(&id) {
+        if let Some(place) = self.leave(id) {
             place.closing.notify_one();
         }
         true
+    }
+
+    fn leave(&mut self, id: u64) -> Option<Place> {
+        let place = self.open.remove(&id)?;
+        self.within -= usize::from(!place.is_beyond);
+        Some(place)
     }
 }
 
@@ -200,22 +218,33 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let mut state = self.all.lock();
         state.set(self.id, None);
-        state.open.remove(&self.id);
+        state.leave(self.id);
         drop(state);
         self.all.changed.notify_waiters();
     }
 }
 
 impl Exchange {
-    /// Whether only probes are answered on this connection. Gives others that wait for their
-    /// clients their moment first.
+    /// Whether only probes are answered on this connection. Before it says so it waits a moment for
+    /// room within the most.
     pub(crate) async fn is_for_probes(&self) -> bool {
         let connection = &self.0.connection;
         let all = &connection.all;
-        if !connection.is_beyond {
-            return false;
-        }
-        timeout(all.moment + LOOK, all.fewer_than(all.most + 1))
+        let comes_within = |state: &mut State| {
+            let place = state.open.get(&connection.id);
+            if !place.is_some_and(|place| place.is_beyond) {
+                return true;
+            }
+            if !all.has_room(state) {
+                return false;
+            }
+            if let Some(place) = state.open.get_mut(&connection.id) {
+                place.is_beyond = false;
+                state.within += 1;
+            }
+            true
+        };
+        timeout(all.moment + LOOK, all.until(comes_within))
             .await
             .is_err()
     }
@@ -262,7 +291,11 @@ mod tests {
         let all = Connections::with_moment(1, Duration::from_secs(1000));
         let first = Arc::new(all.enter());
         let second = all.enter();
-        assert!(second.is_beyond && !is_closed(&first));
+        assert!(is_beyond(&second) && !is_closed(&first));
+    }
+
+    fn is_beyond(connection: &Connection) -> bool {
+        connection.all.lock().open[&connection.id].is_beyond
     }
 
     fn is_closed(connection: &Connection) -> bool {
@@ -281,10 +314,10 @@ mod tests {
         let body = third.begin();
         let waiting = body.waits_for_body();
         let fourth = Arc::new(all.enter());
-        assert!(!fourth.is_beyond && is_closed(&second) && !is_closed(&third));
+        assert!(!is_beyond(&fourth) && is_closed(&second) && !is_closed(&third));
         let fourth_work = fourth.begin();
         let fifth = Arc::new(all.enter());
-        assert!(!fifth.is_beyond && is_closed(&third));
+        assert!(!is_beyond(&fifth) && is_closed(&third));
         // All are at work: only probes are taken.
         let _fifth_work = fifth.begin();
         let sixth = Arc::new(all.enter());
