@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{IsTerminal, stderr};
 
 use sessile_server::LogLevel;
+use sessile_server::logging::Line as Said;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -24,6 +25,7 @@ pub(crate) fn start(level: LogLevel) {
     };
     let lines = Layer::new()
         .with_ansi(false)
+        .log_internal_errors(false)
         .event_format(Line {
             clears: stderr().is_terminal(),
         })

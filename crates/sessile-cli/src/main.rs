@@ -14,17 +14,23 @@ mod signals;
 mod terminal;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches};
 
 use arguments::{Cli, Command};
 use exit::Failure;
 
+/// How long the last lines on standard error may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
-    match run() {
+    let code = match run() {
         Ok(code) => code,
         Err(failure) => failure.report(),
-    }
+    };
+    sessile_server::logging::flush(LAST_LINES);
+    code
 }
 
 fn run() -> Result<ExitCode, Failure> {

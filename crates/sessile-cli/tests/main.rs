@@ -15,6 +15,7 @@ mod outputs;
 mod model_files;
 mod running;
 mod serve;
+mod serve_pressure;
 #[path = "../../sessile-server/tests/running/mod.rs"]
 mod service;
 mod stopping;

@@ -10,17 +10,17 @@ use crate::service::recorded::replay_all;
 use crate::service::{Running, root};
 
 /// A `sessile serve` that is killed when a test fails.
-struct Service {
-    child: Child,
-    running: Running,
+pub struct Service {
+    pub child: Child,
+    pub running: Running,
 }
 
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }
 
-fn command(folder: &Path) -> Command {
+pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
     command
         .current_dir(folder)
@@ -34,7 +34,7 @@ fn command(folder: &Path) -> Command {
 }
 
 impl Service {
-    fn start(command: &mut Command, address: SocketAddr) -> Self {
+    pub fn start(command: &mut Command, address: SocketAddr) -> Self {
         let child = command.spawn().unwrap();
         let running = Running::elsewhere(address);
         let service = Service { child, running };
@@ -51,7 +51,7 @@ impl Service {
     }
 
     /// Asks it to stop and gives its exit code.
-    fn stop(mut self) -> Option<i32> {
+    pub fn stop(mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
         assert!(sent.success());
@@ -77,7 +77,7 @@ impl Drop for Service {
 }
 
 /// A folder with the small model under the name that the recordings have.
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let model = root().join("tests/golden/esm2/tiny_a");
     let copy = folder.path().join("esm2_tiny_a");

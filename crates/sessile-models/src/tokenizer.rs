@@ -15,7 +15,7 @@ pub use bpe::{BpeTokenizer, ByteLevelTokenizer};
 pub use esm::EsmTokenizer;
 pub use letters::LetterTokenizer;
 pub use prost_t5::{Preprocessing, ProstT5Tokenizer};
-pub use text::TextTokenizer;
+pub use text::{Beginning, LongWord, TextTokenizer};
 
 /// Token ids of one sequence, and what the text had that the vocabulary has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -241,14 +241,17 @@ impl Pool {
         }
     }
 
-    /// Queues a request as soon as there is room, without holding a thread meanwhile.
+    /// Queues what follows the first sequence of a large request. It is taken at once, and waits
+    /// beside the queue until the rest of other large requests leaves it room there: whoever calls
+    /// bounds what is on its way.
     ///
     /// # Errors
     ///
     /// `NoDevice` when no lane is left.
-    pub async fn submit_when_room(&self, request: PoolRequest) -> Result<Pending, RequestError> {
-        let (entry, pending) = request.into_entry(false);
-        self.queue.push_when_room(entry).await?;
+    pub fn submit_rest(&self, request: PoolRequest) -> Result<Pending, RequestError> {
+        let (mut entry, pending) = request.into_entry(false);
+        entry.is_rest = true;
+        self.queue.push_rest(entry)?;
         Ok(pending)
     }
 

@@ -1,6 +1,8 @@
 //! The queue in front of the lanes: bounded in tokens, emptied by whoever is idle.
 //!
-//! The order is shortest first with ageing, see [`Entry::due`].
+//! The order is shortest first with ageing, see [`Entry::due`]. What follows the first sequence of a
+//! request waits beside the queue and may fill only a part of it, so that large requests leave room
+//! for small ones.
 
 mod entry;
 mod state;
@@ -12,7 +14,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sessile_device::{ModelIndex, RequestError, RequestErrorKind};
-use tokio::sync::Notify;
 
 use crate::metrics::Metrics;
 
@@ -30,6 +31,9 @@ const FILL_WAIT_SHARE: u32 = 16;
 
 /// How long no request may come before a lane stops waiting for more.
 const FILL_QUIET: Duration = Duration::from_millis(2);
+
+/// Entries of requests whose first one was taken fill at most one part in so many of the queue.
+const REST_SHARE: usize = 4;
 
 /// How often a full queue is searched from end to end for requests that nobody waits for.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
@@ -60,8 +64,6 @@ pub(crate) struct Queue {
     work: Condvar,
     /// Signalled when room is made.
     room: Condvar,
-    /// The same for asynchronous submitters.
-    room_notice: Notify,
     policy: QueuePolicy,
     metrics: Arc<Metrics>,
 }
@@ -72,7 +74,6 @@ impl Queue {
             state: Mutex::new(State::new(lanes)),
             work: Condvar::new(),
             room: Condvar::new(),
-            room_notice: Notify::new(),
             policy,
             metrics,
         }
@@ -85,18 +86,21 @@ impl Queue {
 
     /// Tokens waiting now.
     pub(crate) fn queued_tokens(&self) -> usize {
-        self.lock().queued_tokens
+        let state = self.lock();
+        state.queued_tokens.saturating_add(state.rest_tokens)
     }
 
     /// Requests waiting now.
     pub(crate) fn queued_requests(&self) -> usize {
-        self.lock().waiting.len()
+        let state = self.lock();
+        state.waiting.len() + state.rest.len()
     }
 
     /// How long the oldest of them has waited.
     pub(crate) fn oldest_wait(&self) -> Duration {
         let state = self.lock();
-        let oldest = state.waiting.values().map(|entry| entry.arrived).min();
+        let all = state.waiting.values().chain(state.rest.values());
+        let oldest = all.map(|entry| entry.arrived).min();
         oldest.map_or(Duration::ZERO, |arrived| arrived.elapsed())
     }
 
@@ -149,19 +153,33 @@ impl Queue {
         }
     }
 
-    /// Appends an entry as soon as there is room, without holding a thread meanwhile.
-    pub(crate) async fn push_when_room(&self, mut entry: Entry) -> Result<(), RequestError> {
-        loop {
-            let notice = self.room_notice.notified();
-            tokio::pin!(notice);
-            // Registered before looking, so that room made in between is not missed.
-            notice.as_mut().enable();
-            match self.try_push(entry) {
-                Ok(()) => return Ok(()),
-                Err((back, error)) if error.kind() == RequestErrorKind::Overloaded => entry = *back,
-                Err((_, error)) => return Err(error),
+    /// Appends an entry of a request whose first one was taken. It waits beside the queue until
+    /// those of its kind leave it room.
+    pub(crate) fn push_rest(&self, entry: Entry) -> Result<(), RequestError> {
+        let mut state = self.lock();
+        if state.lanes == 0 || state.closed {
+            return Err(state.no_device());
+        }
+        state.insert_rest(entry);
+        self.move_up(&mut state);
+        self.work.notify_all();
+        Ok(())
+    }
+
+    /// Moves what waits beside the queue into its part of it, by the order of the queue.
+    fn move_up(&self, state: &mut State) {
+        let share = self.policy.capacity_tokens / REST_SHARE;
+        let now = Instant::now();
+        while let Some(mut entry) = state.next_rest(share) {
+            // What it waited for is its turn, not a lane: that makes it no older than others.
+            entry.in_line_since = now;
+            match entry.is_dead(now) {
+                Some(error) => {
+                    self.metrics.dropped.add(1);
+                    entry.refuse(error);
+                }
+                None => state.insert(entry),
             }
-            notice.await;
         }
     }
 
@@ -195,9 +213,10 @@ impl Queue {
         self.work.notify_all();
     }
 
-    fn notify_room(&self) {
+    /// Something left the queue.
+    fn left_room(&self, state: &mut State) {
+        self.move_up(state);
         self.room.notify_all();
-        self.room_notice.notify_waiters();
     }
 
     /// Puts entries back in their places: the lane that had them failed.
@@ -251,7 +270,7 @@ impl Queue {
                 let most = self.policy.max_batch_requests;
                 // Another lane may have been quicker.
                 if let Some(model) = state.fill(token_budget, most, batch, true) {
-                    self.notify_room();
+                    self.left_room(&mut state);
                     return Some(model);
                 }
             } else if state.closed {
@@ -276,7 +295,7 @@ impl Queue {
                 .fill(token_budget, self.policy.max_batch_requests, batch, false)
                 .is_some()
         {
-            self.notify_room();
+            self.left_room(&mut state);
         }
     }
 
@@ -362,7 +381,7 @@ impl Queue {
                 entry.refuse(error);
             }
         }
-        self.notify_room();
+        self.left_room(state);
     }
 
     /// Looks through the whole line, now and then.
@@ -388,7 +407,7 @@ impl Queue {
         }
         if state.lanes == 0 {
             state.fail_all();
-            self.notify_room();
+            self.room.notify_all();
         }
     }
 
@@ -411,6 +430,6 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.work.notify_all();
-        self.notify_room();
+        self.room.notify_all();
     }
 }

@@ -1,11 +1,12 @@
-//! Bodies: read within a size, a time and the memory of all requests; written while the memory
-//! they hold is still counted.
+//! Bodies: read within a size, a time and the memory of all requests; sent while the memory they
+//! hold is still counted.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Response, header};
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -16,20 +17,21 @@ use crate::budget::Hold;
 use crate::failure::{Failure, FailureKind};
 use crate::service::Service;
 
-/// A body takes this many times its length while it is read: the text and what is made of it.
-const PARSED_FACTOR: usize = 4;
+/// Memory for a body is asked for by this much of what has arrived.
+const STEP: usize = 64 << 10;
 
-/// Reads a body whole.
+/// Reads a body whole. `held` grows with what arrives, not with what is announced.
 pub(crate) async fn read(
     service: &Service,
     headers: &HeaderMap,
     body: Body,
-) -> Result<(Bytes, Hold), Failure> {
+    held: &Hold,
+) -> Result<Bytes, Failure> {
     let timeout = service.options.body_timeout;
-    tokio::time::timeout(timeout, collect(service, headers, body))
+    tokio::time::timeout(timeout, collect(service, headers, body, held))
         .await
         .unwrap_or_else(|_| {
-            let message = format!("the body did not arrive within {} s", timeout.as_secs());
+            let message = format!("the body did not arrive within {} s", timeout.as_secs_f64());
             Err(Failure::new(FailureKind::SlowClient, message))
         })
 }
@@ -38,7 +40,8 @@ async fn collect(
     service: &Service,
     headers: &HeaderMap,
     mut body: Body,
-) -> Result<(Bytes, Hold), Failure> {
+    held: &Hold,
+) -> Result<Bytes, Failure> {
     let most = service.options.max_body_bytes;
     let too_large = || {
         let message = format!("the body is larger than {most} bytes; split the request");
@@ -50,16 +53,8 @@ async fn collect(
     if announced.is_some_and(|bytes| bytes > most) {
         return Err(too_large());
     }
-    let busy = |failure: Failure| failure.retry_after(service.backlog_seconds());
-    let hold = |bytes: usize| {
-        service
-            .budget
-            .hold(bytes.saturating_mul(PARSED_FACTOR), "the body")
-            .map_err(busy)
-    };
-    let mut held = hold(announced.unwrap_or(0))?;
-    let mut counted = announced.unwrap_or(0);
-    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0));
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0).min(STEP));
+    let mut counted = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             Failure::new(
@@ -68,14 +63,18 @@ async fn collect(
             )
         })?;
         if let Ok(data) = frame.into_data() {
-            if bytes.len() + data.len() > most {
+            let len = bytes.len() + data.len();
+            if len > most {
                 return Err(too_large());
             }
-            bytes.extend_from_slice(&data);
-            if bytes.len() > counted {
-                held.absorb(hold(bytes.len() - counted)?);
-                counted = bytes.len();
+            if len > counted {
+                // No more than the whole, so that small bodies stay small requests.
+                counted = announced
+                    .map_or(len + STEP, |all| all.min(len + STEP))
+                    .max(len);
+                service.grow(held, counted, "the body")?;
             }
+            bytes.extend_from_slice(&data);
         }
     }
     let bytes = bytes.freeze();
@@ -83,24 +82,39 @@ async fn collect(
     let text = text::without_mark(&bytes)
         .map_err(|other| Failure::new(FailureKind::InvalidRequest, format!("the body: {other}")))?;
     let mark = bytes.len() - text.len();
-    Ok((bytes.slice(mark..), held))
+    Ok(bytes.slice(mark..))
 }
 
-/// A body that holds its memory until it is sent or given up.
-pub(crate) struct HeldBody {
-    inner: Body,
-    _held: Hold,
-}
-
-/// Wraps the bytes of an answer.
-pub(crate) fn held(bytes: Vec<u8>, hold: Hold) -> Body {
-    Body::new(HeldBody {
-        inner: Body::from(bytes),
-        _held: hold,
+/// Attaches what must live until an answer is sent: it is dropped with the last byte that was
+/// handed to the system, or with the connection.
+pub(crate) fn keep<G: Send + Sync + 'static>(response: Response<Body>, guard: G) -> Response<Body> {
+    response.map(|inner| {
+        Body::new(KeptBody {
+            inner,
+            guard: Arc::new(guard),
+        })
     })
 }
 
-impl http_body::Body for HeldBody {
+/// A body whose bytes keep something alive.
+struct KeptBody<G> {
+    inner: Body,
+    guard: Arc<G>,
+}
+
+/// A piece of such a body.
+struct KeptBytes<G> {
+    bytes: Bytes,
+    _guard: Arc<G>,
+}
+
+impl<G> AsRef<[u8]> for KeptBytes<G> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl<G: Send + Sync + 'static> http_body::Body for KeptBody<G> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -108,7 +122,15 @@ impl http_body::Body for HeldBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(context)
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| {
+                frame.map_data(|bytes| {
+                    let _guard = Arc::clone(&self.guard);
+                    Bytes::from_owner(KeptBytes { bytes, _guard })
+                })
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,15 +8,24 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use bytes::Bytes;
+use http_body::Body as _;
 
 use crate::body;
+use crate::budget::Hold;
 use crate::failure::{Failure, FailureKind, Style};
 use crate::json::guard::{self, Excess};
+use crate::serve::Exchange;
 use crate::service::{Engine, Service};
 use crate::work::{self, Terms, Work};
 
 /// Bodies up to this size are parsed where they arrive; larger ones where nobody waits behind.
 const PARSE_INLINE: usize = 16 << 10;
+
+/// What a body takes while it is read, in its lengths: the text, its parts and their tokens.
+const READ_FACTOR: usize = 8;
+
+/// What is left of it until the answer is written: tokens of four bytes for each letter.
+const KEPT_FACTOR: usize = 4;
 
 /// What one number takes in memory from the device to the socket: four bytes as it is, and up to
 /// sixteen as text.
@@ -50,46 +59,55 @@ pub(crate) trait Call: Work + Sized + Send + 'static {
     fn write(self, service: &Service, begun: Instant) -> Result<Vec<u8>, Failure>;
 }
 
-/// Answers a request of this kind.
+/// Answers a request of this kind. It is in flight, and holds its memory, until the answer is sent.
 pub(crate) async fn answer<C: Call>(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Response<Body> {
-    let _in_flight = service.begin();
-    exchange::<C>(&service, request)
+    let in_flight = service.begin();
+    let held = service.budget.hold();
+    let response = exchange::<C>(&service, request, &held)
         .await
-        .unwrap_or_else(|failure| failure.response(C::STYLE))
+        .unwrap_or_else(|failure| failure.response(C::STYLE));
+    if let Some(bytes) = response.body().size_hint().exact() {
+        held.shrink(usize::try_from(bytes).unwrap_or(usize::MAX));
+    }
+    body::keep(response, (in_flight, held))
 }
 
 async fn exchange<C: Call>(
     service: &Arc<Service>,
     request: Request,
+    held: &Hold,
 ) -> Result<Response<Body>, Failure> {
-    service.engine()?;
+    service.admit()?;
     let (parts, body) = request.into_parts();
-    let (bytes, mut held) = body::read(service, &parts.headers, body).await?;
+    let bytes = {
+        let _waiting = parts.extensions.get().map(Exchange::waits_for_body);
+        body::read(service, &parts.headers, body, held).await?
+    };
     let begun = Instant::now();
-    let mut call = read::<C>(service, parts.headers, bytes).await?;
+    let kept = bytes.len().saturating_mul(KEPT_FACTOR);
+    let mut call = read::<C>(service, parts.headers, bytes, held).await?;
     let numbers = call.numbers().saturating_mul(BYTES_PER_NUMBER);
-    let answer_held =
-        service
-            .budget
-            .hold(numbers, "the answer")
-            .map_err(|failure| match failure.kind {
-                FailureKind::Overloaded => failure.retry_after(service.backlog_seconds()),
-                _ => failure,
-            })?;
-    held.absorb(answer_held);
+    service.grow(held, kept.saturating_add(numbers), "the answer")?;
     if let Some(response) = call.streamed(service)? {
         return Ok(response);
     }
     work::run(service, call.terms(), &mut call).await?;
 
     let writing = Instant::now();
-    let writer = Arc::clone(service);
-    let answer = off_the_loop(move || call.write(&writer, begun)).await?;
+    let (writer, counted) = (Arc::clone(service), held.clone());
+    let answer = off_the_loop(move || {
+        let mut answer = call.write(&writer, begun)?;
+        // Memory that was not needed in the end is not counted either.
+        answer.shrink_to_fit();
+        drop(counted);
+        Ok(answer)
+    })
+    .await?;
     service.telemetry.serialized(writing.elapsed());
-    let mut response = Response::new(body::held(answer, held));
+    let mut response = Response::new(Body::from(answer));
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
@@ -101,12 +119,29 @@ async fn read<C: Call>(
     service: &Arc<Service>,
     headers: HeaderMap,
     bytes: Bytes,
+    held: &Hold,
 ) -> Result<C, Failure> {
+    let needed = bytes.len().saturating_mul(READ_FACTOR);
     if bytes.len() <= PARSE_INLINE {
+        service.grow(held, needed, "the body")?;
         return read_now(service, &headers, &bytes);
     }
-    let service = Arc::clone(service);
-    off_the_loop(move || read_now(&service, &headers, &bytes)).await
+    let waiting = Arc::clone(&service.readers).acquire_owned();
+    let turn = tokio::time::timeout(service.options.request_timeout, waiting)
+        .await
+        .map_err(|_| {
+            let message = "other requests were read for all the time that this one was given";
+            Failure::new(FailureKind::Timeout, message)
+        })?;
+    service.grow(held, needed, "the body")?;
+    let (service, counted) = (Arc::clone(service), held.clone());
+    // Both go on when the client hangs up, as long as the reading does.
+    off_the_loop(move || {
+        let call = read_now(&service, &headers, &bytes);
+        drop((turn, counted));
+        call
+    })
+    .await
 }
 
 fn read_now<C: Call>(service: &Service, headers: &HeaderMap, bytes: &[u8]) -> Result<C, Failure> {

@@ -1,8 +1,12 @@
 //! Logs: a JSON object a line on standard error, with the number of the request in it.
 
+mod lines;
+
 use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
+
+pub use lines::{Line, dropped, flush, say};
 
 /// How much is logged, by the names of Python's logging or of Rust's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +59,8 @@ pub fn start(level: LogLevel) {
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_writer(std::io::stderr)
+        .with_writer(Line::default)
+        .log_internal_errors(false)
         .with_env_filter(EnvFilter::new(filter))
         .finish();
     // Somebody else's subscriber stays.

@@ -3,11 +3,13 @@
 
 mod paths;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use sessile_device::OutputKind;
 use utoipa::OpenApi;
@@ -118,11 +120,22 @@ pub(crate) async fn file(Path(name): Path<String>) -> Response<Body> {
     static_file(&name)
 }
 
-/// One of the files that were built in; the file system is not asked.
+/// One of the files that were built in; the file system is not asked. All answers share one copy.
 fn static_file(name: &str) -> Response<Body> {
-    let Ok(Some(file)) = utoipa_swagger_ui::serve(name, page_config()) else {
-        return missing();
+    static FILES: Mutex<BTreeMap<String, Bytes>> = Mutex::new(BTreeMap::new());
+    let mut files = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    let bytes = match files.get(name) {
+        Some(bytes) => bytes.clone(),
+        None => {
+            let Ok(Some(file)) = utoipa_swagger_ui::serve(name, page_config()) else {
+                return missing();
+            };
+            let bytes = Bytes::from(file.bytes.into_owned());
+            files.insert(name.to_owned(), bytes.clone());
+            bytes
+        }
     };
+    drop(files);
     let kind = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
@@ -130,7 +143,7 @@ fn static_file(name: &str) -> Response<Body> {
         Some("png") => "image/png",
         _ => "application/octet-stream",
     };
-    bytes_response(StatusCode::OK, kind, file.bytes.into_owned())
+    bytes_response(StatusCode::OK, kind, bytes)
 }
 
 fn missing() -> Response<Body> {

@@ -18,9 +18,11 @@ pub struct ServiceOptions {
     pub max_items: usize,
     /// Most bytes of a body.
     pub max_body_bytes: usize,
-    /// Most bytes that bodies and answers hold, all requests together.
+    /// Most bytes that bodies and answers hold until they are sent, all requests together. An
+    /// eighth on top is kept for small requests.
     pub max_held_bytes: usize,
-    /// Most connections at once; others wait in the system's backlog.
+    /// Most connections at once. For more, those are closed that have waited longest for their
+    /// clients; while all are at work, only probes are answered.
     pub max_connections: usize,
     /// Whether requests of several clients are computed together.
     pub batching: bool,
@@ -30,8 +32,12 @@ pub struct ServiceOptions {
     pub queue_max_size: usize,
     /// Longest time that the head of a request may take to arrive, and a connection may be idle.
     pub header_timeout: Duration,
-    /// Longest time that a body may take to arrive, or a client to take its answer.
+    /// Longest time that a body may take to arrive.
     pub body_timeout: Duration,
+    /// Longest time that a client may take nothing of its answer.
+    pub send_timeout: Duration,
+    /// Fewest bytes per second, over that time, that a client must take of its answer.
+    pub min_send_rate: usize,
     /// Longest time for an answer, if the client does not ask for less.
     pub request_timeout: Duration,
     /// Longest time to finish accepted work after SIGTERM.
@@ -61,6 +67,8 @@ impl Default for ServiceOptions {
             queue_max_size: 64,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(30),
+            min_send_rate: 128 << 10,
             request_timeout: Duration::from_secs(300),
             grace: Duration::from_secs(30),
             probe_interval: Duration::from_secs(5),

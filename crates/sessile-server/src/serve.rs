@@ -1,8 +1,10 @@
 //! From the listening socket to the end: connections with bounds, loading beside them, and a stop
 //! that answers what was accepted.
 
+mod connections;
 mod stream;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -10,18 +12,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Response;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use sessile_runtime::RuntimeError;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
 
+use crate::body;
 use crate::http;
 use crate::monitor;
 use crate::options::ServiceOptions;
 use crate::service::{Engine, Service};
-use stream::GuardedStream;
+use connections::Connections;
+use stream::{GuardedStream, Pace};
+
+pub(crate) use connections::Exchange;
 
 /// Largest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -115,6 +125,7 @@ impl Server {
         tracing::info!(%address, "listening");
         let router = http::router(Arc::clone(&service));
         let graceful = GracefulShutdown::new();
+        let connections = Connections::new(service.options.max_connections);
         let end = async {
             let loading = tokio::task::spawn_blocking(load);
             let life = live(&service, loading);
@@ -122,28 +133,35 @@ impl Server {
                 () = stop => {
                     tracing::info!(in_flight = service.in_flight(), "stopping");
                     service.stop();
-                    Ok(drain(&service).await)
+                    let until = Instant::now() + service.options.grace;
+                    Ok((drain(&service).await, until))
                 }
                 ended = life => {
                     service.stop();
+                    let until = Instant::now() + service.options.grace;
                     drain(&service).await;
-                    ended
+                    ended.map(|ended| (ended, until))
                 }
             }
         };
-        let accepting = accept(listener, router, &service, &graceful);
         let ended = tokio::select! {
             ended = end => ended,
-            () = accepting => Ok(Ended::Drained),
+            never = accept(listener, router, &service, &graceful, &connections) => match never {},
         };
-        // The last answers are on their way; clients that keep a connection open are sent away.
-        let _ = tokio::time::timeout(LAST_ANSWERS, graceful.shutdown()).await;
+        // Clients that keep a connection open are sent away; what else is on its way, such as the
+        // answer to a probe, has what is left of the time.
+        connections.close_idle();
+        let left = match &ended {
+            Ok((Ended::Drained, until)) => until.saturating_duration_since(Instant::now()),
+            _ => Duration::ZERO,
+        };
+        let _ = tokio::time::timeout(left.max(LAST_ANSWERS), graceful.shutdown()).await;
         release(service).await;
-        ended
+        ended.map(|(ended, _)| ended)
     }
 }
 
-/// How long the last answers may take to leave, once they are written.
+/// How long connections may take to close when the grace time is over.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Loads, then watches until no lane is left.
@@ -167,7 +185,7 @@ async fn live(
     Ok(Ended::NoDevice)
 }
 
-/// Waits until nothing is in flight, at most for the grace time.
+/// Waits until every answer is sent, at most for the grace time.
 async fn drain(service: &Service) -> Ended {
     let wait = async {
         loop {
@@ -186,49 +204,73 @@ async fn drain(service: &Service) -> Ended {
     }
 }
 
-/// Takes connections for ever, at most so many at once.
+/// Takes connections for ever.
 async fn accept(
     listener: TcpListener,
     router: Router,
     service: &Arc<Service>,
     graceful: &GracefulShutdown,
-) {
-    let slots = Arc::new(Semaphore::new(service.options.max_connections));
+    connections: &Arc<Connections>,
+) -> Infallible {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(service.options.header_timeout)
         .max_buf_size(MAX_HEAD_BYTES);
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
+        connections.room().await;
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of file descriptors, or a client that left before it was let in.
                 tracing::warn!(%error, "a connection could not be accepted");
+                connections.close_longest_waiting();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection = http.serve_connection(
-            TokioIo::new(guarded(stream, service)),
-            TowerToHyperService::new(router.clone()),
-        );
+        let place = Arc::new(connections.enter());
+        let (router, requests) = (router.clone(), Arc::clone(&place));
+        let answers = service_fn(move |request| {
+            let exchange = requests.begin();
+            answer(router.clone(), exchange, request)
+        });
+        let connection = http.serve_connection(TokioIo::new(guarded(stream, service)), answers);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended early");
+                    }
+                }
+                () = place.closing() => tracing::debug!("a waiting connection was closed for others"),
             }
-            drop(slot);
         });
     }
+}
+
+/// Answers a request. The connection is at work until the answer is sent.
+async fn answer(
+    router: Router,
+    exchange: Exchange,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(exchange.clone());
+    let response = router.oneshot(request).await?;
+    Ok(body::keep(response, exchange))
 }
 
 fn guarded(stream: TcpStream, service: &Service) -> GuardedStream {
     // Answers go out in one piece: waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    GuardedStream::new(stream, service.options.body_timeout)
+    let options = &service.options;
+    let bytes = options.min_send_rate as f64 * options.send_timeout.as_secs_f64();
+    let pace = Pace {
+        every: options.send_timeout,
+        bytes: bytes as usize,
+    };
+    GuardedStream::new(stream, pace)
 }
 
 /// Ends the lanes where it holds no task up. Work that nobody waits for any more is not computed,

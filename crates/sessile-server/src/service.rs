@@ -1,5 +1,6 @@
 //! What all requests share: the models, the pool and the state of the service.
 
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -8,9 +9,9 @@ use sessile_device::{DeviceId, ModelIndex, OutputKind, OutputSet};
 use sessile_models::tokenizer::{EsmTokenizer, Tokenizer};
 use sessile_models::{ModelFiles, ModelInfo};
 use sessile_runtime::{LaneMetrics, Pool, PoolOptions, RuntimeError, RuntimeErrorKind};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, Hold};
 use crate::failure::{Failure, FailureKind};
 use crate::keys::Keys;
 use crate::options::ServiceOptions;
@@ -227,20 +228,22 @@ pub(crate) struct Service {
     pub(crate) telemetry: Telemetry,
     pub(crate) budget: Budget,
     pub(crate) keys: Keys,
+    /// So many large bodies are read at the same time.
+    pub(crate) readers: Arc<Semaphore>,
     stopping: AtomicBool,
     /// Set by the monitor.
     pub(crate) is_started: AtomicBool,
     pub(crate) is_ready: AtomicBool,
     /// Tokens per second of late, in thousandths.
     rate: AtomicU64,
-    /// Requests that are being answered.
+    /// Requests that are being answered, or whose answers are being sent.
     in_flight: AtomicUsize,
     /// Told when that falls to none.
     pub(crate) idle: Notify,
     pub(crate) born: Instant,
 }
 
-/// A request that is being answered, until this is dropped.
+/// A request until its answer is sent or given up, which is when this is dropped.
 pub(crate) struct InFlight(Arc<Service>);
 
 impl Drop for InFlight {
@@ -257,6 +260,9 @@ impl Service {
             telemetry: Telemetry::new(),
             budget: Budget::new(options.max_held_bytes),
             keys: Keys::new(&options.api_keys),
+            readers: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(1, NonZero::get),
+            )),
             model_name,
             engine: OnceLock::new(),
             stopping: AtomicBool::new(false),
@@ -280,12 +286,17 @@ impl Service {
         self.engine.get()
     }
 
-    /// The engine, for a request.
-    pub(crate) fn engine(&self) -> Result<&Engine, Failure> {
+    /// The engine, for a request that comes now: not while the service is stopping.
+    pub(crate) fn admit(&self) -> Result<&Engine, Failure> {
         if self.is_stopping() {
             let message = "the service is stopping";
             return Err(Failure::new(FailureKind::Stopping, message).retry_after(1));
         }
+        self.engine()
+    }
+
+    /// The engine, for a request that was admitted: it is answered to its end.
+    pub(crate) fn engine(&self) -> Result<&Engine, Failure> {
         self.engine.get().ok_or_else(|| {
             let message = "the models are being loaded";
             Failure::new(FailureKind::Starting, message).retry_after(1)
@@ -308,6 +319,15 @@ impl Service {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Lets a request hold so many bytes, or tells it when to come back.
+    pub(crate) fn grow(&self, held: &Hold, bytes: usize, what: &str) -> Result<(), Failure> {
+        held.resize(bytes, what)
+            .map_err(|failure| match failure.kind {
+                FailureKind::Overloaded => failure.retry_after(self.backlog_seconds()),
+                _ => failure,
+            })
     }
 
     pub(crate) fn set_rate(&self, tokens_per_second: f64) {

@@ -16,6 +16,7 @@ use sessile_runtime::{Pool, Timing};
 
 use crate::failure::FailureKind;
 use crate::health;
+use crate::logging;
 use crate::service::{Engine, Service};
 use crate::writer::Writer;
 use names::{METRICS, MetricKind};
@@ -190,6 +191,8 @@ impl Telemetry {
             service.in_flight() as f64,
         );
         self.gauge("sessile_held_bytes", &[], service.budget.held() as f64);
+        self.counter("sessile_log_lines_dropped_total", &[])
+            .absolute(logging::dropped());
         let ready = health::unready(service).is_none();
         self.gauge("sessile_ready", &[], f64::from(u8::from(ready)));
         if let Some(engine) = service.loaded() {

@@ -120,11 +120,11 @@ async fn run_jobs(
             request.priority = terms.priority;
             request.deadline = Some(deadline);
             request.generation = work.generation();
-            // A request whose first job finds room is accepted: the others wait for theirs.
+            // A request whose first job finds room is accepted: the others wait beside the queue.
             let pending = if std::mem::take(&mut is_first) {
                 pool.submit(request)
             } else {
-                pool.submit_when_room(request).await
+                pool.submit_rest(request)
             };
             let pending = pending.map_err(|error| refused(service, error))?;
             outstanding += tokens;

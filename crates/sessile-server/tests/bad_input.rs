@@ -49,7 +49,7 @@ fn bodies_are_bounded() {
         connection.write(b"\r\n");
     }
     assert_eq!(connection.receive("POST").status, 413);
-    assert_eq!(service.metric("sessile_held_bytes"), 0.0);
+    service.wait_until(|| service.metric("sessile_held_bytes") == 0.0);
 }
 
 #[test]

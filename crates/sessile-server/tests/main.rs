@@ -5,6 +5,7 @@ mod bad_input;
 mod faults;
 #[path = "running/faulty.rs"]
 mod faulty;
+mod pressure;
 mod replay;
 mod running;
 mod three_di;

@@ -140,7 +140,11 @@ fn every_documented_metric_moves() {
         switch.hangs.store(false, Ordering::Relaxed);
     }
     moved.saw_all(&service, &["sessile_cancelled_total"]);
-    assert_eq!(service.metric("sessile_held_bytes"), 0.0);
+    service.wait_until(|| service.metric("sessile_held_bytes") == 0.0);
+
+    // A line of the log for which there is no room.
+    sessile_server::logging::say(&"x".repeat(2 << 20));
+    moved.saw_all(&service, &["sessile_log_lines_dropped_total"]);
 
     // A lane that fails under work.
     assert_eq!(service.metric("sessile_lane_up"), 2.0);

@@ -337,3 +337,49 @@ fn paths_without_a_model_are_not_described() {
     assert_eq!(answer.status, 404);
     assert_eq!(answer.json()["error"]["type"], "model_not_found");
 }
+
+/// A text is read no further than the model reads: what is said, and what its beginning gives.
+#[test]
+fn texts_that_are_far_too_long_are_read_to_where_the_model_reads() {
+    let service = service(Vec::new());
+    let words = format!("{SENTENCE} ").repeat(100_000);
+    let word = "A".repeat(4_000_000);
+    let spaces = format!("A{}B", " ".repeat(4_000_000));
+    for text in [&word, &spaces] {
+        for truncate in [false, true] {
+            let body = json!({ "input": text, "truncate": truncate });
+            let answer = service.post("/v1/summarize", &body);
+            assert_eq!(answer.status, 400, "{}", answer.text());
+            assert!(answer.text().contains("split it"), "{}", answer.text());
+        }
+    }
+    let answer = service.post("/v1/summarize", &json!({ "input": words }));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("more than the model's 640"));
+    let summary = |text: &str| {
+        let body = json!({ "input": text, "truncate": true, "max_length": 16 });
+        let answer = service.post("/v1/summarize", &body).json();
+        assert_eq!(answer["data"][0]["truncated"], true);
+        (
+            answer["data"][0]["token_ids"].clone(),
+            answer["usage"].clone(),
+        )
+    };
+    assert_eq!(summary(&words), summary(&words[..100 * SENTENCE.len()]));
+}
+
+#[test]
+fn texts_that_are_written_at_the_end_are_answered() {
+    let mut service = service(Vec::new());
+    let body = json!({ "input": vec![SENTENCE; 24], "num_beams": 4, "min_length": 200,
+        "max_length": 400 });
+    let mut connection = service.connect();
+    connection.begin("POST", "/v1/generate", &[], body.to_string().as_bytes());
+    service.wait_until(|| service.metric("sessile_in_flight_requests") == 1.0);
+    service.ask_to_stop();
+    let answer = connection.receive("POST");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    for item in answer.json()["data"].as_array().unwrap() {
+        assert!(item["text"].is_string(), "{item}");
+    }
+}

@@ -51,6 +51,32 @@ pub(crate) struct ServeArguments {
     #[arg(long, default_value = "8MiB", value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) max_body_size: u64,
 
+    /// Most memory that bodies and answers hold until they are sent, all requests together; an
+    /// eighth on top is kept for small requests
+    #[arg(long, default_value = "512MiB", value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) max_held_memory: u64,
+
+    /// Most connections; for more, those that wait longest for their clients are closed, and while
+    /// all are at work only probes are answered
+    #[arg(long, default_value_t = 1024, value_name = "N")]
+    pub(crate) max_connections: usize,
+
+    /// Longest time for the head of a request to arrive, and for a connection to be idle, in seconds
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
+    pub(crate) header_timeout: f64,
+
+    /// Longest time for a body to arrive, in seconds
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
+    pub(crate) body_timeout: f64,
+
+    /// Longest time in which a client may take nothing of its answer, in seconds
+    #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
+    pub(crate) send_timeout: f64,
+
+    /// Fewest bytes per second, over the send timeout, that a client must take of its answer
+    #[arg(long, default_value = "128KiB", value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) min_send_rate: u64,
+
     /// Origins of pages that may call: a JSON list, or separated by commas
     #[arg(long, default_value = "*", value_name = "LIST")]
     pub(crate) cors_origins: String,

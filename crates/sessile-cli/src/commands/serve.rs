@@ -135,10 +135,21 @@ fn options(arguments: &ServeArguments) -> Result<ServiceOptions, Failure> {
             .map_err(|_| Failure::usage(format!("{flag} must be a number of seconds")))
     };
     for (value, flag) in [
+        (arguments.header_timeout, "--header-timeout"),
+        (arguments.body_timeout, "--body-timeout"),
+        (arguments.send_timeout, "--send-timeout"),
+    ] {
+        if value == 0.0 {
+            return Err(Failure::usage(format!("{flag} must be more than 0")));
+        }
+    }
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    for (value, flag) in [
         (arguments.max_batch_size, "--max-batch-size"),
         (arguments.max_sequence_length, "--max-sequence-length"),
         (arguments.max_items, "--max-items"),
         (arguments.batch_queue_max_size, "--batch-queue-max-size"),
+        (arguments.max_connections, "--max-connections"),
     ] {
         if value == 0 {
             return Err(Failure::usage(format!("{flag} must be at least 1")));
@@ -149,7 +160,13 @@ fn options(arguments: &ServeArguments) -> Result<ServiceOptions, Failure> {
         max_batch_size: arguments.max_batch_size,
         max_sequence_length: arguments.max_sequence_length,
         max_items: arguments.max_items,
-        max_body_bytes: usize::try_from(arguments.max_body_size).unwrap_or(usize::MAX),
+        max_body_bytes: bytes(arguments.max_body_size),
+        max_held_bytes: bytes(arguments.max_held_memory),
+        max_connections: arguments.max_connections,
+        header_timeout: seconds(arguments.header_timeout, "--header-timeout")?,
+        body_timeout: seconds(arguments.body_timeout, "--body-timeout")?,
+        send_timeout: seconds(arguments.send_timeout, "--send-timeout")?,
+        min_send_rate: bytes(arguments.min_send_rate),
         cors_origins: parse_origins(&arguments.cors_origins).map_err(Failure::usage)?,
         api_keys: arguments.api_keys.clone(),
         batching: arguments.batch_queue_enabled,

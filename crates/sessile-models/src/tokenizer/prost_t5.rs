@@ -17,6 +17,7 @@ use std::path::Path;
 
 use super::Encoding;
 use super::file::AddedToken;
+use super::text::{Beginning, LongWord};
 use crate::error::{ModelError, ModelErrorKind};
 use unigram::{Spaces, Unigram};
 
@@ -474,5 +475,37 @@ impl ProstT5Tokenizer {
     pub(in crate::tokenizer) fn added_name(&self, id: u32) -> Option<&str> {
         let token = self.added.iter().find(|token| token.id == id);
         token.map(|token| token.content.as_str())
+    }
+
+    /// What [`encode_text`](Self::encode_text) and [`truncate`](Self::truncate) give, from no more
+    /// of the text than can matter.
+    pub(super) fn beginning(&self, text: &str, most: usize) -> Result<Beginning, LongWord> {
+        // Pieces reach no further than the longest of them; four times of that is beyond doubt.
+        const FAR: usize = 4;
+        let added = self.added.iter().map(|token| token.content.len());
+        let longest = added.max().unwrap_or(0).max(self.pieces.longest());
+        let most_bytes = most.saturating_mul(longest).saturating_mul(FAR);
+        let mut bytes = 0_usize;
+        let mut was_space = true;
+        let end = text.char_indices().find_map(|(at, character)| {
+            let is_space = character.is_whitespace();
+            // White space counts once, as the piece that begins a word does.
+            if !is_space || !was_space {
+                bytes += character.len_utf8();
+            }
+            was_space = is_space;
+            (bytes > most_bytes).then_some(at)
+        });
+        let mut tokens = self.encode_text(&text[..end.unwrap_or(text.len())]);
+        let is_cut = self.truncate(&mut tokens, most);
+        if end.is_some() && !is_cut {
+            // Unknown characters in a row are one token.
+            return Err(LongWord {
+                bytes: text.len(),
+                most: most_bytes,
+            });
+        }
+        let is_whole = !is_cut;
+        Ok(Beginning { tokens, is_whole })
     }
 }

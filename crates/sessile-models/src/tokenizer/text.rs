@@ -1,8 +1,40 @@
 //! The tokenizers of models that write text.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{ByteLevelTokenizer, ProstT5Tokenizer};
+
+/// As many tokens of a text as a model reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// The tokens, special ones included.
+    pub tokens: Vec<u32>,
+    /// Whether these are all tokens of the text.
+    pub is_whole: bool,
+}
+
+/// A part of a text without a space in it, or of nothing but white space, that is so long that its
+/// tokens were not looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongWord {
+    /// Its bytes.
+    pub bytes: usize,
+    /// Most bytes of such a part.
+    pub most: usize,
+}
+
+impl fmt::Display for LongWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a word of {} bytes is longer than the {} that are read; split it",
+            self.bytes, self.most
+        )
+    }
+}
+
+impl std::error::Error for LongWord {}
 
 /// The tokenizer of a model that writes text, whichever it has.
 #[derive(Clone, Debug)]
@@ -20,6 +52,20 @@ impl TextTokenizer {
         match self {
             TextTokenizer::ByteLevel(tokenizer) => tokenizer.encode(text),
             TextTokenizer::ProstT5(tokenizer) => tokenizer.encode_text(text),
+        }
+    }
+
+    /// What [`encode`](Self::encode) and [`truncate`](Self::truncate) give, without reading much
+    /// more of the text: its work and memory do not grow with texts that are far too long.
+    ///
+    /// # Errors
+    ///
+    /// When the text begins with a word of which only the whole could tell the first tokens, and
+    /// that is far longer than `most` of the longest tokens.
+    pub fn beginning(&self, text: &str, most: usize) -> Result<Beginning, LongWord> {
+        match self {
+            TextTokenizer::ByteLevel(tokenizer) => tokenizer.beginning(text, most),
+            TextTokenizer::ProstT5(tokenizer) => tokenizer.beginning(text, most),
         }
     }
 
@@ -90,6 +136,80 @@ impl TextTokenizer {
         match self {
             TextTokenizer::ProstT5(tokenizer) => Some(tokenizer),
             TextTokenizer::ByteLevel(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tokenizer::Preprocessing;
+
+    fn tokenizers() -> [TextTokenizer; 2] {
+        let file = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/golden/bart/tiny/tokenizer.json"
+        );
+        let bytes = ByteLevelTokenizer::from_file(Path::new(file)).unwrap();
+        let prost = ProstT5Tokenizer::published(Preprocessing::Standard);
+        [
+            TextTokenizer::ByteLevel(Arc::new(bytes)),
+            TextTokenizer::ProstT5(Arc::new(prost)),
+        ]
+    }
+
+    fn whole(tokenizer: &TextTokenizer, text: &str, most: usize) -> Beginning {
+        let mut tokens = tokenizer.encode(text);
+        let is_whole = !tokenizer.truncate(&mut tokens, most);
+        Beginning { tokens, is_whole }
+    }
+
+    proptest! {
+        #[test]
+        fn beginnings_are_those_of_the_whole_text(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "the", " theatre", "A", "K ", " ", "  ", "\n", "é", "7", "...", "'s", "d",
+                    "<mask>", "<s>", "</s>", "<fold2AA>", "<extra_id_7>", "\u{1f9ec}",
+                ]),
+                0..40,
+            ),
+            most in 2_usize..30,
+        ) {
+            let text = parts.concat();
+            for tokenizer in tokenizers() {
+                if let Ok(found) = tokenizer.beginning(&text, most) {
+                    prop_assert_eq!(found, whole(&tokenizer, &text, most), "{:?}", text);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_texts_are_read_to_where_it_matters() {
+        let [bytes, prost] = tokenizers();
+        let sentences = "The committee did not. ".repeat(20_000);
+        let residues = format!("<AA2fold>{}", " M K T".repeat(20_000));
+        let specials = "<mask> <s>".repeat(20_000);
+        for (tokenizer, text) in [
+            (&bytes, &sentences),
+            (&bytes, &specials),
+            (&prost, &residues),
+            (&prost, &specials),
+        ] {
+            let found = tokenizer.beginning(text, 100).unwrap();
+            assert_eq!(found, whole(tokenizer, text, 100));
+            assert!(!found.is_whole);
+        }
+        // A word whose first tokens only the whole would tell, and one that is a single token.
+        for (tokenizer, text) in [(&bytes, "A"), (&bytes, " "), (&prost, "j")] {
+            let text = text.repeat(100_000);
+            let error = tokenizer.beginning(&text, 100).unwrap_err();
+            assert!(error.to_string().contains("split it"), "{error}");
         }
     }
 }

@@ -50,6 +50,7 @@ impl PoolRequest {
 
     pub(super) fn into_entry(self, is_bulk: bool) -> (Entry, Pending) {
         let (reply, answer) = oneshot::channel();
+        let now = Instant::now();
         let entry = Entry {
             model: self.model,
             tokens: self.tokens,
@@ -61,9 +62,11 @@ impl PoolRequest {
             on_token: self.on_token,
             told: 0,
             is_bulk,
+            is_rest: false,
             attempts: 0,
             goes_alone: false,
-            arrived: Instant::now(),
+            arrived: now,
+            in_line_since: now,
             reply,
         };
         (entry, Pending::new(answer))

@@ -38,6 +38,10 @@ const LONGEST_COST: usize = 4096;
 /// How much longer each step of priority is kept waiting while others want the lanes.
 const WAIT_PER_PRIORITY: Duration = Duration::from_secs(10);
 
+/// How much longer the rest of a request is kept waiting than its first sequence, so that requests
+/// of one sequence go through while large ones are computed.
+const WAIT_OF_REST: Duration = Duration::from_secs(5);
+
 /// Number of priorities.
 pub(crate) const PRIORITIES: u8 = 3;
 
@@ -57,11 +61,15 @@ pub(crate) struct Entry {
     pub(crate) told: usize,
     /// Part of a large job: worth waiting a little for a full batch.
     pub(crate) is_bulk: bool,
+    /// Not the first of its request: those of other requests may overtake it.
+    pub(crate) is_rest: bool,
     /// How often a step failed in which it ran alone.
     pub(crate) attempts: u32,
     /// A step failed in which it ran: it shares no other.
     pub(crate) goes_alone: bool,
     pub(crate) arrived: Instant,
+    /// When it came into the line: later than it arrived if it had to wait beside it.
+    pub(crate) in_line_since: Instant,
     pub(crate) reply: oneshot::Sender<Reply>,
 }
 
@@ -86,7 +94,11 @@ impl Entry {
             self.cost().min(LONGEST_COST) as u32
         };
         let priority = self.priority.min(PRIORITIES - 1);
-        self.arrived + WAIT_PER_TOKEN * tokens + WAIT_PER_PRIORITY * u32::from(priority)
+        let rest = WAIT_OF_REST * u32::from(self.is_rest);
+        self.in_line_since
+            + WAIT_PER_TOKEN * tokens
+            + WAIT_PER_PRIORITY * u32::from(priority)
+            + rest
     }
 
     /// Answers without a lane.

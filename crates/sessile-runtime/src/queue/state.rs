@@ -15,6 +15,11 @@ pub(super) const FILL_LOOKAHEAD: usize = 256;
 pub(super) struct State {
     /// By place in line; the number keeps equals apart.
     pub(super) waiting: BTreeMap<(Instant, u64), Entry>,
+    /// Entries of requests whose first one was taken, until there is room for them.
+    pub(super) rest: BTreeMap<(Instant, u64), Entry>,
+    pub(super) rest_tokens: usize,
+    /// Tokens of those that have found room.
+    rest_queued: usize,
     /// Work that only one lane may do, by lane.
     pub(super) pinned: Vec<VecDeque<Entry>>,
     pub(super) next_number: u64,
@@ -33,6 +38,9 @@ impl State {
     pub(super) fn new(lanes: usize) -> Self {
         State {
             waiting: BTreeMap::new(),
+            rest: BTreeMap::new(),
+            rest_tokens: 0,
+            rest_queued: 0,
             pinned: (0..lanes).map(|_| VecDeque::new()).collect(),
             next_number: 0,
             queued_tokens: 0,
@@ -55,22 +63,47 @@ impl State {
 
     pub(super) fn insert(&mut self, entry: Entry) {
         self.queued_tokens = self.queued_tokens.saturating_add(entry.cost());
+        if entry.is_rest {
+            self.rest_queued = self.rest_queued.saturating_add(entry.cost());
+        }
         self.next_number += 1;
         self.waiting.insert((entry.due(), self.next_number), entry);
+    }
+
+    pub(super) fn insert_rest(&mut self, entry: Entry) {
+        self.rest_tokens = self.rest_tokens.saturating_add(entry.cost());
+        self.next_number += 1;
+        self.rest.insert((entry.due(), self.next_number), entry);
+    }
+
+    /// The first entry beside the queue, if those like it leave it room within `share` tokens.
+    pub(super) fn next_rest(&mut self, share: usize) -> Option<Entry> {
+        let first = self.rest.first_entry()?;
+        let cost = first.get().cost();
+        if self.rest_queued > 0 && self.rest_queued.saturating_add(cost) > share {
+            return None;
+        }
+        self.rest_tokens -= cost.min(self.rest_tokens);
+        Some(first.remove())
     }
 
     pub(super) fn remove(&mut self, place: &(Instant, u64)) -> Option<Entry> {
         let entry = self.waiting.remove(place)?;
         self.queued_tokens -= entry.cost().min(self.queued_tokens);
+        if entry.is_rest {
+            self.rest_queued -= entry.cost().min(self.rest_queued);
+        }
         Some(entry)
     }
 
     pub(super) fn fail_all(&mut self) {
         let error = self.no_device();
-        for entry in std::mem::take(&mut self.waiting).into_values() {
+        let waiting = std::mem::take(&mut self.waiting).into_values();
+        let rest = std::mem::take(&mut self.rest).into_values();
+        for entry in waiting.chain(rest) {
             entry.refuse(error.clone());
         }
-        self.queued_tokens = 0;
+        (self.queued_tokens, self.rest_tokens, self.rest_queued) = (0, 0, 0);
     }
 
     /// Moves entries of one model into `batch`: the first in line, then whatever fits behind it.

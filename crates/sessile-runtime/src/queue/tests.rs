@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 fn entry(tokens: usize, priority: u8) -> (Entry, oneshot::Receiver<Reply>) {
     let (reply, answer) = oneshot::channel();
+    let now = Instant::now();
     let entry = Entry {
         model: ModelIndex(0),
         tokens: vec![0; tokens],
@@ -15,9 +16,11 @@ fn entry(tokens: usize, priority: u8) -> (Entry, oneshot::Receiver<Reply>) {
         on_token: None,
         told: 0,
         is_bulk: false,
+        is_rest: false,
         attempts: 0,
         goes_alone: false,
-        arrived: Instant::now(),
+        arrived: now,
+        in_line_since: now,
         reply,
     };
     (entry, answer)
@@ -81,7 +84,7 @@ fn a_long_sequence_grows_old_and_goes() {
     let queue = queue(10_000);
     let (mut long, _a) = entry(400, 1);
     let (short, _b) = entry(10, 1);
-    long.arrived -= WAIT_FOR_400_TOKENS;
+    long.in_line_since -= WAIT_FOR_400_TOKENS;
     push(&queue, long);
     push(&queue, short);
     assert_eq!(taken(&queue, 100), [400]);
@@ -92,7 +95,7 @@ fn what_is_not_urgent_grows_old_and_goes() {
     let queue = queue(10_000);
     let (mut patient, _a) = entry(20, 2);
     let (urgent, _b) = entry(20, 0);
-    patient.arrived -= Duration::from_secs(21);
+    patient.in_line_since -= Duration::from_secs(21);
     push(&queue, patient);
     push(&queue, urgent);
     let mut batch = Vec::new();
@@ -241,4 +244,44 @@ fn the_last_lane_to_leave_answers_everybody() {
     }
     let (after, _b) = entry(1, 1);
     assert!(queue.try_push(after).is_err());
+}
+
+#[test]
+fn the_rest_of_large_requests_leaves_room_for_small_ones() {
+    let queue = queue(200);
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        let (mut entry, answer) = entry(20, 1);
+        entry.is_rest = true;
+        queue.push_rest(entry).unwrap();
+        answers.push(answer);
+    }
+    assert_eq!(queue.queued_tokens(), 200);
+    assert_eq!(queue.queued_requests(), 10);
+    // A quarter of the queue is theirs; a small request finds room and goes first.
+    let (small, _answer) = entry(30, 1);
+    push(&queue, small);
+    assert_eq!(taken(&queue, 50), [30, 20]);
+    // Whoever hung up gives its place to the next.
+    drop(answers.drain(1..4));
+    assert_eq!(taken(&queue, 1000), [20, 20]);
+    assert_eq!(taken(&queue, 1000), [20, 20]);
+    assert_eq!(taken(&queue, 1000), [20, 20]);
+    assert_eq!(queue.queued_tokens(), 0);
+}
+
+#[test]
+fn the_rest_is_answered_when_the_last_lane_leaves() {
+    let queue = queue(10);
+    let (mut entry, mut answer) = entry(20, 1);
+    entry.is_rest = true;
+    let (mut other, mut other_answer) = super::tests::entry(20, 1);
+    other.is_rest = true;
+    queue.push_rest(entry).unwrap();
+    queue.push_rest(other).unwrap();
+    queue.leave(0);
+    for answer in [&mut answer, &mut other_answer] {
+        let (answer, _) = answer.try_recv().unwrap();
+        assert_eq!(answer.unwrap_err().kind(), RequestErrorKind::NoDevice);
+    }
 }

@@ -6,15 +6,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter};
 
 use super::redirect::{method_not_allowed, not_found};
 use super::{bytes_response, cors, trace};
 use crate::exchange::answer;
-use crate::failure::Style;
+use crate::failure::{Failure, FailureKind, Style};
 use crate::predict::{Predict, PredictBatch};
+use crate::serve::Exchange;
 use crate::service::Service;
 use crate::v1::{
     Contacts, Embeddings, Generate, Logits, Post, PostScore, Summarize, ThreeDi, Writing,
@@ -85,6 +86,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .merge(computing)
         .fallback(not_found)
         // Around each route, so that the route's pattern is known; the fallback has none.
+        .layer(from_fn_with_state(Arc::clone(&service), room))
         .layer(from_fn_with_state(Arc::clone(&service), cors::layer))
         .layer(from_fn_with_state(Arc::clone(&service), trace::layer))
         .with_state(service)
@@ -122,6 +124,30 @@ async fn keys(State(service): State<Arc<Service>>, request: Request, next: Next)
         Ok(()) => next.run(request).await,
         Err(failure) => failure.response(Style::of(request.uri().path())),
     }
+}
+
+/// Keeps the connections beyond the most for probes.
+async fn room(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response<Body> {
+    let path = request.uri().path();
+    let exchange = request.extensions().get::<Exchange>();
+    let is_refused = match exchange {
+        Some(exchange) if !trace::is_probe(path) => exchange.is_for_probes().await,
+        _ => false,
+    };
+    if !is_refused {
+        return next.run(request).await;
+    }
+    let message = format!(
+        "all {} connections are at work; try again later",
+        service.options.max_connections
+    );
+    let failure = Failure::new(FailureKind::Overloaded, message);
+    let mut response = failure
+        .retry_after(service.backlog_seconds())
+        .response(Style::of(path));
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 /// `GET /metrics`.

@@ -58,7 +58,7 @@ pub(super) async fn layer(
 }
 
 /// Paths that are asked all the time.
-fn is_probe(route: &str) -> bool {
+pub(super) fn is_probe(route: &str) -> bool {
     route.starts_with("/health") || matches!(route, "/livez" | "/readyz" | "/metrics")
 }
 

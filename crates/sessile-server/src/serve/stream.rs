@@ -1,4 +1,4 @@
-//! A connection that bears neither clients that never take their answer nor, for long, clients
+//! A connection that bears neither clients that take their answer too slowly nor, for long, clients
 //! that have closed their side.
 //!
 //! A client that closes its sending side may have hung up, or may be waiting for the answer: both
@@ -18,40 +18,69 @@ use tokio::time::{Sleep, sleep};
 /// How long after its end a connection's reading side stays open.
 const HALF_CLOSED_GRACE: Duration = Duration::from_millis(250);
 
+/// How fast a client must take its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Time in which this is asked of it.
+    pub(super) every: Duration,
+    /// Bytes that it must take in that time, or all that there are.
+    pub(super) bytes: usize,
+}
+
 /// A connection with these bounds.
 pub(super) struct GuardedStream {
     stream: TcpStream,
-    write_timeout: Duration,
-    /// Runs since a write found the client not taking anything.
-    stalled: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    /// Runs since a write found the client slower than the service.
+    slow: Option<Slow>,
     /// Runs since the client closed its side.
     ended: Option<Pin<Box<Sleep>>>,
 }
 
+/// A client that is slower than the service.
+struct Slow {
+    until: Pin<Box<Sleep>>,
+    taken: usize,
+}
+
 impl GuardedStream {
-    pub(super) fn new(stream: TcpStream, write_timeout: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, pace: Pace) -> Self {
         GuardedStream {
             stream,
-            write_timeout,
-            stalled: None,
+            pace,
+            slow: None,
             ended: None,
         }
     }
 
-    /// Passes a result on, or gives up when nothing was taken for too long.
-    fn watched<T>(
+    /// Passes the result of a write on, or gives up on a client that takes too little.
+    fn wrote(
         &mut self,
         context: &mut Context<'_>,
-        result: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.stalled = None;
-            return result;
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match (&result, &mut self.slow) {
+            (Poll::Ready(Ok(taken)), Some(slow)) => {
+                slow.taken = slow.taken.saturating_add(*taken);
+                if slow.taken >= self.pace.bytes {
+                    self.slow = None;
+                }
+                result
+            }
+            (Poll::Ready(_), _) => result,
+            (Poll::Pending, _) => self.waits(context),
         }
-        let timeout = self.write_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
-        ready!(stalled.as_mut().poll(context));
-        let message = "the client does not take its answer";
+    }
+
+    /// Waits for the client, as long as it may make us wait.
+    fn waits<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let every = self.pace.every;
+        let slow = self.slow.get_or_insert_with(|| Slow {
+            until: Box::pin(sleep(every)),
+            taken: 0,
+        });
+        ready!(slow.until.as_mut().poll(context));
+        let message = "the client takes its answer too slowly";
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
     }
 }
@@ -83,7 +112,7 @@ impl AsyncWrite for GuardedStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watched(context, result)
+        self.wrote(context, result)
     }
 
     fn poll_write_vectored(
@@ -92,7 +121,7 @@ impl AsyncWrite for GuardedStream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.watched(context, result)
+        self.wrote(context, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -100,12 +129,20 @@ impl AsyncWrite for GuardedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_flush(context);
-        self.watched(context, result)
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Ready(result) => {
+                // Asked for when all is written: the client owes nothing.
+                self.slow = None;
+                Poll::Ready(result)
+            }
+            Poll::Pending => self.waits(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.watched(context, result)
+        match Pin::new(&mut self.stream).poll_shutdown(context) {
+            Poll::Pending => self.waits(context),
+            done => done,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Kind, name, unit and explanation of each metric.
-pub(super) const METRICS: [(MetricKind, &str, Unit, &str); 32] = {
+pub(super) const METRICS: [(MetricKind, &str, Unit, &str); 33] = {
     use MetricKind::{Counter, Gauge, Histogram};
     [
         (
@@ -100,13 +100,19 @@ pub(super) const METRICS: [(MetricKind, &str, Unit, &str); 32] = {
             Gauge,
             "sessile_in_flight_requests",
             Unit::Count,
-            "Requests being answered",
+            "Requests being answered, until their answers are sent",
         ),
         (
             Gauge,
             "sessile_held_bytes",
             Unit::Bytes,
-            "Memory that bodies and answers hold",
+            "Memory that bodies and answers hold, until they are sent",
+        ),
+        (
+            Counter,
+            "sessile_log_lines_dropped_total",
+            Unit::Count,
+            "Log lines that could not be written",
         ),
         (
             Gauge,

@@ -106,19 +106,28 @@ impl<'de> Visitor<'de> for InputVisitor {
     }
 }
 
+/// Letters of the longest token that stands for a residue, with room to spare.
+const LONGEST_TOKEN: usize = 16;
+
 /// Token ids of a sequence: white space does not count, small letters are capitals.
 pub(super) fn tokens(
     model: &ServedModel,
     text: &str,
     max_residues: usize,
 ) -> Result<Vec<u32>, Failure> {
+    let special = model.info.special_tokens;
+    let most = max_residues.min(model.info.max_tokens.saturating_sub(special));
+    // Not read at all where it must be too long, whatever its letters are.
+    let letters = text.bytes().filter(|letter| !letter.is_ascii_whitespace());
+    if letters.count() / LONGEST_TOKEN > most {
+        let message = format!("the sequence has more than {most} residues");
+        return Err(Failure::invalid("input", message));
+    }
     let tokens = match &model.tokenizer {
         Tokenizer::Esm(tokenizer) => named_tokens(tokenizer, text)?,
         tokenizer => letter_tokens(tokenizer, text)?,
     };
-    let special = model.info.special_tokens;
     let residues = tokens.len().saturating_sub(special);
-    let most = max_residues.min(model.info.max_tokens.saturating_sub(special));
     if residues == 0 {
         return Err(Failure::invalid("input", "the sequence is empty"));
     }

@@ -80,7 +80,7 @@ impl Model {
 
 /// Lists the resident models.
 pub(crate) async fn list_models(State(service): State<Arc<Service>>) -> Response<Body> {
-    match service.engine() {
+    match service.admit() {
         Ok(engine) => {
             let models = engine.models.iter();
             let data = models
@@ -101,7 +101,7 @@ pub(crate) async fn get_model(
     State(service): State<Arc<Service>>,
     Path(name): Path<String>,
 ) -> Response<Body> {
-    let model = service.engine().and_then(|engine| {
+    let model = service.admit().and_then(|engine| {
         let writer = engine.writer.iter().find(|writer| writer.name == name);
         match writer {
             Some(writer) => Ok(Model::of_writer(writer)),

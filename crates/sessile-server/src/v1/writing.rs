@@ -352,24 +352,26 @@ impl Item {
         if text.is_empty() {
             return refused("the text is empty".to_owned());
         }
-        let tokenizer = &writer.generator.tokenizer;
-        let mut tokens = tokenizer.encode(text);
         let most = writer.generator.plan.info.max_source_tokens;
-        if tokens.len() > most && !truncates {
+        // No more of the text is looked at than can be read: it may be far longer.
+        let tokenizer = &writer.generator.tokenizer;
+        let beginning = match tokenizer.beginning(text, most) {
+            Ok(beginning) => beginning,
+            Err(word) => return refused(word.to_string()),
+        };
+        if !beginning.is_whole && !truncates {
             return refused(format!(
-                "{} tokens are more than the model's {most}; with `truncate` its beginning is read",
-                tokens.len()
+                "the tokens are more than the model's {most}; with `truncate` its beginning is read"
             ));
         }
-        let is_truncated = tokenizer.truncate(&mut tokens, most);
         let rows = writer.generator.plan.info.vocabulary;
-        if let Some(message) = tokenizer.beyond(&tokens, rows) {
+        if let Some(message) = tokenizer.beyond(&beginning.tokens, rows) {
             return refused(message);
         }
         Item {
-            prompt_tokens: tokens.len(),
-            tokens,
-            is_truncated,
+            prompt_tokens: beginning.tokens.len(),
+            tokens: beginning.tokens,
+            is_truncated: !beginning.is_whole,
             result: None,
         }
     }

@@ -15,6 +15,7 @@ use super::merge::{Merges, Room};
 use super::read;
 use crate::error::ModelError;
 use crate::tokenizer::file::{AddedToken, Template, TokenizerFile};
+use crate::tokenizer::text::{Beginning, LongWord};
 
 /// A byte-level tokenizer.
 #[derive(Clone, Debug)]
@@ -33,6 +34,28 @@ pub struct ByteLevelTokenizer {
     texts: Vec<Vec<u8>>,
     /// Whether spaces before punctuation are taken out of what is written.
     cleans_spaces: bool,
+}
+
+/// A word is read whole if it has no more than this many times the bytes of as many of the longest
+/// tokens as are wanted.
+const LONG_WORD: usize = 4;
+
+/// A text on its way to tokens, and where to stop.
+struct Cutting<'r> {
+    room: &'r mut Room,
+    tokens: Vec<u32>,
+    /// Nothing is read once there are more tokens.
+    most: usize,
+    /// Bytes of a word that is read.
+    longest_word: usize,
+    /// The bytes of a word that is longer.
+    long_word: Option<usize>,
+}
+
+impl Cutting<'_> {
+    fn goes_on(&self) -> bool {
+        self.tokens.len() <= self.most && self.long_word.is_none()
+    }
 }
 
 thread_local! {
@@ -186,11 +209,49 @@ impl ByteLevelTokenizer {
     /// # Ok::<(), sessile_models::ModelError>(())
     /// ```
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        let mut tokens = Vec::with_capacity(text.len() / 3 + 2);
-        tokens.extend_from_slice(&self.template.before);
-        ROOM.with_borrow_mut(|room| self.cut(text, room, &mut tokens));
-        tokens.extend_from_slice(&self.template.after);
-        tokens
+        ROOM.with_borrow_mut(|room| {
+            let mut tokens = Vec::with_capacity(text.len() / 3 + 2);
+            tokens.extend_from_slice(&self.template.before);
+            let mut cutting = Cutting {
+                room,
+                tokens,
+                most: usize::MAX,
+                longest_word: usize::MAX,
+                long_word: None,
+            };
+            self.cut(text, &mut cutting);
+            let mut tokens = cutting.tokens;
+            tokens.extend_from_slice(&self.template.after);
+            tokens
+        })
+    }
+
+    /// What [`encode`](Self::encode) and [`truncate`](Self::truncate) give, without reading much
+    /// more of the text than that.
+    pub(crate) fn beginning(&self, text: &str, most: usize) -> Result<Beginning, LongWord> {
+        let longest_token = self.texts.iter().map(Vec::len).max().unwrap_or(1);
+        let longest_word = most.saturating_mul(longest_token).saturating_mul(LONG_WORD);
+        ROOM.with_borrow_mut(|room| {
+            let mut cutting = Cutting {
+                room,
+                tokens: self.template.before.clone(),
+                most: most.saturating_sub(self.template.after.len()),
+                longest_word,
+                long_word: None,
+            };
+            self.cut(text, &mut cutting);
+            cutting.room.give_back();
+            if let Some(bytes) = cutting.long_word {
+                return Err(LongWord {
+                    bytes,
+                    most: longest_word,
+                });
+            }
+            let mut tokens = cutting.tokens;
+            tokens.extend_from_slice(&self.template.after);
+            let is_whole = !self.truncate(&mut tokens, most);
+            Ok(Beginning { tokens, is_whole })
+        })
     }
 
     /// At most `most` of the tokens that [`encode`](Self::encode) gave: the first ones, and the
@@ -246,10 +307,13 @@ impl ByteLevelTokenizer {
     }
 
     /// Cuts added tokens out and the rest into words.
-    fn cut(&self, text: &str, room: &mut Room, tokens: &mut Vec<u32>) {
+    fn cut(&self, text: &str, cutting: &mut Cutting<'_>) {
         let mut from = 0;
         let mut at = 0;
         while at < text.len() {
+            if !cutting.goes_on() {
+                return;
+            }
             let found = match self.added_starts[usize::from(text.as_bytes()[at])] {
                 true => self.added_at(&text[at..]),
                 false => None,
@@ -267,15 +331,17 @@ impl ByteLevelTokenizer {
             } else {
                 before
             };
-            self.words(before, room, tokens);
-            tokens.push(token.id);
+            self.words(before, cutting);
+            if cutting.goes_on() {
+                cutting.tokens.push(token.id);
+            }
             at += token.content.len();
             if token.takes_right {
                 at = text.len() - text[at..].trim_start().len();
             }
             from = at;
         }
-        self.words(&text[from..], room, tokens);
+        self.words(&text[from..], cutting);
     }
 
     /// The longest added token that `text` starts with.
@@ -286,18 +352,20 @@ impl ByteLevelTokenizer {
     }
 
     /// Cuts text into words and merges each.
-    fn words(&self, text: &str, room: &mut Room, tokens: &mut Vec<u32>) {
+    fn words(&self, text: &str, cutting: &mut Cutting<'_>) {
         if self.prefix_space && !text.is_empty() && !text.starts_with(' ') {
             let text = format!(" {text}");
-            return self.cut_words(&text, room, tokens);
+            return self.cut_words(&text, cutting);
         }
-        self.cut_words(text, room, tokens);
+        self.cut_words(text, cutting);
     }
 
-    fn cut_words(&self, text: &str, room: &mut Room, tokens: &mut Vec<u32>) {
+    fn cut_words(&self, text: &str, cutting: &mut Cutting<'_>) {
         let Some(words) = words() else { return };
         let mut at = 0;
-        while let Some(found) = words.find_at(text, at) {
+        while cutting.goes_on()
+            && let Some(found) = words.find_at(text, at)
+        {
             let mut word = found.as_str();
             let is_space = word.starts_with(char::is_whitespace) && word.trim().is_empty();
             if is_space && found.end() < text.len() {
@@ -310,13 +378,17 @@ impl ByteLevelTokenizer {
                     word = &word[..last];
                 }
             }
+            if word.len() > cutting.longest_word {
+                cutting.long_word = Some(word.len());
+                return;
+            }
             for &byte in word.as_bytes() {
                 let id = self.bytes[usize::from(byte)];
                 if id != NONE {
-                    room.push(id);
+                    cutting.room.push(id);
                 }
             }
-            self.merges.finish(room, tokens);
+            self.merges.finish(cutting.room, &mut cutting.tokens);
             at = found.start() + word.len();
         }
     }

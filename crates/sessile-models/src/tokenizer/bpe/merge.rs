@@ -85,6 +85,18 @@ struct Link {
 }
 
 impl Room {
+    /// Gives memory back that only a very long word needed.
+    pub(super) fn give_back(&mut self) {
+        const KEPT: usize = 1 << 16;
+        self.word.shrink_to(KEPT);
+        self.entries.clear();
+        self.entries.shrink_to(KEPT);
+        self.positions.clear();
+        self.positions.shrink_to(KEPT);
+        self.heap.clear();
+        self.heap.shrink_to(KEPT);
+    }
+
     /// Appends a letter to the word.
     #[inline]
     pub(super) fn push(&mut self, id: u32) {

@@ -115,6 +115,11 @@ impl Unigram {
         self.len
     }
 
+    /// Characters of the longest piece.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
     /// The id of a piece of any kind.
     pub(super) fn id(&self, piece: &str) -> Option<u32> {
         self.ids.get(piece).copied()

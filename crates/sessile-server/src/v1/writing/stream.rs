@@ -20,7 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::{Kind, Writing, WritingUsage, writer};
 use crate::failure::{Failure, FailureKind};
-use crate::service::{InFlight, Service};
+use crate::service::Service;
 use crate::work;
 
 /// Begins to write; from here on everything is an event.
@@ -45,7 +45,6 @@ pub(super) fn begin<K: Kind>(
     let pending = writer.generator.pool.submit(request);
     let text = Text {
         service: Arc::clone(service),
-        _in_flight: service.begin(),
         object: K::OBJECT,
         model: writing.model.clone(),
         tokenizer: writer.generator.tokenizer.clone(),
@@ -73,7 +72,6 @@ pub(super) fn begin<K: Kind>(
 /// A text on its way.
 struct Text {
     service: Arc<Service>,
-    _in_flight: InFlight,
     object: &'static str,
     model: String,
     tokenizer: TextTokenizer,
