@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, header};
 use bytes::Bytes;
 
 use crate::body;
+use crate::content_coding;
 use crate::failure::{Failure, FailureKind, Style};
 use crate::json::guard::{self, Excess};
 use crate::service::{Engine, Service};
@@ -67,7 +68,9 @@ async fn exchange<C: Call>(
 ) -> Result<Response<Body>, Failure> {
     service.engine()?;
     let (parts, body) = request.into_parts();
-    let (bytes, mut held) = body::read(service, &parts.headers, body).await?;
+    let (bytes, held) = body::read(service, &parts.headers, body).await?;
+    let (bytes, mut held) = content_coding::decoded(service, &parts.headers, bytes, held).await?;
+    let coding = content_coding::wanted(&parts.headers);
     let begun = Instant::now();
     let mut call = read::<C>(service, parts.headers, bytes).await?;
     let numbers = call.numbers().saturating_mul(BYTES_PER_NUMBER);
@@ -87,13 +90,30 @@ async fn exchange<C: Call>(
 
     let writing = Instant::now();
     let writer = Arc::clone(service);
-    let answer = off_the_loop(move || call.write(&writer, begun)).await?;
+    let (answer, coding, is_large) = off_the_loop(move || {
+        let answer = call.write(&writer, begun)?;
+        let is_large = content_coding::is_large(answer.len());
+        match coding.filter(|_| is_large) {
+            Some(coding) => content_coding::packed(coding, &answer)
+                .map(|packed| (packed, Some(coding), is_large)),
+            None => Ok((answer, None, is_large)),
+        }
+    })
+    .await?;
     service.telemetry.serialized(writing.elapsed());
     let mut response = Response::new(body::held(answer, held));
-    response.headers_mut().insert(
+    let headers = response.headers_mut();
+    headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
+    if is_large {
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    if let Some(coding) = coding {
+        let name = HeaderValue::from_static(coding.name());
+        headers.insert(header::CONTENT_ENCODING, name);
+    }
     Ok(response)
 }
 
@@ -131,7 +151,7 @@ fn read_now<C: Call>(service: &Service, headers: &HeaderMap, bytes: &[u8]) -> Re
 }
 
 /// Runs what takes a while where it holds nobody up.
-async fn off_the_loop<T: Send + 'static>(
+pub(crate) async fn off_the_loop<T: Send + 'static>(
     job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(job)

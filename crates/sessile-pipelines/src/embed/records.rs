@@ -186,7 +186,9 @@ fn unreadable(error: &sessile_seq::Error) -> Prepared {
 /// Upper case, no stop at the end, tokens.
 fn prepare(file: &str, record: &mut Record, tokenizer: &Tokenizer) -> Prepared {
     record.sequence.make_ascii_uppercase();
-    record.sequence.truncate(without_stop(&record.sequence).len());
+    record
+        .sequence
+        .truncate(without_stop(&record.sequence).len());
     let place = format!(
         "{file}: record {} ({}), line {}",
         record.ordinal, record.id, record.line
