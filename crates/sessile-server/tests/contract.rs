@@ -96,6 +96,18 @@ fn fields_that_are_not_known_are_refused_by_name() {
         assert!(message.contains(words), "{path} {field}: {message}");
         assert_eq!(error["type"], "invalid_request_error");
     }
+    let document = service.get("/openapi.json").json();
+    for request in [
+        "Embeddings",
+        "Score",
+        "Logits",
+        "Contacts",
+        "ThreeDi",
+        "Writing",
+    ] {
+        let schema = &document["components"]["schemas"][format!("{request}Request")];
+        assert_eq!(schema["additionalProperties"], false, "{request}");
+    }
     // The other service passes them over, as its recordings show.
     let body = json!({"sequence": "MKT", "poling": "cls"});
     assert_eq!(service.post("/predict", &body).status, 200);
