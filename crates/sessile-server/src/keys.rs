@@ -70,8 +70,8 @@ fn check(origin: &str, keys: &[&str]) -> Result<(), String> {
         ));
     }
     for (index, key) in keys.iter().enumerate() {
-        let what = match key {
-            key if key.is_empty() => "is empty",
+        let what = match *key {
+            "" => "is empty",
             key if !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
                 "has a character that cannot be sent in a header"
             }
