@@ -43,6 +43,12 @@ def check_deployment(document, settings, routes):
     (port,) = container["ports"]
     if str(port["containerPort"]) != settings["PORT"]:
         fail(f"port {port['containerPort']} is not that of the settings, {settings['PORT']}")
+    # A pod is reached from outside; without a host or a key the service listens inside alone.
+    if settings.get("HOST") != "0.0.0.0":
+        fail("the settings must say HOST=0.0.0.0")
+    # A service called sessile would set SESSILE_PORT and others in every pod.
+    if pod.get("enableServiceLinks") is not False:
+        fail("enableServiceLinks must be false")
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     needed = pause + float(settings["SESSILE_GRACE"]) + GRACE_MARGIN_SECONDS
     if pod["terminationGracePeriodSeconds"] < needed:

@@ -25,7 +25,7 @@ use sessile_server::LogLevel;
                   padding.\n\nEvery flag can also be set as SESSILE_NAME (--token-budget is \
                   SESSILE_TOKEN_BUDGET) and in a TOML or YAML file (--config).",
     after_help = "Exit codes: 0 done; 2 usage; 3 done, but some records failed; 4 bad input or \
-                  model; 5 device; 130/143 interrupted",
+                  model; 5 device; 129/130/143 interrupted",
     subcommand_required = true,
     arg_required_else_help = true
 )]

@@ -104,6 +104,14 @@ impl Failure {
         }
     }
 
+    /// Says what went wrong in the log, for a command whose messages are one.
+    pub(crate) fn logged(self) -> Self {
+        if let Some(message) = &self.message {
+            tracing::error!(hint = self.hint(), exit_code = self.code, "{message}");
+        }
+        self.said()
+    }
+
     /// Prints what went wrong and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if let Some(message) = &self.message {

@@ -35,17 +35,22 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode, Failure> {
     let command = settings::apply(Cli::command(), std::env::args_os())?;
+    let notes = settings::notes(&command);
     let matches = command.get_matches();
     let cli = Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;
-    if !matches!(cli.command, Command::Serve(_)) {
-        logging::start(cli.log_level);
+    match &cli.command {
+        Command::Serve(arguments) => sessile_server::logging::start(arguments.log_level),
+        _ => logging::start(cli.log_level),
+    }
+    for note in notes {
+        tracing::warn!("{note}");
     }
     match cli.command {
         Command::Embed(arguments) => commands::embed::run(arguments),
         Command::Entropy(arguments) => commands::entropy::run(arguments),
         Command::Summarize(arguments) => commands::summarize::run(arguments),
         Command::Viral(arguments) => commands::viral::run(arguments),
-        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments).map_err(Failure::logged),
         Command::BenchService(arguments) => commands::bench_service::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),
         Command::Plan(arguments) => commands::plan::run(&arguments),

@@ -4,6 +4,8 @@
 //! in a TOML or YAML file, either at its top (for every command) or in a table named after the command.
 //! Precedence: flag, environment, the command's table, the top of the file, built-in default.
 
+mod variables;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use sessile_pipelines::summarize::environment as worker;
 use sessile_server::environment;
 
 use crate::exit::Failure;
+use variables::variable;
 
 /// The flag, and as `SESSILE_CONFIG` the variable, that names the settings file.
 const CONFIG: &str = "config";
@@ -28,13 +31,23 @@ pub(crate) fn apply(
 ) -> Result<Command, Failure> {
     let arguments: Vec<OsString> = arguments.collect();
     let is_writing = |argument: &OsString| WRITING.iter().any(|command| argument == command);
-    let worker = if arguments.iter().any(is_writing) {
-        worker_names()?
-    } else {
-        Vec::new()
-    };
+    let (mut service, mut worker) = (Vec::new(), Vec::new());
+    // The names of other programs, and a .env file, matter to these commands alone.
+    if arguments.iter().any(is_writing) {
+        let file = environment::read_file(Path::new(".env")).map_err(Failure::usage)?;
+        let from_environment = |name: &str| std::env::var(name).ok();
+        service = environment::settings(from_environment, &file);
+        let either =
+            |name: &str| from_environment(name).or_else(|| environment::in_file(&file, name));
+        worker = worker::settings(either).map_err(Failure::usage)?;
+    }
     let arguments = arguments.into_iter();
-    let with_names = |command| Ok(with_worker_names(with_service_names(command)?, &worker));
+    let with_names = |command| {
+        Ok(with_worker_names(
+            with_service_names(command, &service),
+            &worker,
+        ))
+    };
     let command = with_environment(command);
     let Some((path, is_explicit)) = settings_path(arguments) else {
         return with_names(command);
@@ -57,9 +70,13 @@ pub(crate) fn apply(
     with_names(with_settings(command, &settings, &path)?)
 }
 
-/// What the names say that the summarising worker is configured by.
-fn worker_names() -> Result<Vec<worker::Setting>, Failure> {
-    worker::settings(|name| std::env::var(name).ok()).map_err(Failure::usage)
+/// What to say of the environment before a command begins: variables that set nothing.
+pub(crate) fn notes(command: &Command) -> Vec<String> {
+    let environment = std::env::vars_os().map(|(name, value)| {
+        let name = name.to_string_lossy().into_owned();
+        (name, value.to_string_lossy().into_owned())
+    });
+    variables::unknown(environment, &flags(command))
 }
 
 /// These values, below `SESSILE_*` and above the settings file, for the commands that have them.
@@ -79,20 +96,18 @@ fn with_worker_names(command: Command, values: &[worker::Setting]) -> Command {
 
 /// The names that ESM2_MultiGPU_Inference is configured by, from the environment or `.env`: they
 /// rank below `SESSILE_*` and above the settings file.
-fn with_service_names(command: Command) -> Result<Command, Failure> {
-    let file = environment::read_file(Path::new(".env")).map_err(Failure::usage)?;
-    let values = environment::settings(|name| std::env::var(name).ok(), &file);
-    Ok(command.mut_subcommand("serve", |serve| {
-        values.into_iter().fold(serve, |serve, (_, flag, value)| {
+fn with_service_names(command: Command, values: &[(&str, &str, String)]) -> Command {
+    command.mut_subcommand("serve", |serve| {
+        values.iter().fold(serve, |serve, (_, flag, value)| {
             serve.mut_args(|argument| {
-                if argument.get_long() == Some(flag) {
+                if argument.get_long() == Some(*flag) {
                     argument.required(false).default_values([value.clone()])
                 } else {
                     argument
                 }
             })
         })
-    }))
+    })
 }
 
 /// TOML, or YAML when the file is called so.
@@ -137,11 +152,6 @@ fn settings_path(arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, 
     Some((base.join("sessile").join("config.toml"), false))
 }
 
-/// `token-budget` is `SESSILE_TOKEN_BUDGET`.
-fn variable(flag: &str) -> String {
-    format!("SESSILE_{}", flag.replace('-', "_").to_uppercase())
-}
-
 /// Whether an argument can be set elsewhere than on the command line.
 pub(crate) fn is_setting(argument: &Arg) -> bool {
     argument.get_long().is_some()
@@ -165,7 +175,12 @@ fn with_environment(command: Command) -> Command {
             ArgAction::SetTrue => argument.value_parser(BoolishValueParser::new()),
             _ => argument,
         };
-        argument.env(variable(&name)).hide_env_values(true)
+        let variable = variable(&name);
+        // What a cluster says of a service of our name is no setting.
+        if std::env::var(&variable).is_ok_and(|value| variables::is_injected(&variable, &value)) {
+            return argument;
+        }
+        argument.env(variable).hide_env_values(true)
     });
     let names: Vec<String> = command
         .get_subcommands()
@@ -236,6 +251,12 @@ fn with_settings(
                 path.display()
             ))
         })?;
+        if values.is_empty() {
+            return Err(Failure::usage(format!(
+                "{}: `{flag}` is an empty list (leave it out for the default)",
+                path.display()
+            )));
+        }
         command = command.mut_args(|argument| {
             if argument.get_long() == Some(flag.as_str()) {
                 argument.required(false).default_values(values.clone())

@@ -1,7 +1,8 @@
 //! Ctrl-C, SIGTERM and SIGHUP: the first asks the job to stop, the second ends the program at once.
 
 use std::fs;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sessile_pipelines::Interrupt;
@@ -24,12 +25,13 @@ static INTERRUPT: OnceLock<Interrupt> = OnceLock::new();
 
 /// Listens for signals from now on, for a job: it ends soon after the first.
 pub(crate) fn listen() -> Result<Interrupt, Failure> {
-    start(Some(PATIENCE))
+    start(Some(PATIENCE), None)
 }
 
-/// The same for a service, which answers first what it has accepted.
-pub(crate) fn listen_for_service() -> Result<Interrupt, Failure> {
-    start(None)
+/// The same for a service, which answers first what it has accepted. Where there is a flag for it,
+/// SIGHUP sets that and asks nothing to stop.
+pub(crate) fn listen_for_service(hangup: Option<Arc<AtomicBool>>) -> Result<Interrupt, Failure> {
+    start(None, hangup)
 }
 
 /// The signal that came, where somebody listens.
@@ -37,7 +39,10 @@ pub(crate) fn received() -> Option<i32> {
     INTERRUPT.get().and_then(Interrupt::signal)
 }
 
-fn start(patience: Option<Duration>) -> Result<Interrupt, Failure> {
+fn start(
+    patience: Option<Duration>,
+    hangup: Option<Arc<AtomicBool>>,
+) -> Result<Interrupt, Failure> {
     let failed = |error: std::io::Error| {
         let message = format!("can not listen for signals: {error}");
         Failure::new(DEVICE, message).with_hint(Some(MORE_THREADS))
@@ -45,7 +50,7 @@ fn start(patience: Option<Duration>) -> Result<Interrupt, Failure> {
     let interrupt = Interrupt::default();
     let mut wanted = vec![SIGINT, SIGTERM];
     // `nohup` and `setsid` have it ignored, and the job outlives the terminal.
-    if !is_ignored(SIGHUP) {
+    if hangup.is_some() || !is_ignored(SIGHUP) {
         wanted.push(SIGHUP);
     }
     let mut signals = Signals::new(wanted).map_err(failed)?;
@@ -53,13 +58,21 @@ fn start(patience: Option<Duration>) -> Result<Interrupt, Failure> {
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
-            let Some(first) = signals.forever().next() else {
+            // What asks to stop; a hangup that only sets its flag does not.
+            let asks = |signal: i32| match &hangup {
+                Some(hangup) if signal == SIGHUP => {
+                    hangup.store(true, Ordering::Relaxed);
+                    false
+                }
+                _ => true,
+            };
+            let Some(first) = signals.forever().find(|&signal| asks(signal)) else {
                 return;
             };
             flag.set(first);
             let begun = Instant::now();
             while patience.is_none_or(|patience| begun.elapsed() < patience) {
-                if let Some(second) = signals.pending().next() {
+                if let Some(second) = signals.pending().find(|&signal| asks(signal)) {
                     end(second);
                 }
                 std::thread::sleep(POLL);

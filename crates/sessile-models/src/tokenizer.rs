@@ -40,6 +40,21 @@ pub enum Tokenizer {
     Letters(Arc<LetterTokenizer>),
 }
 
+/// The residues of a protein without the stop `*` that ends a translation: the one rule for
+/// files and requests. A `*` elsewhere stays, for the tokenizer to know it or not.
+///
+/// # Examples
+///
+/// ```
+/// use sessile_models::tokenizer::without_stop;
+///
+/// assert_eq!(without_stop(b"MKV*"), b"MKV");
+/// assert_eq!(without_stop(b"M*V"), b"M*V");
+/// ```
+pub fn without_stop(residues: &[u8]) -> &[u8] {
+    residues.strip_suffix(b"*").unwrap_or(residues)
+}
+
 impl Tokenizer {
     /// Encodes a sequence.
     ///

@@ -239,6 +239,36 @@ pub fn processor() -> Result<FoundDevice, RuntimeError> {
     Ok(cpu(Isa::detect()?))
 }
 
+/// The processor, for what runs nowhere else: `what` is such as "text is generated". A GPU that was
+/// asked for is refused, also beside the processor: work that is asked of a GPU never runs
+/// elsewhere without a word.
+///
+/// # Errors
+///
+/// `Device` when `choice` names a GPU, and as [`processor`].
+///
+/// # Examples
+///
+/// ```
+/// use sessile_runtime::{DeviceChoice, discovery};
+///
+/// assert!(discovery::processor_only(&DeviceChoice::Auto, "text is generated").is_ok());
+/// let choice = "cpu,cuda:0".parse()?;
+/// let error = discovery::processor_only(&choice, "text is generated").err().unwrap();
+/// assert_eq!(error.to_string(), "text is generated on the CPU only; cuda:0 was asked for");
+/// # Ok::<(), String>(())
+/// ```
+pub fn processor_only(choice: &DeviceChoice, what: &str) -> Result<FoundDevice, RuntimeError> {
+    match choice.gpus().next() {
+        None => processor(),
+        Some(gpu) => Err(RuntimeError::new(
+            RuntimeErrorKind::Device,
+            format!("{what} on the CPU only; {gpu} was asked for"),
+        )
+        .with_hint("use --devices cpu")),
+    }
+}
+
 /// The processor at this level.
 fn cpu(isa: Isa) -> FoundDevice {
     let mut notes = Vec::new();

@@ -16,6 +16,17 @@ pub enum DeviceChoice {
     Only(Vec<DeviceId>),
 }
 
+impl DeviceChoice {
+    /// The GPUs that are asked for by name.
+    pub fn gpus(&self) -> impl Iterator<Item = DeviceId> + '_ {
+        let named: &[DeviceId] = match self {
+            DeviceChoice::Auto => &[],
+            DeviceChoice::Only(ids) => ids,
+        };
+        named.iter().copied().filter(|id| *id != DeviceId::Cpu)
+    }
+}
+
 impl FromStr for DeviceChoice {
     type Err = String;
 

@@ -2,6 +2,7 @@
 //!
 //! They rank below a flag and below `SESSILE_*`, and above the settings file.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 /// A name of the other service and the flag of `sessile serve` that it sets.
@@ -60,6 +61,7 @@ pub fn read_file(path: &Path) -> Result<Vec<(String, String)>, String> {
 /// ```
 pub fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut values = Vec::new();
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -86,6 +88,40 @@ fn unquote(value: &str) -> String {
     value[..end].trim().to_owned()
 }
 
+/// Whether a variable of the environment is meant for the service. `HOST` is set by compilers and
+/// shells too, to the name of a machine or to `x86_64-conda-linux-gnu`: it counts where it is an
+/// address or `localhost`. `PORT` is no link to another container.
+///
+/// # Examples
+///
+/// ```
+/// use sessile_server::environment::is_meant;
+///
+/// assert!(is_meant("HOST", "0.0.0.0") && is_meant("HOST", "localhost"));
+/// assert!(!is_meant("HOST", "x86_64-conda-linux-gnu"));
+/// assert!(!is_meant("PORT", "tcp://10.96.12.3:80"));
+/// ```
+pub fn is_meant(name: &str, value: &str) -> bool {
+    match name {
+        "HOST" => value == "localhost" || value.parse::<IpAddr>().is_ok(),
+        "PORT" => !is_link(value),
+        _ => true,
+    }
+}
+
+/// Whether a value is an address of another container, as Kubernetes and Docker set it.
+pub fn is_link(value: &str) -> bool {
+    ["tcp://", "udp://", "sctp://"]
+        .iter()
+        .any(|scheme| value.starts_with(scheme))
+}
+
+/// The value that a `.env` file has for a name: the last one.
+pub fn in_file(file: &[(String, String)], name: &str) -> Option<String> {
+    let found = file.iter().rev().find(|(key, _)| key == name);
+    found.map(|(_, value)| value.clone())
+}
+
 /// What the other service's names set: pairs of a flag and its value, from the environment first
 /// and from a `.env` file where the environment says nothing.
 pub fn settings(
@@ -95,13 +131,8 @@ pub fn settings(
     NAMES
         .into_iter()
         .filter_map(|(name, flag)| {
-            let from_file = || {
-                file.iter()
-                    .rev()
-                    .find(|(key, _)| key == name)
-                    .map(|(_, value)| value.clone())
-            };
-            let value = environment(name).or_else(from_file)?;
+            let from_environment = environment(name).filter(|value| is_meant(name, value));
+            let value = from_environment.or_else(|| in_file(file, name))?;
             Some((name, flag, value))
         })
         .collect()
@@ -121,5 +152,18 @@ mod tests {
             ("PORT", "port", "2".to_owned()),
         ];
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn what_a_compiler_or_a_cluster_sets_is_passed_over() {
+        let file = parse("\u{feff}HOST=my-machine").unwrap();
+        let environment = |name: &str| match name {
+            "HOST" => Some("x86_64-conda-linux-gnu".to_owned()),
+            "PORT" => Some("tcp://10.0.0.1:80".to_owned()),
+            _ => None,
+        };
+        let found = settings(environment, &file);
+        assert_eq!(found, [("HOST", "host", "my-machine".to_owned())]);
+        assert!(settings(environment, &[]).is_empty());
     }
 }

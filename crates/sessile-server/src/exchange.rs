@@ -12,6 +12,7 @@ use http_body::Body as _;
 
 use crate::body;
 use crate::budget::Hold;
+use crate::content_coding;
 use crate::failure::{Failure, FailureKind, Style};
 use crate::json::guard::{self, Excess};
 use crate::serve::Exchange;
@@ -86,6 +87,8 @@ async fn exchange<C: Call>(
         let _waiting = parts.extensions.get().map(Exchange::waits_for_body);
         body::read(service, &parts.headers, body, held).await?
     };
+    let bytes = content_coding::decoded(service, &parts.headers, bytes, held).await?;
+    let coding = content_coding::wanted(&parts.headers);
     let begun = Instant::now();
     let kept = bytes.len().saturating_mul(KEPT_FACTOR);
     let mut call = read::<C>(service, parts.headers, bytes, held).await?;
@@ -98,20 +101,33 @@ async fn exchange<C: Call>(
 
     let writing = Instant::now();
     let (writer, counted) = (Arc::clone(service), held.clone());
-    let answer = off_the_loop(move || {
+    let (answer, coding, is_large) = off_the_loop(move || {
         let mut answer = call.write(&writer, begun)?;
+        let is_large = content_coding::is_large(answer.len());
+        let coding = coding.filter(|_| is_large);
+        if let Some(coding) = coding {
+            answer = content_coding::packed(coding, &answer)?;
+        }
         // Memory that was not needed in the end is not counted either.
         answer.shrink_to_fit();
         drop(counted);
-        Ok(answer)
+        Ok((answer, coding, is_large))
     })
     .await?;
     service.telemetry.serialized(writing.elapsed());
     let mut response = Response::new(Body::from(answer));
-    response.headers_mut().insert(
+    let headers = response.headers_mut();
+    headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
+    if is_large {
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    if let Some(coding) = coding {
+        let name = HeaderValue::from_static(coding.name());
+        headers.insert(header::CONTENT_ENCODING, name);
+    }
     Ok(response)
 }
 
@@ -166,7 +182,7 @@ fn read_now<C: Call>(service: &Service, headers: &HeaderMap, bytes: &[u8]) -> Re
 }
 
 /// Runs what takes a while where it holds nobody up.
-async fn off_the_loop<T: Send + 'static>(
+pub(crate) async fn off_the_loop<T: Send + 'static>(
     job: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(job)

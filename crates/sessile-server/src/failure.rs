@@ -5,6 +5,8 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 use sessile_device::{RequestError, RequestErrorKind};
 
+use crate::content_coding;
+
 /// What went wrong; decides the status, the type in the body and the label in the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FailureKind {
@@ -24,6 +26,8 @@ pub(crate) enum FailureKind {
     SlowClient,
     /// The body, its number of items or the answer would be too large.
     TooLarge,
+    /// The body is packed in a way that is not known.
+    UnsupportedEncoding,
     /// More work waits than is allowed.
     Overloaded,
     /// A fault on our side.
@@ -40,7 +44,7 @@ pub(crate) enum FailureKind {
 
 impl FailureKind {
     /// Every kind.
-    pub(crate) const ALL: [FailureKind; 14] = [
+    pub(crate) const ALL: [FailureKind; 15] = [
         FailureKind::InvalidRequest,
         FailureKind::Validation,
         FailureKind::Unauthorized,
@@ -49,6 +53,7 @@ impl FailureKind {
         FailureKind::MethodNotAllowed,
         FailureKind::SlowClient,
         FailureKind::TooLarge,
+        FailureKind::UnsupportedEncoding,
         FailureKind::Overloaded,
         FailureKind::Internal,
         FailureKind::NoDevice,
@@ -67,6 +72,7 @@ impl FailureKind {
             FailureKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             FailureKind::SlowClient => StatusCode::REQUEST_TIMEOUT,
             FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            FailureKind::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             FailureKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             FailureKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             FailureKind::NoDevice | FailureKind::Starting | FailureKind::Stopping => {
@@ -87,6 +93,7 @@ impl FailureKind {
             FailureKind::MethodNotAllowed => "method_not_allowed",
             FailureKind::SlowClient => "request_timeout",
             FailureKind::TooLarge => "too_large_error",
+            FailureKind::UnsupportedEncoding => "unsupported_encoding_error",
             FailureKind::Overloaded => "overloaded_error",
             FailureKind::Internal => "internal_error",
             FailureKind::NoDevice => "no_device_error",
@@ -201,6 +208,10 @@ impl Failure {
         }
         if self.kind == FailureKind::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.kind == FailureKind::UnsupportedEncoding {
+            let supported = HeaderValue::from_static(content_coding::SUPPORTED);
+            headers.insert(header::ACCEPT_ENCODING, supported);
         }
         if matches!(self.kind, FailureKind::Stopping | FailureKind::SlowClient) {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

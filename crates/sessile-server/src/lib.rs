@@ -34,13 +34,14 @@
 
 mod body;
 mod budget;
+mod content_coding;
 pub mod environment;
 mod exchange;
 mod failure;
 mod health;
 mod http;
 mod json;
-mod keys;
+pub mod keys;
 pub mod load;
 pub mod logging;
 mod monitor;
@@ -50,6 +51,7 @@ mod predict;
 mod root;
 mod serve;
 mod service;
+pub mod spelling;
 mod telemetry;
 mod v1;
 mod work;

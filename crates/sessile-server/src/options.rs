@@ -46,16 +46,17 @@ pub struct ServiceOptions {
     pub probe_interval: Duration,
     /// How long ago a lane may have answered for the service to be ready.
     pub probe_timeout: Duration,
-    /// Origins of pages that may call; `*` for all.
+    /// Origins of pages that may call; `*` for all, none: no page of another origin may.
     pub cors_origins: Vec<String>,
-    /// Keys of which one is asked for; none: everybody may call.
+    /// Keys of which one is asked for, as [`keys::parse`](crate::keys::parse) gives them; none:
+    /// everybody may call.
     pub api_keys: Vec<String>,
 }
 
 impl Default for ServiceOptions {
     fn default() -> Self {
         ServiceOptions {
-            address: SocketAddr::from(([0, 0, 0, 0], 8000)),
+            address: SocketAddr::from(([127, 0, 0, 1], 8000)),
             max_batch_size: 64,
             max_sequence_length: 1024,
             max_items: 8192,
@@ -73,7 +74,7 @@ impl Default for ServiceOptions {
             grace: Duration::from_secs(30),
             probe_interval: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(30),
-            cors_origins: vec!["*".to_owned()],
+            cors_origins: Vec::new(),
             api_keys: Vec::new(),
         }
     }

@@ -25,6 +25,7 @@ use tower::ServiceExt as _;
 
 use crate::body;
 use crate::http;
+use crate::keys::Keys;
 use crate::monitor;
 use crate::options::ServiceOptions;
 use crate::service::{Engine, Service};
@@ -107,6 +108,11 @@ impl Server {
         self.address
     }
 
+    /// The keys of which one is asked for, to be replaced while it runs.
+    pub fn keys(&self) -> Keys {
+        self.service.keys.clone()
+    }
+
     /// Loads the models, answers, and stops when `stop` is done.
     ///
     /// # Errors
@@ -128,7 +134,7 @@ impl Server {
         let connections = Connections::new(service.options.max_connections);
         let end = async {
             let loading = tokio::task::spawn_blocking(load);
-            let life = live(&service, loading);
+            let life = live(&service, address, loading);
             tokio::select! {
                 () = stop => {
                     tracing::info!(in_flight = service.in_flight(), "stopping");
@@ -167,14 +173,13 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Loads, then watches until no lane is left.
 async fn live(
     service: &Arc<Service>,
+    address: SocketAddr,
     loading: tokio::task::JoinHandle<Result<Engine, RuntimeError>>,
 ) -> Result<Ended, ServeError> {
     let begun = Instant::now();
     match loading.await {
         Ok(Ok(engine)) => {
-            let lanes = engine.pool.lanes().len();
-            let seconds = begun.elapsed().as_secs_f64();
-            tracing::info!(lanes, seconds, "models loaded");
+            tell_start(service, address, &engine, begun.elapsed());
             service.install(engine);
         }
         Ok(Err(error)) => return Err(ServeError::Load(error)),
@@ -183,6 +188,40 @@ async fn live(
     }
     monitor::watch(Arc::clone(service)).await;
     Ok(Ended::NoDevice)
+}
+
+/// The line that says what is served, how, where and to whom.
+fn tell_start(service: &Service, address: SocketAddr, engine: &Engine, took: Duration) {
+    let writer = engine.writer.as_ref();
+    let models = engine.models.iter().map(|model| &*model.name);
+    let models: Vec<&str> = models.chain(writer.map(|writer| &*writer.name)).collect();
+    let plan = writer.map(|writer| &writer.generator.plan);
+    let formats = engine
+        .pool
+        .plans()
+        .iter()
+        .map(|plan| (plan.device, plan.dtype));
+    let (mut devices, mut dtypes) = (Vec::new(), Vec::new());
+    for (device, dtype) in formats.chain(plan.map(|plan| (plan.device, plan.dtype))) {
+        let (device, dtype) = (device.to_string(), dtype.name());
+        if !devices.contains(&device) {
+            devices.push(device);
+        }
+        if !dtypes.contains(&dtype) {
+            dtypes.push(dtype);
+        }
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        models = models.join(","),
+        devices = devices.join(","),
+        dtype = dtypes.join(","),
+        lanes = engine.lanes().count(),
+        %address,
+        needs_key = !service.options.api_keys.is_empty(),
+        seconds = took.as_secs_f64(),
+        "serving"
+    );
 }
 
 /// Waits until every answer is sent, at most for the grace time.

@@ -127,9 +127,10 @@ fn wrong_paths_and_methods_are_told() {
         ("GET", "/nope", 404, None),
         ("GET", "/predict", 405, Some("POST")),
         ("PUT", "/predict", 405, Some("POST")),
-        ("POST", "/health/ready", 405, Some("GET")),
-        ("DELETE", "/v1/models", 405, Some("GET")),
+        ("POST", "/health/ready", 405, Some("GET, HEAD")),
+        ("DELETE", "/v1/models", 405, Some("GET, HEAD")),
         ("GET", "/v1/score", 405, Some("POST")),
+        ("POST", "/health", 405, Some("GET")),
         ("HEAD", "/", 405, Some("GET")),
         ("GET", "/docs/../../etc/passwd", 404, None),
         ("GET", "/docs/nothing.js", 404, None),
@@ -183,11 +184,10 @@ fn keys_are_asked_for_where_there_are_keys() {
         api_keys: vec!["secret".to_owned()],
         ..options()
     });
-    let body = json!({"sequence": "MKT", "input": "MKT"}).to_string();
-    for (path, method) in [
-        ("/predict", "POST"),
-        ("/v1/embeddings", "POST"),
-        ("/v1/models", "GET"),
+    for (path, method, body) in [
+        ("/predict", "POST", r#"{"sequence": "MKT"}"#),
+        ("/v1/embeddings", "POST", r#"{"input": "MKT"}"#),
+        ("/v1/models", "GET", ""),
     ] {
         for (headers, status) in [
             ([].as_slice(), 401),
@@ -226,11 +226,35 @@ fn only_known_origins_may_call() {
         let answer = service.connect().send("GET", "/health", &headers, b"");
         let found = answer.header("access-control-allow-origin");
         assert_eq!(found, allowed.then_some(origin));
+        let found = answer.header("access-control-allow-credentials");
+        assert_eq!(found, allowed.then_some("true"));
         let headers = [
             ("origin", origin),
             ("access-control-request-method", "POST"),
         ];
         let answer = service.connect().send("OPTIONS", "/predict", &headers, b"");
         assert_eq!(answer.status, if allowed { 200 } else { 400 });
+    }
+}
+
+#[test]
+fn no_page_of_another_origin_may_call_unless_it_is_said() {
+    let origin = [("origin", "https://other.example")];
+    let preflight = [origin[0], ("access-control-request-method", "POST")];
+    for (origins, allowed) in [(vec![], None), (vec!["*".to_owned()], Some("*"))] {
+        let service = Running::tiny(ServiceOptions {
+            cors_origins: origins,
+            ..options()
+        });
+        for headers in [&origin[..], &[origin[0], ("cookie", "a=b")]] {
+            let answer = service.connect().send("GET", "/health", headers, b"");
+            assert_eq!(answer.header("access-control-allow-origin"), allowed);
+            assert_eq!(answer.header("access-control-allow-credentials"), None);
+        }
+        let answer = service
+            .connect()
+            .send("OPTIONS", "/predict", &preflight, b"");
+        assert_eq!(answer.status, if allowed.is_some() { 200 } else { 400 });
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
     }
 }

@@ -2,6 +2,7 @@
 //! One binary: every test file here is a module of it.
 
 mod bad_input;
+mod contract;
 mod faults;
 #[path = "running/faulty.rs"]
 mod faulty;

@@ -4,10 +4,15 @@
 use crate::running::recorded::replay_all;
 use crate::running::{Running, options};
 use serde_json::{Value, json};
+use sessile_server::ServiceOptions;
 
 #[test]
 fn recorded_calls_are_answered_alike() {
-    let service = Running::tiny(options());
+    let service = Running::tiny(ServiceOptions {
+        // As the other service has it by itself.
+        cors_origins: vec!["*".to_owned()],
+        ..options()
+    });
     let Some((faults, replayed)) = replay_all(&service) else {
         return;
     };

@@ -102,21 +102,17 @@ fn each_model_answers_what_it_can() {
     let answer = service.post("/predict", &json!({"sequence": "MKT"})).json();
     assert_eq!(answer["model_name"], "esm2_tiny_a");
     for (model, width) in [("esm2_tiny_a", 48), ("prostt5", 0), ("modernprost", 0)] {
-        let body = json!({"model": model, "input": ["MKTV", "M*", "M1"]});
+        let body = json!({"model": model, "input": ["MKTV", "M*K", "M1", "MKTV*"]});
         let answer = service.post("/v1/embeddings", &body);
         assert_eq!(answer.status, 200, "{model}: {}", answer.text());
         let data = answer.json()["data"].clone();
         let numbers = data[0]["embedding"].as_array().unwrap().len();
         assert!(numbers == width || (width == 0 && numbers > 0));
-        // Only the vocabulary of ESM-2 tells its residues by name.
-        let strange = data[1]["object"] == "error";
-        assert_eq!(strange, width > 0, "{data}");
-        assert!(
-            data[2]["error"]["message"]
-                .as_str()
-                .unwrap()
-                .contains("position 2")
-        );
+        for strange in [1, 2] {
+            let message = data[strange]["error"]["message"].as_str().unwrap();
+            assert!(message.contains("position 2"), "{model}: {message}");
+        }
+        assert_eq!(data[3]["embedding"], data[0]["embedding"], "{model}");
     }
     let cases = [
         (
@@ -151,6 +147,24 @@ fn each_model_answers_what_it_can() {
     let schemas = &document["components"]["schemas"];
     let names = &schemas["ThreeDiRequest"]["properties"]["model"]["enum"];
     assert_eq!(*names, json!(["prostt5", "modernprost", null]));
+}
+
+/// As `encode3di` reads a file: a stop at the end is no residue, one inside is an unknown one.
+#[test]
+fn states_are_those_of_the_residues_before_the_stop() {
+    let service = several();
+    for model in ["prostt5", "modernprost"] {
+        let body = json!({"model": model, "input": ["MKTAY", "MKTAY*", "mktay* \n", "MK*AY", "*"]});
+        let answer = service.post("/v1/three-di", &body);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let data = answer.json()["data"].clone();
+        let states = |index: usize| data[index]["three_di"].as_str().unwrap_or_default();
+        assert_eq!(states(0).len(), 5, "{data}");
+        assert_eq!((states(1), states(2)), (states(0), states(0)), "{model}");
+        assert_eq!(states(3).len(), 5, "{data}");
+        let message = data[4]["error"]["message"].as_str().unwrap();
+        assert!(message.contains("the sequence is empty"), "{message}");
+    }
 }
 
 #[test]

@@ -10,23 +10,29 @@ use sessile_server::load::Target;
 use super::summarize::InstanceArguments;
 use super::{PoolArguments, parse_bytes};
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  \
     sessile serve --model esm2_t33_650M Rostlab/ProstT5 --port 8000\n  \
     MODEL_NAME=facebook/esm2_t6_8M_UR50D PORT=8080 sessile serve\n  \
     curl localhost:8000/predict -H 'content-type: application/json' -d '{\"sequence\": \"MKTV\"}'\n\n\
     The names that ESM2_MultiGPU_Inference is configured by (MODEL_NAME, MAX_BATCH_SIZE, …) hold too,\n\
     from the environment or a .env file, below SESSILE_* and above the settings file.\n\
-    The page at /docs shows all calls; SIGTERM answers what was accepted and ends.")]
+    The page at /docs shows all calls. SIGTERM answers what was accepted and ends; SIGHUP does too,\n\
+    or reads --api-keys-file again where there is one.")]
 pub(crate) struct ServeArguments {
     /// Models: directories, files, hub names or `demo`; the first is the default. One of them may
     /// be a model that writes (BART)
     #[arg(long, required = true, num_args = 1.., value_delimiter = ',', value_name = "MODEL")]
     pub(crate) model: Vec<String>,
 
-    /// Address or name to listen on
-    #[arg(long, default_value = "0.0.0.0", value_name = "HOST")]
-    pub(crate) host: String,
+    /// Names that requests give the models by, one for each [default: a hub name as it is, of a path
+    /// the last part]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_name = "NAME")]
+    pub(crate) served_name: Vec<String>,
+
+    /// Address or name to listen on [default: 127.0.0.1, or 0.0.0.0 where a key is asked for]
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
 
     /// Port to listen on
     #[arg(long, default_value_t = 8000, value_name = "PORT")]
@@ -77,18 +83,27 @@ pub(crate) struct ServeArguments {
     #[arg(long, default_value = "128KiB", value_name = "SIZE", value_parser = parse_bytes)]
     pub(crate) min_send_rate: u64,
 
-    /// Origins of pages that may call: a JSON list, or separated by commas
-    #[arg(long, default_value = "*", value_name = "LIST")]
+    /// Origins of pages that may call, a JSON list or separated by commas; * for all, without
+    /// credentials [default: none]
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        value_name = "LIST"
+    )]
     pub(crate) cors_origins: String,
 
     /// Keys of which a caller needs one, separated by commas [default: everybody may call]
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "KEYS",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "KEYS", hide_env_values = true)]
     pub(crate) api_keys: Vec<String>,
+
+    /// A key that a caller may have, beside those of --api-keys
+    #[arg(long, value_name = "KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+
+    /// File with such keys, one a line; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) api_keys_file: Option<PathBuf>,
 
     /// Compute requests of several clients together
     #[arg(long, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(), value_name = "BOOL")]

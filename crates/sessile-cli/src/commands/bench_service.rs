@@ -40,7 +40,14 @@ pub(crate) fn run(arguments: &BenchServiceArguments) -> Result<ExitCode, Failure
         duration: Duration::try_from_secs_f64(arguments.duration)
             .map_err(|_| Failure::usage("--duration must be a number of seconds"))?,
         sequences,
-        api_key: arguments.api_key.clone(),
+        api_key: match arguments.api_key.as_deref().map(str::trim) {
+            Some("") => {
+                return Err(Failure::usage(
+                    "--api-key (SESSILE_API_KEY) is set but has no key (leave it out to send none)",
+                ));
+            }
+            key => key.map(str::to_owned),
+        },
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

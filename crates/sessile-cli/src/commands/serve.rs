@@ -1,17 +1,21 @@
 //! `sessile serve`
 
-use std::net::{SocketAddr, ToSocketAddrs};
+mod devices;
+mod names;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sessile_device::{DeviceId, GenerationSettings};
 use sessile_models::{GeneratorFiles, ModelFiles};
 use sessile_pipelines::Interrupt;
-use sessile_runtime::{
-    DeviceChoice, Dispatch, GeneratorOptions, PoolOptions, RuntimeError, discovery,
-};
-use sessile_server::options::{parse_origins, visible_devices};
-use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Writer, logging};
+use sessile_runtime::{DeviceChoice, Dispatch, GeneratorOptions, PoolOptions, RuntimeError};
+use sessile_server::keys::{self, Keys};
+use sessile_server::options::parse_origins;
+use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Writer};
 
 use super::{AnyModel, open_any_model};
 use crate::arguments::serve::ServeArguments;
@@ -22,25 +26,27 @@ use crate::signals;
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
-    let interrupt = signals::listen_for_service()?;
+    let hangup = Arc::new(AtomicBool::new(false));
+    let has_file = arguments.api_keys_file.is_some();
+    let interrupt = signals::listen_for_service(has_file.then(|| Arc::clone(&hangup)))?;
     let options = options(arguments)?;
-    let pool = pool(arguments, &options);
+    let pool = pool(arguments, &options)?;
+    let names = names::served(&arguments.model, &arguments.served_name)?;
     let (mut models, mut writer) = (Vec::new(), None);
-    for name in &arguments.model {
+    for (name, served) in arguments.model.iter().zip(&names) {
         match open_any_model(name)? {
-            AnyModel::Reader(model) => models.push(model),
+            AnyModel::Reader(model) => models.push(model.named(served)),
             AnyModel::Writer(_) if writer.is_some() => {
                 return Err(
                     Failure::usage(format!("{name}: a second model that writes"))
                         .with_hint(Some("one model that writes is served beside the others")),
                 );
             }
-            AnyModel::Writer(files) => writer = Some(files),
+            AnyModel::Writer(files) => writer = Some(files.named(served)),
         }
     }
-    let writing = writing(arguments, &pool);
-    logging::start(arguments.log_level);
-    let name = arguments.model.first().cloned().unwrap_or_default();
+    let writing = writing(arguments, &pool, !models.is_empty());
+    let name = names.into_iter().next().unwrap_or_default();
     check_threads()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -48,10 +54,15 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         .build()?;
     let ended = runtime.block_on(async {
         let server = Server::bind(name, options).await?;
+        let reload = Reload {
+            keys: server.keys(),
+            hangup,
+            arguments: arguments.clone(),
+        };
         server
             .run(
                 move || load(models, writer.as_ref(), &pool, &writing),
-                stop(interrupt),
+                stop(interrupt, reload),
             )
             .await
     });
@@ -111,10 +122,17 @@ fn load(
     }
 }
 
-/// Devices, memory and instances of the model that writes.
-fn writing(arguments: &ServeArguments, pool: &PoolOptions) -> GeneratorOptions {
+/// Devices, memory and instances of the model that writes. Where others read beside it, the GPUs that
+/// are named are theirs, if the processor is named too.
+fn writing(arguments: &ServeArguments, pool: &PoolOptions, has_readers: bool) -> GeneratorOptions {
+    let devices = match &pool.devices {
+        DeviceChoice::Only(ids) if has_readers && ids.contains(&DeviceId::Cpu) => {
+            DeviceChoice::Only(vec![DeviceId::Cpu])
+        }
+        devices => devices.clone(),
+    };
     GeneratorOptions {
-        devices: pool.devices.clone(),
+        devices,
         threads: pool.threads,
         dtype: pool.dtype,
         instances: arguments.limits.instances(None),
@@ -123,10 +141,56 @@ fn writing(arguments: &ServeArguments, pool: &PoolOptions) -> GeneratorOptions {
     }
 }
 
-async fn stop(interrupt: Interrupt) {
+/// Waits for the signal to stop, and reads the keys again when it is told to.
+async fn stop(interrupt: Interrupt, reload: Reload) {
     while interrupt.signal().is_none() {
+        if reload.hangup.swap(false, Ordering::Relaxed) {
+            let reload = reload.clone();
+            // A file may be on a slow disk.
+            tokio::task::spawn_blocking(move || reload.read());
+        }
         tokio::time::sleep(SIGNAL_INTERVAL).await;
     }
+}
+
+/// What SIGHUP does where there is a file of keys.
+#[derive(Clone)]
+struct Reload {
+    keys: Keys,
+    hangup: Arc<AtomicBool>,
+    arguments: ServeArguments,
+}
+
+impl Reload {
+    /// Reads the keys again. If something is wrong with them the old ones stay.
+    fn read(&self) {
+        match api_keys(&self.arguments) {
+            Ok(keys) => {
+                self.keys.replace(&keys);
+                tracing::info!(keys = keys.len(), "the keys were read again");
+            }
+            Err(failure) => tracing::error!(
+                error = failure.message(),
+                "the keys were not read again: the old ones stay"
+            ),
+        }
+    }
+}
+
+/// All keys of which a caller needs one.
+fn api_keys(arguments: &ServeArguments) -> Result<Vec<String>, Failure> {
+    let lists = arguments.api_keys.iter();
+    let named = lists.map(|text| ("--api-keys (SESSILE_API_KEYS)", text));
+    let single = arguments.api_key.iter();
+    let named = named.chain(single.map(|text| ("--api-key (SESSILE_API_KEY)", text)));
+    let mut all = Vec::new();
+    for (origin, text) in named {
+        all.extend(keys::parse(origin, text).map_err(Failure::usage)?);
+    }
+    if let Some(path) = &arguments.api_keys_file {
+        all.extend(keys::read_file(path).map_err(Failure::usage)?);
+    }
+    Ok(all)
 }
 
 fn options(arguments: &ServeArguments) -> Result<ServiceOptions, Failure> {
@@ -155,8 +219,9 @@ fn options(arguments: &ServeArguments) -> Result<ServiceOptions, Failure> {
             return Err(Failure::usage(format!("{flag} must be at least 1")));
         }
     }
+    let api_keys = api_keys(arguments)?;
     Ok(ServiceOptions {
-        address: address(&arguments.host, arguments.port)?,
+        address: address(arguments, !api_keys.is_empty())?,
         max_batch_size: arguments.max_batch_size,
         max_sequence_length: arguments.max_sequence_length,
         max_items: arguments.max_items,
@@ -168,7 +233,7 @@ fn options(arguments: &ServeArguments) -> Result<ServiceOptions, Failure> {
         send_timeout: seconds(arguments.send_timeout, "--send-timeout")?,
         min_send_rate: bytes(arguments.min_send_rate),
         cors_origins: parse_origins(&arguments.cors_origins).map_err(Failure::usage)?,
-        api_keys: arguments.api_keys.clone(),
+        api_keys,
         batching: arguments.batch_queue_enabled,
         max_wait: Duration::from_millis(arguments.batch_queue_max_wait_ms),
         queue_max_size: arguments.batch_queue_max_size,
@@ -178,42 +243,41 @@ fn options(arguments: &ServeArguments) -> Result<ServiceOptions, Failure> {
     })
 }
 
-fn address(host: &str, port: u16) -> Result<SocketAddr, Failure> {
-    let found = (host, port).to_socket_addrs().map(|mut all| all.next());
-    match found {
-        Ok(Some(address)) => Ok(address),
-        Ok(None) => Err(Failure::usage(format!("`{host}` has no address"))),
-        Err(error) => Err(Failure::usage(format!("--host {host}: {error}"))),
-    }
-}
-
-/// What a list of GPUs means for the choice of devices; `None` where it leaves the choice open.
-fn listed_gpus(arguments: &ServeArguments) -> Option<DeviceChoice> {
-    let list = arguments.cuda_visible_devices.as_deref()?.trim();
-    let choice = visible_devices(list)?;
-    if matches!(list, "" | "-1") {
-        return Some(choice);
-    }
-    // As a variable of this process the driver has read it too: it shows these GPUs alone, and
-    // counts them from 0.
-    if std::env::var("CUDA_VISIBLE_DEVICES").is_ok_and(|seen| seen.trim() == list) {
-        return None;
-    }
-    // Otherwise the numbers are the driver's; they ask for no GPU that is not there.
-    let DeviceChoice::Only(wanted) = choice else {
-        return None;
+/// Where to listen. Who asks for no key is heard by this machine alone, unless a host is given.
+fn address(arguments: &ServeArguments, needs_key: bool) -> Result<SocketAddr, Failure> {
+    let port = arguments.port;
+    let Some(host) = &arguments.host else {
+        if let Ok(name) = std::env::var("HOST") {
+            tracing::warn!("HOST={name} sets nothing: it is no address (--host takes names too)");
+        }
+        if needs_key {
+            return Ok((Ipv4Addr::UNSPECIFIED, port).into());
+        }
+        tracing::warn!(
+            "no API key is set, so the service listens on this machine only (127.0.0.1); give \
+             --api-keys, or --host 0.0.0.0 to let everybody call who reaches it"
+        );
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
     };
-    let found = discovery::discover().ok()?;
-    let is_there = |id: &DeviceId| found.iter().any(|device| device.id == *id);
-    let there: Vec<DeviceId> = wanted.into_iter().filter(is_there).collect();
-    (!there.is_empty()).then_some(DeviceChoice::Only(there))
+    let found = (host.as_str(), port).to_socket_addrs();
+    let address = match found.map(|mut all| all.next()) {
+        Ok(Some(address)) => address,
+        Ok(None) => return Err(Failure::usage(format!("`{host}` has no address"))),
+        Err(error) => return Err(Failure::usage(format!("--host {host}: {error}"))),
+    };
+    let is_near = |ip: IpAddr| ip.to_canonical().is_loopback();
+    if !needs_key && !is_near(address.ip()) {
+        tracing::warn!(
+            %address,
+            "no API key is set: everybody who reaches this address may call; give --api-keys"
+        );
+    }
+    Ok(address)
 }
 
-fn pool(arguments: &ServeArguments, options: &ServiceOptions) -> PoolOptions {
+fn pool(arguments: &ServeArguments, options: &ServiceOptions) -> Result<PoolOptions, Failure> {
     let mut pool = arguments.pool.options();
-    if let Some(devices) = listed_gpus(arguments) {
-        pool.devices = devices;
-    }
+    pool.devices = devices::choice(&pool.devices, arguments.cuda_visible_devices.as_deref())?;
     // Both ends of a sequence.
     pool.max_tokens = Some(options.max_sequence_length.saturating_add(2));
     pool.dispatch = Dispatch {
@@ -225,5 +289,5 @@ fn pool(arguments: &ServeArguments, options: &ServiceOptions) -> PoolOptions {
         },
         ..Dispatch::default()
     };
-    pool
+    Ok(pool)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sessile_models::tokenizer::Tokenizer;
+use sessile_models::tokenizer::{Tokenizer, without_stop};
 use sessile_seq::fasta::{Reader, Record};
 use sessile_seq::inputs::{Census, Input};
 
@@ -196,9 +196,9 @@ fn unreadable(error: &sessile_seq::Error) -> Prepared {
 /// Upper case, no stop at the end, tokens.
 fn prepare(file: &str, record: &mut Record, tokenizer: &Tokenizer) -> Prepared {
     record.sequence.make_ascii_uppercase();
-    if record.sequence.last() == Some(&b'*') {
-        record.sequence.pop();
-    }
+    record
+        .sequence
+        .truncate(without_stop(&record.sequence).len());
     let place = format!(
         "{file}: record {} ({}), line {}",
         record.ordinal, record.id, record.line

@@ -3,6 +3,7 @@
 
 use std::io::{BufReader, Read};
 
+use sessile_models::tokenizer::without_stop;
 use sessile_seq::fasta::{Reader, Record};
 use sessile_seq::inputs::{Census, Input};
 
@@ -36,9 +37,7 @@ pub(super) struct Protein {
 
 impl Protein {
     pub(super) fn new(id: String, place: String, mut residues: Vec<u8>) -> Self {
-        if residues.last() == Some(&b'*') {
-            residues.pop();
-        }
+        residues.truncate(without_stop(&residues).len());
         Protein {
             id,
             place,

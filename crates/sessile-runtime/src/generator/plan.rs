@@ -13,7 +13,6 @@ use sessile_models::{DecoderLimits, GeneratorFiles, GeneratorInfo};
 use super::GeneratorOptions;
 use crate::discovery;
 use crate::error::{RuntimeError, RuntimeErrorKind};
-use crate::options::DeviceChoice;
 
 /// Requests that are answered at the same time unless chosen otherwise. More of them share the
 /// reading of the weights; from here on the arithmetic takes as long as the reading.
@@ -116,16 +115,7 @@ pub fn plan_generator(
     files: &GeneratorFiles,
     options: &GeneratorOptions,
 ) -> Result<GeneratorPlan, RuntimeError> {
-    let found = match &options.devices {
-        DeviceChoice::Only(wanted) if !wanted.contains(&DeviceId::Cpu) => {
-            return Err(RuntimeError::new(
-                RuntimeErrorKind::Device,
-                "text is generated on the CPU only, so far",
-            )
-            .with_hint("use --devices cpu"));
-        }
-        _ => discovery::processor()?,
-    };
+    let found = discovery::processor_only(&options.devices, "text is generated")?;
     let dtype = found.dtype(options.dtype)?;
     let threads = options.threads.unwrap_or(found.cores);
     if threads == 0 {

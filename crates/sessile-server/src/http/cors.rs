@@ -1,5 +1,6 @@
-//! Which pages of other origins may call, answered as ESM2_MultiGPU_Inference does: all methods and
-//! headers, credentials allowed.
+//! Which pages of other origins may call: none unless some are named. Those that are named may send
+//! credentials, all methods and all headers, as in ESM2_MultiGPU_Inference; where `*` lets every page
+//! call, none may send credentials.
 
 use std::sync::Arc;
 
@@ -36,13 +37,15 @@ pub(super) async fn layer(
             .headers()
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if is_preflight {
-        return preflight(request.headers(), &origin, is_allowed);
+        let mut response = preflight(request.headers(), &origin, is_allowed);
+        if is_allowed && !all {
+            allow_credentials(response.headers_mut());
+        }
+        return response;
     }
-    let has_cookie = request.headers().contains_key(header::COOKIE);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    allow_credentials(headers);
-    if all && !has_cookie {
+    if all {
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
             HeaderValue::from_static("*"),
@@ -50,6 +53,7 @@ pub(super) async fn layer(
     } else if is_allowed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        allow_credentials(headers);
     }
     response
 }
@@ -71,7 +75,6 @@ fn preflight(asked: &HeaderMap, origin: &HeaderValue, is_allowed: bool) -> Respo
         header::ACCESS_CONTROL_MAX_AGE,
         HeaderValue::from_static(MAX_AGE),
     );
-    allow_credentials(headers);
     if is_allowed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }

@@ -51,6 +51,9 @@ const PLAIN: [&str; 11] = [
     "/v1/models",
 ];
 
+/// Paths with GET of ESM2_MultiGPU_Inference, which names no other method there.
+const ORIGINAL: [&str; 2] = ["/", "/health"];
+
 /// Whether there is something at this path.
 pub(super) fn is_route(path: &str) -> bool {
     COMPUTING.contains(&path) || PLAIN.contains(&path)
@@ -72,7 +75,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/v1/models/{*name}", get(get_model))
         .route_layer(from_fn_with_state(Arc::clone(&service), keys));
     Router::new()
-        .route("/", get(root::root))
+        .route("/", get(root::root).on(MethodFilter::HEAD, refuse_head))
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
@@ -92,17 +95,30 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// A path with GET and nothing else, not even HEAD, as ESM2_MultiGPU_Inference has them.
+/// A path with GET, and so with HEAD: the same answer without its body. ESM2_MultiGPU_Inference has
+/// no HEAD; of its paths `/` keeps to that.
 fn get<H, T>(handler: H) -> MethodRouter<Arc<Service>>
 where
     H: Handler<T, Arc<Service>>,
     T: 'static,
 {
-    let refuse = |request: Request| async move { method_not_allowed(request.uri().path(), "GET") };
     MethodRouter::new()
         .on(MethodFilter::GET, handler)
-        .on(MethodFilter::HEAD, refuse)
-        .fallback(refuse)
+        .fallback(|request: Request| async move {
+            let path = request.uri().path();
+            method_not_allowed(
+                path,
+                if ORIGINAL.contains(&path) {
+                    "GET"
+                } else {
+                    "GET, HEAD"
+                },
+            )
+        })
+}
+
+async fn refuse_head(request: Request) -> Response<Body> {
+    method_not_allowed(request.uri().path(), "GET")
 }
 
 /// A path with POST and nothing else.

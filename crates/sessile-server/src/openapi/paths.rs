@@ -69,6 +69,9 @@ enum DetailErrors {
     /// Too large
     #[response(status = 413)]
     TooLarge(DetailError),
+    /// The body is packed in a way that is not known
+    #[response(status = 415)]
+    Encoding(DetailError),
     /// A field is not valid
     #[response(status = 422)]
     Field(DetailError),
@@ -104,6 +107,9 @@ enum Errors {
     /// Too large
     #[response(status = 413)]
     TooLarge(ErrorResponse),
+    /// The body is packed in a way that is not known
+    #[response(status = 415)]
+    Encoding(ErrorResponse),
     /// A field is not valid
     #[response(status = 422)]
     Field(ErrorResponse),

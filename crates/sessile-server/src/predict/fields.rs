@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use super::complaint::{complaint, missing, not_a_string, rule, too_long, too_short, with_context};
 use super::residues;
 use crate::failure::{Failure, FailureKind};
-use crate::json::python;
 use crate::json::whole::whole;
+use crate::json::{BYTE_ORDER_MARK, python};
 use crate::work::Terms;
 
 /// A request for one sequence.
@@ -133,6 +133,7 @@ pub(super) fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Value, Failure> 
     if !is_json(headers) {
         return Ok(Value::String(String::from_utf8_lossy(body).into_owned()));
     }
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let text = std::str::from_utf8(body).map_err(|_| {
         Failure::new(
             FailureKind::InvalidRequest,

@@ -14,6 +14,7 @@ use crate::service::{Engine, ServedModel};
 
 /// A request for contact probabilities.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ContactsRequest {
     /// The model; the first of `/v1/models` without it.
     model: Option<String>,
@@ -85,6 +86,7 @@ impl Pass for Contacts {
         };
         let common = Common {
             input: request.input,
+            takes_unknown: false,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };

@@ -14,6 +14,7 @@ use crate::service::{Engine, ServedModel};
 
 /// A request for vectors.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct EmbeddingsRequest {
     /// The model; the first of `/v1/models` without it.
     model: Option<String>,
@@ -122,6 +123,7 @@ impl Pass for Embeddings {
         };
         let common = Common {
             input: request.input,
+            takes_unknown: false,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
-use sessile_models::tokenizer::{EsmTokenizer, Tokenizer};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
+use sessile_models::tokenizer::{EsmTokenizer, Tokenizer, without_stop};
 use utoipa::ToSchema;
 
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ pub(crate) enum Input {
     Many(Vec<Sequence>),
 }
 
-/// A sequence in one-letter codes; `<mask>` hides a residue.
+/// A sequence in one-letter codes; `<mask>` hides a residue. A stop `*` at its end is dropped.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Sequence(pub(crate) String);
 
@@ -36,7 +36,7 @@ pub(crate) enum PlainInput {
     Many(Vec<PlainSequence>),
 }
 
-/// A sequence in one-letter codes.
+/// A sequence in one-letter codes. A stop `*` at its end is dropped.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes the API")]
 pub(crate) struct PlainSequence(String);
@@ -52,7 +52,8 @@ pub(crate) enum ProteinInput {
     Many(Vec<Protein>),
 }
 
-/// A protein in one-letter codes; a model for 3Di has a state for any letter.
+/// A protein in one-letter codes; a model for 3Di has a state for any letter. A stop `*` at its end
+/// is dropped.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes the API")]
 pub(crate) struct Protein(String);
@@ -61,11 +62,17 @@ pub(crate) struct Protein(String);
 pub(crate) fn patterns(max_residues: usize) -> [(&'static str, String); 3] {
     let space = r"[ \t\n\f\r]*";
     let letters = "[ACDEFGHIKLMNPQRSTVWYXBUZOacdefghiklmnpqrstvwyxbuzo.-]";
-    let of = |residue: &str| format!("^{space}({residue}{space}){{1,{max_residues}}}$");
+    let of =
+        |residue: &str| format!(r"^{space}({residue}{space}){{1,{max_residues}}}(\*{space})?$");
+    // Here a stop is a residue too, unless it is the last.
+    let before = max_residues.saturating_sub(1);
+    let protein = format!(
+        r"^{space}([A-Za-z*]{space}){{0,{before}}}([A-Za-z]{space}|[A-Za-z*]{space}\*{space})$"
+    );
     [
         ("Sequence", of(&format!("({letters}|<mask>)"))),
         ("PlainSequence", of(letters)),
-        ("Protein", of("[A-Za-z*]")),
+        ("Protein", protein),
     ]
 }
 
@@ -80,41 +87,141 @@ impl Input {
 
 impl<'de> Deserialize<'de> for Input {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(InputVisitor)
+        Ok(match one_or_many(deserializer, SEQUENCES)? {
+            OneOrMany::One(text) => Input::One(Sequence(text)),
+            OneOrMany::Many(texts) => Input::Many(texts.into_iter().map(Sequence).collect()),
+        })
     }
 }
 
-struct InputVisitor;
+const SEQUENCES: &str = "a sequence such as \"MKTV\" or a list of sequences";
+
+/// A text, or a list of texts.
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Reads the texts of a request. `wanted` says in an error what they should have been.
+pub(super) fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    wanted: &'static str,
+) -> Result<OneOrMany, D::Error> {
+    deserializer.deserialize_any(InputVisitor {
+        wanted,
+        is_item: false,
+    })
+}
+
+/// Reads the value of `input`, and each item of a list there.
+#[derive(Clone, Copy)]
+struct InputVisitor {
+    wanted: &'static str,
+    is_item: bool,
+}
+
+impl InputVisitor {
+    fn instead<E: Error>(self, given: &str) -> E {
+        let place = if self.is_item {
+            "an item of `input`"
+        } else {
+            "`input`"
+        };
+        E::custom(format_args!(
+            "{place} is {given}; it should be {}",
+            self.wanted
+        ))
+    }
+
+    /// A number: other services take the ids of tokens.
+    fn number<E: Error>(self) -> E {
+        match self.is_item {
+            true => E::custom(format_args!(
+                "`input` is a list of numbers; token ids are not taken here: it should be {}",
+                self.wanted
+            )),
+            false => self.instead("a number"),
+        }
+    }
+}
 
 impl<'de> Visitor<'de> for InputVisitor {
-    type Value = Input;
+    type Value = OneOrMany;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a sequence or a list of sequences")
+        f.write_str(self.wanted)
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Input, E> {
-        Ok(Input::One(Sequence(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {
+        Ok(OneOrMany::One(text.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Input, A::Error> {
-        let mut sequences = Vec::new();
-        while let Some(text) = items.next_element::<String>()? {
-            sequences.push(Sequence(text));
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMany, A::Error> {
+        let item = InputVisitor {
+            is_item: true,
+            ..self
+        };
+        if self.is_item {
+            return match items.next_element_seed(item)? {
+                Some(_) => Err(self.instead("a list")),
+                None => Err(self.instead("an empty list")),
+            };
         }
-        Ok(Input::Many(sequences))
+        let mut texts = Vec::new();
+        while let Some(text) = items.next_element_seed(item)? {
+            if let OneOrMany::One(text) = text {
+                texts.push(text);
+            }
+        }
+        Ok(OneOrMany::Many(texts))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<OneOrMany, E> {
+        Err(self.number())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<OneOrMany, E> {
+        Err(self.number())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<OneOrMany, E> {
+        Err(self.number())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<OneOrMany, E> {
+        Err(self.instead("true or false"))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<OneOrMany, E> {
+        Err(self.instead("null"))
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, _: A) -> Result<OneOrMany, A::Error> {
+        Err(self.instead("an object"))
     }
 }
 
 /// Letters of the longest token that stands for a residue, with room to spare.
 const LONGEST_TOKEN: usize = 16;
 
-/// Token ids of a sequence: white space does not count, small letters are capitals.
+impl<'de> DeserializeSeed<'de> for InputVisitor {
+    type Value = OneOrMany;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<OneOrMany, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// Token ids of a sequence: white space does not count, small letters are capitals, and a stop at
+/// the end is dropped.
 pub(super) fn tokens(
     model: &ServedModel,
     text: &str,
+    takes_unknown: bool,
     max_residues: usize,
 ) -> Result<Vec<u32>, Failure> {
+    let text = text.trim_ascii_end();
+    let text = &text[..without_stop(text.as_bytes()).len()];
     let special = model.info.special_tokens;
     let most = max_residues.min(model.info.max_tokens.saturating_sub(special));
     // Not read at all where it must be too long, whatever its letters are.
@@ -125,7 +232,7 @@ pub(super) fn tokens(
     }
     let tokens = match &model.tokenizer {
         Tokenizer::Esm(tokenizer) => named_tokens(tokenizer, text)?,
-        tokenizer => letter_tokens(tokenizer, text)?,
+        tokenizer => letter_tokens(tokenizer, text, takes_unknown)?,
     };
     let residues = tokens.len().saturating_sub(special);
     if residues == 0 {
@@ -149,15 +256,29 @@ fn named_tokens(tokenizer: &EsmTokenizer, text: &str) -> Result<Vec<u32>, Failur
     }
 }
 
-/// Of a vocabulary that has a token for what it does not know: any letter is a residue.
-fn letter_tokens(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, Failure> {
+/// Of a vocabulary that has a token for what it does not know, which may be taken: any letter is a
+/// residue then.
+fn letter_tokens(
+    tokenizer: &Tokenizer,
+    text: &str,
+    takes_unknown: bool,
+) -> Result<Vec<u32>, Failure> {
     let text: String = text.split_ascii_whitespace().collect();
+    let text = text.to_ascii_uppercase();
     let is_residue = |letter: u8| letter.is_ascii_alphabetic() || letter == b'*';
-    match text.bytes().position(|letter| !is_residue(letter)) {
-        Some(at) => Err(no_residue(&text, at, "A to Z and *")),
-        None => Ok(tokenizer
-            .encode(text.to_ascii_uppercase().as_bytes())
-            .tokens),
+    if let Some(at) = text.bytes().position(|letter| !is_residue(letter)) {
+        return Err(no_residue(&text, at, "A to Z and *"));
+    }
+    let encoding = tokenizer.encode(text.as_bytes());
+    match encoding.unknown {
+        Some((at, _)) if !takes_unknown => {
+            let known = ('A'..='Z').filter(|&letter| {
+                let letter = [letter as u8];
+                tokenizer.encode(&letter).unknown.is_none()
+            });
+            Err(no_residue(&text, at, &known.collect::<String>()))
+        }
+        _ => Ok(encoding.tokens),
     }
 }
 
@@ -208,9 +329,22 @@ mod tests {
         assert_eq!(one.into_vec(), [Sequence("MKV".to_owned())]);
         let many: Input = serde_json::from_str(r#"["A", "C"]"#).unwrap();
         assert_eq!(many.into_vec().len(), 2);
-        for (text, word) in [("5", "a sequence or a list"), ("[5]", "a string")] {
+        for (text, words) in [
+            ("5", "`input` is a number; it should be a sequence such as"),
+            (
+                "[5]",
+                "`input` is a list of numbers; token ids are not taken here",
+            ),
+            (
+                "[[0, 20]]",
+                "`input` is a list of numbers; token ids are not taken here",
+            ),
+            (r#"[["MKV"]]"#, "an item of `input` is a list; it should be"),
+            ("[null]", "an item of `input` is null"),
+            ("{}", "`input` is an object"),
+        ] {
             let error = serde_json::from_str::<Input>(text).unwrap_err().to_string();
-            assert!(error.contains(word), "{error}");
+            assert!(error.contains(words), "{error}");
         }
     }
 

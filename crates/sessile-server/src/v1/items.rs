@@ -72,6 +72,8 @@ pub(super) struct Item<V> {
 /// Fields that all requests have.
 pub(crate) struct Common {
     pub(super) input: Input,
+    /// Whether a residue that the model does not know counts as an unknown one.
+    pub(super) takes_unknown: bool,
     pub(super) priority: Option<u8>,
     pub(super) timeout_ms: Option<u64>,
 }
@@ -100,8 +102,9 @@ impl<V> Items<V> {
         let terms = terms(common.priority, common.timeout_ms)?;
         let items: Vec<Item<V>> = texts
             .iter()
-            .map(
-                |text| match input::tokens(model, &text.0, options.max_sequence_length) {
+            .map(|text| {
+                let most = options.max_sequence_length;
+                match input::tokens(model, &text.0, common.takes_unknown, most) {
                     Ok(tokens) => Item {
                         tokens,
                         result: None,
@@ -110,8 +113,8 @@ impl<V> Items<V> {
                         tokens: Vec::new(),
                         result: Some(Err(failure)),
                     },
-                },
-            )
+                }
+            })
             .collect();
         Ok(Items {
             model: model.index,

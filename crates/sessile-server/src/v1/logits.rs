@@ -14,6 +14,7 @@ use crate::service::{Engine, ServedModel};
 
 /// A request for scores over the vocabulary.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct LogitsRequest {
     /// The model; the first of `/v1/models` without it.
     model: Option<String>,
@@ -90,6 +91,7 @@ impl Pass for Logits {
         };
         let common = Common {
             input: request.input,
+            takes_unknown: false,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };

@@ -26,6 +26,7 @@ use marginals::{Marginals, RESIDUES};
 
 /// A request for scores.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ScoreRequest {
     /// The model; the first of `/v1/models` without it.
     model: Option<String>,
@@ -229,6 +230,7 @@ impl Call for PostScore {
         let vocabulary = model.info.vocabulary;
         let common = Common {
             input: request.input,
+            takes_unknown: false,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };

@@ -15,6 +15,7 @@ use crate::service::{Engine, ServedModel};
 
 /// A request for structure states.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ThreeDiRequest {
     /// The model; the first of `/v1/models` that has a head of 3Di without it.
     model: Option<String>,
@@ -116,6 +117,7 @@ impl Pass for ThreeDi {
         };
         let common = Common {
             input: request.input,
+            takes_unknown: true,
             priority: request.priority,
             timeout_ms: request.timeout_ms,
         };

@@ -1,5 +1,6 @@
 //! The second stage: proteins, from ORFs or as they are.
 
+use sessile_models::tokenizer::without_stop;
 use sessile_seq::fasta;
 use sessile_seq::genetic_code::GeneticCode;
 use sessile_seq::inputs::{self, Census, Format};
@@ -136,9 +137,7 @@ pub fn fasta_to_protein(
 
 fn as_protein(record: &mut fasta::Record) -> Result<ProteinRecord, String> {
     let mut residues = std::mem::take(&mut record.sequence);
-    if residues.last() == Some(&b'*') {
-        residues.pop();
-    }
+    residues.truncate(without_stop(&residues).len());
     check_residues(&residues)?;
     let aa_sequence = String::from_utf8(residues).unwrap_or_default();
     let id = std::mem::take(&mut record.id);

@@ -1,15 +1,17 @@
 //! The body of a request that asks for a text.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sessile_device::{EarlyStopping, GenerationSettings};
 use sessile_models::generation::SettingsOverrides;
 use utoipa::ToSchema;
 
 use crate::failure::{Failure, FailureKind};
 use crate::json::whole;
+use crate::v1::input::{OneOrMany, one_or_many};
 
 /// A request for texts. What is left out is as the model's generation_config.json has it.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct WritingRequest {
     /// The model that writes; there is one.
     pub(super) model: Option<String>,
@@ -101,13 +103,23 @@ pub(crate) struct WritingRequest {
 }
 
 /// One text, or a list of texts.
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged, expecting = "`input` is a text or a list of texts")]
+#[derive(ToSchema)]
+#[serde(untagged)]
 pub(crate) enum Texts {
     /// One text.
     One(String),
     /// Several.
     Many(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let found = one_or_many(deserializer, "a text or a list of texts")?;
+        Ok(match found {
+            OneOrMany::One(text) => Texts::One(text),
+            OneOrMany::Many(texts) => Texts::Many(texts),
+        })
+    }
 }
 
 impl Texts {
