@@ -200,10 +200,9 @@ impl Queue {
         self.room_notice.notify_waiters();
     }
 
-    /// Puts entries back in their places: the lane that had them failed.
+    /// Puts entries back in their places: the lane that had them failed, or had no room yet.
     pub(crate) fn put_back(&self, entries: Vec<Entry>) {
         let mut state = self.lock();
-        self.metrics.requeued.add(entries.len() as u64);
         for entry in entries {
             state.insert(entry);
         }
