@@ -14,7 +14,7 @@ const ITEMS_PER_THREAD: usize = 4;
 /// `worker` is called once on each thread and returns what works on its items, so that every
 /// thread has memory of its own. The iterator is advanced by one thread at a time; its items should
 /// be batches, not single sequences. At most four items per thread are held, however slow one is.
-/// With one thread everything runs on the caller's.
+/// With one thread everything runs on the caller's, and so it does where the system has none to give.
 ///
 /// # Errors
 ///
@@ -66,16 +66,28 @@ where
         }),
         changed: Condvar::new(),
     };
+    let begin = || {
+        // Also when the work panics, so that nobody waits for its result for ever.
+        let _leaving = OnDrop(|| queue.leave());
+        let mut work = worker();
+        while let Some((place, item)) = queue.take() {
+            queue.put(place, work(item));
+        }
+    };
     thread::scope(|scope| {
-        for _ in 0..threads.get() {
-            scope.spawn(|| {
-                // Also when the work panics, so that nobody waits for its result for ever.
-                let _leaving = OnDrop(|| queue.leave());
-                let mut work = worker();
-                while let Some((place, item)) = queue.take() {
-                    queue.put(place, work(item));
-                }
-            });
+        let started = (0..threads.get())
+            .map(|_| thread::Builder::new().spawn_scoped(scope, begin))
+            .take_while(|thread| thread.is_ok())
+            .count();
+        // Where the system has no more threads to give, those that run do the work.
+        (started..threads.get()).for_each(|_| queue.leave());
+        if started == 0 {
+            let mut work = worker();
+            while let Some((_, item)) = queue.take() {
+                sink(work(item))?;
+                queue.make_room();
+            }
+            return Ok(());
         }
         let _stopping = OnDrop(|| queue.stop());
         let mut place = 0;
