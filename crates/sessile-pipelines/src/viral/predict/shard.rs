@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::super::number::ShortFloat;
 use super::super::results::{
-    FAILURES, FAILURES_HEADER, FrameScore, ResultCounts, Results, SHARD_TABLE, TEMPORARY,
-    TableFormat,
+    ChunkPlace, FAILURES, FAILURES_HEADER, FrameScore, ResultCounts, Results, SHARD_TABLE,
+    TEMPORARY, TableFormat,
 };
 use super::frames::Frame;
 use crate::error::{PipelineError, PipelineErrorKind};
@@ -34,11 +34,14 @@ impl ShardTable {
     pub(super) fn write(&mut self, frame: &Frame, [others, virus]: [f32; 2]) -> io::Result<()> {
         writeln!(
             self.0,
-            "{}\t{}\t{}\t{}",
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}",
             frame.record,
             frame.id,
             ShortFloat(others),
-            ShortFloat(virus)
+            ShortFloat(virus),
+            frame.place.start,
+            frame.place.end,
+            frame.place.contig_length
         )
     }
 
@@ -91,6 +94,7 @@ pub fn merge(
             results.write(FrameScore {
                 id: &row.id,
                 scores: row.scores,
+                place: Some(row.place),
             })?;
         }
         part.advance()?;
@@ -131,6 +135,7 @@ struct Row {
     record: u64,
     id: String,
     scores: [f32; 2],
+    place: ChunkPlace,
 }
 
 struct Part {
@@ -174,11 +179,23 @@ impl Part {
         };
         let fields: Vec<&str> = line.split('\t').collect();
         let row = match fields.as_slice() {
-            [record, id, others, virus] => record.parse().ok().and_then(|record| {
-                let scores = [others.parse().ok()?, virus.parse().ok()?];
-                let id = (*id).to_owned();
-                Some(Row { record, id, scores })
-            }),
+            [record, id, others, virus, start, end, length] => {
+                record.parse().ok().and_then(|record| {
+                    let scores = [others.parse().ok()?, virus.parse().ok()?];
+                    let place = ChunkPlace {
+                        start: start.parse().ok()?,
+                        end: end.parse().ok()?,
+                        contig_length: length.parse().ok()?,
+                    };
+                    let id = (*id).to_owned();
+                    Some(Row {
+                        record,
+                        id,
+                        scores,
+                        place,
+                    })
+                })
+            }
             _ => None,
         };
         match row {
