@@ -2,11 +2,13 @@
 //! One binary: every test file here is a module of it.
 
 mod bad_input;
+mod devices;
 mod embed;
 mod encode3di;
 mod entropy;
 mod entropy_kill;
 mod entropy_ml;
+mod environment;
 mod kill;
 mod running;
 mod serve;

@@ -21,7 +21,7 @@ use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Fingerprint, InputHash, Journal, JournalOptions, Lock, Outcome};
 use crate::output::{Destination, OutputPlace};
-use crate::progress::{Observer, Progress, Stages, Summary};
+use crate::progress::{Observer, Progress, Stages, Summary, note_devices};
 use articles::Article;
 use requests::{Answer, InFlight, Way, prepare, request};
 use row::Written;
@@ -139,6 +139,7 @@ pub fn run(
             ..options.pool.clone()
         },
     )?;
+    note_devices(observer, &options.pool.devices, &generator.pool);
     let journal = lock
         .map(|lock| {
             Journal::open(

@@ -16,7 +16,7 @@ use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Writer, 
 use super::{AnyModel, open_any_model};
 use crate::arguments::serve::ServeArguments;
 use crate::exit::{BAD_INPUT, DEVICE, DONE, Failure};
-use crate::signals;
+use crate::{settings, signals};
 
 /// How often the signals are looked at.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     }
     let writing = writing(arguments, &pool);
     logging::start(arguments.log_level);
+    settings::warn_of_unknown_variables();
     let name = arguments.model.first().cloned().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -167,7 +168,10 @@ fn listed_gpus(arguments: &ServeArguments) -> Option<DeviceChoice> {
 
 fn pool(arguments: &ServeArguments, options: &ServiceOptions) -> PoolOptions {
     let mut pool = arguments.pool.options();
-    if let Some(devices) = listed_gpus(arguments) {
+    // A list of GPUs narrows a choice that is left open; it never replaces one that was made.
+    if pool.devices == DeviceChoice::Auto
+        && let Some(devices) = listed_gpus(arguments)
+    {
         pool.devices = devices;
     }
     // Both ends of a sequence.

@@ -13,7 +13,7 @@ use sessile_models::{DecoderLimits, GeneratorFiles, GeneratorInfo};
 use super::GeneratorOptions;
 use crate::discovery;
 use crate::error::{RuntimeError, RuntimeErrorKind};
-use crate::options::DeviceChoice;
+use crate::options::{DeviceChoice, check_threads};
 
 /// Requests that are answered at the same time unless chosen otherwise. More of them share the
 /// reading of the weights; from here on the arithmetic takes as long as the reading.
@@ -116,24 +116,19 @@ pub fn plan_generator(
     files: &GeneratorFiles,
     options: &GeneratorOptions,
 ) -> Result<GeneratorPlan, RuntimeError> {
-    let found = match &options.devices {
-        DeviceChoice::Only(wanted) if !wanted.contains(&DeviceId::Cpu) => {
-            return Err(RuntimeError::new(
-                RuntimeErrorKind::Device,
-                "text is generated on the CPU only, so far",
-            )
-            .with_hint("use --devices cpu"));
-        }
-        _ => discovery::processor()?,
-    };
-    let dtype = found.dtype(options.dtype)?;
-    let threads = options.threads.unwrap_or(found.cores);
-    if threads == 0 {
+    if let DeviceChoice::Only(wanted) = &options.devices
+        && let Some(other) = wanted.iter().find(|id| **id != DeviceId::Cpu)
+    {
         return Err(RuntimeError::new(
-            RuntimeErrorKind::Option,
-            "--threads must be at least 1",
-        ));
+            RuntimeErrorKind::Device,
+            format!("device {other} can not be used: text is generated on the CPU only, so far"),
+        )
+        .with_hint("use --devices cpu"));
     }
+    let found = discovery::processor()?;
+    let dtype = found.dtype(options.dtype)?;
+    check_threads(options.threads)?;
+    let threads = options.threads.unwrap_or(found.cores);
     let device = PlanDevice::new(Arc::clone(&found.geometry));
     let (model, _) = files.load(&device, dtype)?;
     let reads = files.max_source_tokens();
