@@ -11,6 +11,11 @@ type Variables<'a> = &'a [(&'a str, &'a str)];
 fn sessile(folder: &Path, variables: Variables<'_>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
     command.current_dir(folder).args(arguments);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SESSILE_") {
+            command.env_remove(name);
+        }
+    }
     // A home without settings.
     command.env("HOME", folder).env_remove("XDG_CONFIG_HOME");
     command.envs(variables.iter().copied()).output().unwrap()
