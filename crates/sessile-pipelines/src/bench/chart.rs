@@ -22,7 +22,8 @@ const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 25.0;
 const PANEL: f64 = 200.0;
-const FIRST: f64 = 66.0;
+/// Above the first panel there is room for what stands on the highest bar.
+const FIRST: f64 = 90.0;
 const SECOND: f64 = FIRST + PANEL + 40.0;
 const HEIGHT: f64 = SECOND + PANEL + 50.0;
 
@@ -106,7 +107,7 @@ fn rates(drawing: &mut Drawing, measured: &[Measured], x: Axis, width: f64) {
             1 => "1 error".to_owned(),
             errors => format!("{} errors", grouped(errors as i64)),
         };
-        label(&errors, foot - 5.0, Colour::YES);
+        label(&errors, top - 18.0, Colour::YES);
     }
 }
 

@@ -220,7 +220,11 @@ impl Panel {
                 Anchor::Middle,
             );
         }
-        drawing.upright_text([left - 44.0, top + height / 2.0], y_name, NAME, Colour::INK);
+        // Beside its numbers, however wide they are.
+        let widest = self.y.ticks.iter().map(|(_, text)| text_width(text, LABEL));
+        let beside = f64::max(44.0, widest.fold(0.0, f64::max) + 19.0);
+        let at = [left - beside, top + height / 2.0];
+        drawing.upright_text(at, y_name, NAME, Colour::INK);
     }
 }
 
