@@ -136,10 +136,10 @@ impl Group {
     fn with_limit(name: &str, bytes: u64) -> Option<Self> {
         let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
         let path = |start: &dyn Fn(&str) -> bool| {
-            let line = own
+            let mut line = own
                 .lines()
                 .map(|line| line.split_once(':').map_or("", |(_, rest)| rest));
-            let line = line.filter(|line| start(line)).next()?;
+            let line = line.find(|line| start(line))?;
             Some(line.split_once(':')?.1.trim_start_matches('/').to_owned())
         };
         let v1 = path(&|line| line.split(':').next() == Some("memory"));
