@@ -12,6 +12,7 @@ use sessile_pipelines::bench::BenchSet;
 use sessile_pipelines::embed::Long;
 use sessile_pipelines::journal::JournalOptions;
 use sessile_pipelines::output::{Format, OutputName};
+use sessile_runtime::options::MAX_THREADS;
 use sessile_runtime::{DTypeChoice, DeviceChoice, PoolOptions};
 use sessile_server::LogLevel;
 
@@ -85,11 +86,11 @@ pub(crate) struct PoolArguments {
     pub(crate) devices: DeviceChoice,
 
     /// Lanes per device that share the weights [default: one per thread]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads::<usize>)]
     pub(crate) instances: Option<usize>,
 
     /// CPU threads in total [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads::<usize>)]
     pub(crate) threads: Option<usize>,
 
     /// Number format: auto, f32, bf16 or f16
@@ -117,6 +118,15 @@ impl PoolArguments {
             ..PoolOptions::default()
         }
     }
+}
+
+/// A number of threads or lanes that a machine may have.
+pub(crate) fn parse_threads<T: TryFrom<usize>>(text: &str) -> Result<T, String> {
+    let number = text.parse::<usize>().ok();
+    number
+        .filter(|number| (1..=MAX_THREADS).contains(number))
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| format!("there can be 1 to {MAX_THREADS}"))
 }
 
 /// `512MiB`, `2GB`, `1000`.

@@ -13,10 +13,12 @@ mod settings;
 mod signals;
 mod terminal;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use sessile_runtime::{DeviceChoice, discovery};
 
 use arguments::{Cli, Command};
 use exit::Failure;
@@ -33,17 +35,38 @@ fn main() -> ExitCode {
     code
 }
 
+/// What `--devices` says, for the commands that have it.
+fn devices(matches: &ArgMatches) -> Option<&DeviceChoice> {
+    match matches.subcommand() {
+        Some((_, below)) => devices(below),
+        None => matches.try_get_one("devices").ok().flatten(),
+    }
+}
+
 fn run() -> Result<ExitCode, Failure> {
-    let command = settings::apply(Cli::command(), std::env::args_os())?;
-    let notes = settings::notes(&command);
-    let matches = command.get_matches();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let (command, sources) = settings::apply(Cli::command(), &arguments)?;
+    let matches = match command.try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let hint = sources.hint(&error, &arguments);
+            // What can not be said any more is not worth another error.
+            let _ = error.print();
+            if let Some(hint) = hint {
+                say!("hint: {hint}");
+            }
+            return Ok(ExitCode::from(error.exit_code().clamp(0, 255) as u8));
+        }
+    };
     let cli = Cli::from_arg_matches(&matches).map_err(|error| Failure::usage(error.to_string()))?;
     match &cli.command {
         Command::Serve(arguments) => sessile_server::logging::start(arguments.log_level),
         _ => logging::start(cli.log_level),
     }
-    for note in notes {
-        tracing::warn!("{note}");
+    settings::warn_of_unknown_variables();
+    // Before a model is looked for: a device that is not there is not made up for by another.
+    if let Some(devices) = devices(&matches) {
+        discovery::check(devices)?;
     }
     match cli.command {
         Command::Embed(arguments) => commands::embed::run(arguments),

@@ -4,6 +4,7 @@
 //! in a TOML or YAML file, either at its top (for every command) or in a table named after the command.
 //! Precedence: flag, environment, the command's table, the top of the file, built-in default.
 
+mod source;
 mod variables;
 
 use std::collections::BTreeSet;
@@ -11,82 +12,115 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 use sessile_pipelines::summarize::environment as worker;
 use sessile_server::environment;
 
+use crate::arguments::Cli;
 use crate::exit::Failure;
+
+pub(crate) use source::Sources;
 use variables::variable;
 
 /// The flag, and as `SESSILE_CONFIG` the variable, that names the settings file.
 const CONFIG: &str = "config";
 
-/// The commands with models that write.
+/// Where other programs' names are read from beside the environment.
+const ENV_FILE: &str = ".env";
+
+/// The commands with models that write: they read the names of the summarising worker.
 const WRITING: [&str; 3] = ["summarize", "plan", "serve"];
 
-/// Gives every flag its variable and the defaults of the settings file.
+/// The command that also reads the names of ESM2_MultiGPU_Inference.
+const SERVE: &str = "serve";
+
+/// Gives every flag its variable and the defaults of the settings file. Says where they are from.
 pub(crate) fn apply(
     command: Command,
-    arguments: impl Iterator<Item = OsString>,
-) -> Result<Command, Failure> {
-    let arguments: Vec<OsString> = arguments.collect();
-    let is_writing = |argument: &OsString| WRITING.iter().any(|command| argument == command);
-    let (mut service, mut worker) = (Vec::new(), Vec::new());
-    // The names of other programs, and a .env file, matter to these commands alone.
-    if arguments.iter().any(is_writing) {
-        let file = environment::read_file(Path::new(".env")).map_err(Failure::usage)?;
-        let from_environment = |name: &str| std::env::var(name).ok();
-        service = environment::settings(from_environment, &file);
-        let either =
-            |name: &str| from_environment(name).or_else(|| environment::in_file(&file, name));
-        worker = worker::settings(either).map_err(Failure::usage)?;
-    }
-    let arguments = arguments.into_iter();
-    let with_names = |command| {
-        Ok(with_worker_names(
-            with_service_names(command, &service),
-            &worker,
-        ))
-    };
+    arguments: &[OsString],
+) -> Result<(Command, Sources), Failure> {
     let command = with_environment(command);
-    let Some((path, is_explicit)) = settings_path(arguments) else {
-        return with_names(command);
-    };
-    let text = match sessile_seq::text::read_file(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_explicit => {
-            return with_names(command);
+    let mut sources = Sources::default();
+    let command = match settings_path(arguments.iter().cloned()) {
+        None => command,
+        Some(path) => {
+            let text = sessile_seq::text::read_file(&path).map_err(|error| {
+                Failure::usage(format!("cannot read {}: {error}", path.display()))
+            })?;
+            let named = |error: String| Failure::usage(format!("{}: {error}", path.display()));
+            let settings = parse(&text, &path).map_err(named)?;
+            check_names(&command, &settings, &path)?;
+            sources.file = Some((path.clone(), names(&settings)));
+            with_settings(command, &settings, &path)?
         }
-        Err(error) => {
-            return Err(Failure::usage(format!(
-                "can not read {}: {error}",
-                path.display()
-            )));
-        }
     };
-    let settings = parse(&text, &path)
-        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    check_names(&command, &settings, &path)?;
-    with_names(with_settings(command, &settings, &path)?)
+    let values = other_names(command_name(&command, arguments))?;
+    let named = values.iter();
+    sources.named = named
+        .map(|(name, flag, _)| ((*flag).to_owned(), (*name).to_owned()))
+        .collect();
+    Ok((with_other_names(command, &values), sources))
 }
 
-/// What to say of the environment before a command begins: variables that set nothing.
-pub(crate) fn notes(command: &Command) -> Vec<String> {
+/// Says of variables that look like settings and are none.
+pub(crate) fn warn_of_unknown_variables() {
     let environment = std::env::vars_os().map(|(name, value)| {
         let name = name.to_string_lossy().into_owned();
         (name, value.to_string_lossy().into_owned())
     });
-    variables::unknown(environment, &flags(command))
+    for note in variables::unknown(environment, &flags(&Cli::command())) {
+        tracing::warn!("{note}");
+    }
 }
 
-/// These values, below `SESSILE_*` and above the settings file, for the commands that have them.
-fn with_worker_names(command: Command, values: &[worker::Setting]) -> Command {
+/// The subcommand that is asked for.
+fn command_name<'a>(command: &Command, arguments: &'a [OsString]) -> Option<&'a str> {
+    let takes_value = |argument: &str| {
+        let flags = command.get_arguments();
+        let mut long = flags.filter_map(|flag| flag.get_long());
+        (argument.strip_prefix("--")).is_some_and(|flag| long.any(|long| long == flag))
+    };
+    let mut arguments = arguments.iter().skip(1).filter_map(|text| text.to_str());
+    while let Some(argument) = arguments.next() {
+        if takes_value(argument) {
+            arguments.next();
+        } else if !argument.starts_with('-') {
+            return Some(argument);
+        }
+    }
+    None
+}
+
+/// What the names say that the programs which a command replaces are configured by: from the
+/// environment, else from `.env` in the working directory. They rank below `SESSILE_*` and above
+/// the settings file.
+fn other_names(command: Option<&str>) -> Result<Vec<worker::Setting>, Failure> {
+    let Some(command) = command.filter(|command| WRITING.contains(command)) else {
+        return Ok(Vec::new());
+    };
+    let file = environment::read_file(Path::new(ENV_FILE)).map_err(Failure::usage)?;
+    let lookup = |name: &str| {
+        let variable = std::env::var(name).ok();
+        variable.or_else(|| environment::in_file(&file, name))
+    };
+    let mut values = worker::settings(lookup).map_err(Failure::usage)?;
+    if command == SERVE {
+        values.extend(environment::settings(
+            |name| std::env::var(name).ok(),
+            &file,
+        ));
+    }
+    Ok(values)
+}
+
+/// These values as the defaults of the commands that have them.
+fn with_other_names(command: Command, values: &[worker::Setting]) -> Command {
     WRITING.into_iter().fold(command, |command, name| {
         command.mut_subcommand(name, |command| {
             command.mut_args(|argument| {
                 let is_this = |value: &&worker::Setting| argument.get_long() == Some(value.1);
                 match values.iter().find(is_this) {
-                    Some((_, _, value)) => argument.default_values([value.clone()]),
+                    Some((_, _, value)) => argument.required(false).default_values([value.clone()]),
                     None => argument,
                 }
             })
@@ -94,20 +128,14 @@ fn with_worker_names(command: Command, values: &[worker::Setting]) -> Command {
     })
 }
 
-/// The names that ESM2_MultiGPU_Inference is configured by, from the environment or `.env`: they
-/// rank below `SESSILE_*` and above the settings file.
-fn with_service_names(command: Command, values: &[(&str, &str, String)]) -> Command {
-    command.mut_subcommand("serve", |serve| {
-        values.iter().fold(serve, |serve, (_, flag, value)| {
-            serve.mut_args(|argument| {
-                if argument.get_long() == Some(*flag) {
-                    argument.required(false).default_values([value.clone()])
-                } else {
-                    argument
-                }
-            })
+/// The flags that stand in a settings file.
+fn names(settings: &toml::Table) -> BTreeSet<String> {
+    (settings.iter())
+        .flat_map(|(name, value)| match value {
+            toml::Value::Table(table) => names(table),
+            _ => BTreeSet::from([name.clone()]),
         })
-    })
+        .collect()
 }
 
 /// TOML, or YAML when the file is called so.
@@ -124,8 +152,8 @@ fn parse(text: &str, path: &Path) -> Result<toml::Table, String> {
         .map_err(|error: toml::de::Error| error.to_string())
 }
 
-/// The settings file, and whether the user named it.
-fn settings_path(arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, bool)> {
+/// The settings file: one that is named must be there, the usual one may be missing.
+fn settings_path(arguments: impl Iterator<Item = OsString>) -> Option<PathBuf> {
     let flag = format!("--{CONFIG}");
     let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
     while let Some(argument) = arguments.next() {
@@ -133,23 +161,25 @@ fn settings_path(arguments: impl Iterator<Item = OsString>) -> Option<(PathBuf, 
             break;
         }
         if argument == flag {
-            return arguments.next().map(|path| (path.into(), true));
+            return arguments.next().map(PathBuf::from);
         }
         if let Some(path) = argument
             .strip_prefix(&flag)
             .and_then(|rest| rest.strip_prefix('='))
         {
-            return Some((path.into(), true));
+            return Some(path.into());
         }
     }
     if let Some(path) = std::env::var_os(variable(CONFIG)).filter(|path| !path.is_empty()) {
-        return Some((path.into(), true));
+        return Some(path.into());
     }
     let base = std::env::var_os("XDG_CONFIG_HOME")
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config")))?;
-    Some((base.join("sessile").join("config.toml"), false))
+    let usual = base.join("sessile").join("config.toml");
+    // A home that is no folder, or another user's, has no settings for this one.
+    matches!(usual.try_exists(), Ok(true)).then_some(usual)
 }
 
 /// Whether an argument can be set elsewhere than on the command line.
@@ -175,6 +205,10 @@ fn with_environment(command: Command) -> Command {
             ArgAction::SetTrue => argument.value_parser(BoolishValueParser::new()),
             _ => argument,
         };
+        // Where the settings file lies has been asked already; an empty variable names none.
+        if name == CONFIG {
+            return argument;
+        }
         let variable = variable(&name);
         // What a cluster says of a service of our name is no setting.
         if std::env::var(&variable).is_ok_and(|value| variables::is_injected(&variable, &value)) {

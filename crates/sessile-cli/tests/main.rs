@@ -3,12 +3,14 @@
 
 mod accounting;
 mod bad_input;
+mod devices;
 mod embed;
 mod encode3di;
 mod entropy;
 mod entropy_kill;
 mod entropy_ml;
 mod inputs;
+mod environment;
 mod kill;
 mod messages;
 mod outputs;

@@ -249,6 +249,43 @@ fn load_is_measured() {
     assert_eq!(service.stop(), Some(0));
 }
 
+/// A service that refuses every sequence: the report and a chart are there, and the exit code says it.
+#[test]
+fn failed_requests_are_in_the_exit_code_and_charts_are_what_they_are_called() {
+    let folder = folder();
+    let address = free_address();
+    let port = address.port().to_string();
+    let service = Service::start(
+        command(folder.path())
+            .args(["--model", "esm2_tiny_a", "--host", "127.0.0.1"])
+            .args(["--port", &port, "--max-sequence-length", "5"]),
+        address,
+    );
+    let measure = |chart: &str| {
+        Command::new(env!("CARGO_BIN_EXE_sessile"))
+            .current_dir(folder.path())
+            .args(["bench-service", "--url", &format!("http://{address}")])
+            .args(["--batch-sizes", "1", "--concurrency", "1"])
+            .args(["--duration", "0.3", "--output", "report.json"])
+            .args(["--chart", chart])
+            .output()
+            .unwrap()
+    };
+    let run = measure("chart.gif");
+    assert_eq!(run.status.code(), Some(2), "{run:?}");
+    assert!(!folder.path().join("report.json").exists());
+    let run = measure("chart.png");
+    assert_eq!(run.status.code(), Some(4), "{run:?}");
+    let chart = std::fs::read(folder.path().join("chart.png")).unwrap();
+    assert!(chart.starts_with(b"\x89PNG"));
+    let report = std::fs::read(folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    let cell = &report["cells"][0];
+    assert!(cell["errors"]["422"].as_u64().unwrap() > 0, "{cell}");
+    assert!(cell["latency"].is_null(), "{cell}");
+    assert_eq!(service.stop(), Some(0));
+}
+
 /// Logs are JSON, a line each, and whatever is said of a request has its id in it.
 #[test]
 fn logs_can_be_read_and_belong_to_their_requests() {

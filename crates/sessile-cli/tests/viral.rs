@@ -353,21 +353,27 @@ fn scores_are_drawn_along_contigs() {
             &[&["viral", "plot", results], extra].concat(),
         )
     };
-    let output = plot(&[
-        "--output",
-        "s.svg",
+    // The original's results do not say where chunks lie.
+    let contig = ["--output", "s.svg", "--contig", "long_11_2"];
+    let output = plot(&contig);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--input"), "{}", stderr(&output));
+    let svg = text(&folder.path().join("s.svg"));
+    assert!(svg.starts_with("<svg") && svg.contains(">long_11_2</text>"));
+    assert!(svg.contains(">number of the chunk</text>"), "{svg}");
+    let input = virnucpro("input300.fa");
+    let placed = [
+        "--force",
         "--chunk",
         "300",
-        "--contig",
-        "long_11_2",
-    ]);
+        "--input",
+        input.to_str().unwrap(),
+    ];
+    let output = plot(&[&contig[..], &placed].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let svg = text(&folder.path().join("s.svg"));
-    assert!(
-        svg.starts_with("<svg")
-            && svg.contains(">long_11_2</text>")
-            && svg.contains(">3000</text>")
-    );
+    assert!(svg.contains(">long_11_2 · 3,360 bases</text>"), "{svg}");
+    assert!(svg.contains(">3000</text>") && svg.contains(">position (bases)</text>"));
     for (extra, code, words) in [
         (&["--output", "s.svg"][..], 4, "s.svg exists"),
         (&["--output", "s.gif"], 2, ".svg"),

@@ -34,14 +34,14 @@ impl Isa {
     /// `Misuse` when `SESSILE_ISA` is set to something that is not an instruction set.
     pub fn detect() -> Result<Isa, DeviceError> {
         let cap = match std::env::var(ISA_VARIABLE) {
-            Ok(name) => name.parse().map_err(|error: ParseIsaError| {
+            Ok(name) if !name.is_empty() => name.parse().map_err(|error: ParseIsaError| {
                 DeviceError::new(
                     DeviceErrorKind::Misuse,
                     format!("{ISA_VARIABLE} is not an instruction set"),
                 )
                 .with_source(error)
             })?,
-            Err(_) => Isa::Amx,
+            _ => Isa::Amx,
         };
         Ok(Isa::best(cap))
     }

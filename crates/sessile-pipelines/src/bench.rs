@@ -4,6 +4,7 @@
 //! the plan of the same sequences, and the peak is measured with random data around every round,
 //! because the speed of a shared machine drifts.
 
+pub mod chart;
 mod generation;
 mod sets;
 

@@ -7,13 +7,19 @@
 mod axes;
 mod font;
 mod png;
+mod sampled;
 mod svg;
 
 use std::fmt;
+use std::io::Write as _;
 use std::path::Path;
+
+use crate::error::{PipelineError, PipelineErrorKind};
+use crate::output::Destination;
 
 pub(crate) use axes::{Axis, Panel, grouped};
 pub(crate) use font::width as text_width;
+pub(crate) use sampled::Sampled;
 
 /// The format of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,24 +31,35 @@ pub enum PictureFormat {
 }
 
 impl PictureFormat {
-    /// The format that a file's name asks for; standard output gets SVG.
+    /// The format that a file's name asks for, in either case; standard output gets SVG.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` for a name that ends otherwise.
     ///
     /// # Examples
     ///
     /// ```
     /// use sessile_pipelines::drawing::PictureFormat;
     ///
-    /// assert_eq!(PictureFormat::of_name("p.png".as_ref()), Some(PictureFormat::Png));
-    /// assert_eq!(PictureFormat::of_name("p.pdf".as_ref()), None);
+    /// assert_eq!(PictureFormat::of_name("p.png".as_ref())?, PictureFormat::Png);
+    /// assert_eq!(PictureFormat::of_name("P.SVG".as_ref())?, PictureFormat::Svg);
+    /// assert!(PictureFormat::of_name("p.pdf".as_ref()).is_err());
+    /// # Ok::<(), sessile_pipelines::PipelineError>(())
     /// ```
-    pub fn of_name(path: &Path) -> Option<Self> {
+    pub fn of_name(path: &Path) -> Result<Self, PipelineError> {
         if path == Path::new("-") {
-            return Some(PictureFormat::Svg);
+            return Ok(PictureFormat::Svg);
         }
-        match path.extension()?.to_str()? {
-            "svg" => Some(PictureFormat::Svg),
-            "png" => Some(PictureFormat::Png),
-            _ => None,
+        let ending = path.extension().unwrap_or_default();
+        if ending.eq_ignore_ascii_case("svg") {
+            Ok(PictureFormat::Svg)
+        } else if ending.eq_ignore_ascii_case("png") {
+            Ok(PictureFormat::Png)
+        } else {
+            let message = format!("unsupported picture format: {}", path.display());
+            Err(PipelineError::new(PipelineErrorKind::Usage, message)
+                .with_hint("name the picture .svg or .png"))
         }
     }
 }
@@ -209,11 +226,24 @@ impl Drawing {
     }
 
     /// The picture as a file.
-    pub(crate) fn write(&self, format: PictureFormat) -> Result<Vec<u8>, String> {
+    pub(crate) fn bytes(&self, format: PictureFormat) -> Result<Vec<u8>, String> {
         match format {
             PictureFormat::Svg => Ok(self.svg().into_bytes()),
             PictureFormat::Png => png::write(self),
         }
+    }
+
+    /// Writes the picture to a file, or to standard output for `-`.
+    pub(crate) fn write(&self, path: &Path, format: PictureFormat) -> Result<(), PipelineError> {
+        let name = path.display().to_string();
+        let bytes = self.bytes(format).map_err(|error| {
+            let message = format!("cannot draw {name}: {error}");
+            PipelineError::new(PipelineErrorKind::Output, message).with_hint("name it .svg")
+        })?;
+        let failed = |error| PipelineError::output(&name, error);
+        let mut out = Destination::open(path).map_err(failed)?;
+        out.write_all(&bytes).map_err(failed)?;
+        out.finish().map_err(failed)
     }
 
     /// The picture as SVG, which can also stand in an HTML page.

@@ -17,7 +17,7 @@ use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Fingerprint, JournalOptions};
 use crate::output::{Format, OutputFiles, OutputName, Sources, output_set};
-use crate::progress::{Observer, Summary};
+use crate::progress::{Observer, Summary, note_devices};
 use job::Job;
 use records::Records;
 use requests::{Requests, Wanted};
@@ -73,6 +73,7 @@ pub fn run(
     let tokenizer = files.tokenizer().clone();
     let models = [files];
     let pool = Pool::new(&models, &pool_options(&models, options)?)?;
+    note_devices(observer, &options.pool.devices, &pool);
     let [files] = models;
     let model = pool.models().first().ok_or_else(|| {
         PipelineError::new(

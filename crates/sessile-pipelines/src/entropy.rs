@@ -33,7 +33,8 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sessile_runtime::{Pool, PoolOptions};
+use sessile_device::DeviceId;
+use sessile_runtime::{DeviceChoice, Pool, PoolOptions, discovery};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
@@ -177,6 +178,7 @@ impl Analysis {
             .with_option("--schema", options.schema.number())
             .with_option("--skip-entropy", options.skip_entropy.to_string());
         let Some(files) = model else {
+            check_unused(&options.pool.devices)?;
             let fingerprint = fingerprint.with_option("--model", "none");
             return Ok(Analysis::of(options, layout, fingerprint, None));
         };
@@ -281,6 +283,22 @@ impl Analysis {
     fn fingerprint_of_part(&self, shard: Shard) -> Fingerprint {
         let fingerprint = self.fingerprint.clone();
         fingerprint.with_option("--shard", shard.to_string())
+    }
+}
+
+/// Refuses GPUs that nothing would be computed on.
+fn check_unused(devices: &DeviceChoice) -> Result<(), PipelineError> {
+    discovery::check(devices)?;
+    let DeviceChoice::Only(wanted) = devices else {
+        return Ok(());
+    };
+    match wanted.iter().find(|id| **id != DeviceId::Cpu) {
+        None => Ok(()),
+        Some(id) => Err(PipelineError::new(
+            PipelineErrorKind::Usage,
+            format!("nothing is computed on {id} without a model"),
+        )
+        .with_hint("name a --model, or leave --devices out")),
     }
 }
 

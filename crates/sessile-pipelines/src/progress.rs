@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile_runtime::{GeneratorReport, Pool};
+use sessile_runtime::{DeviceChoice, GeneratorReport, Pool};
 
 /// How far a job is.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +89,13 @@ pub trait Observer {
 
 /// Nobody watches.
 impl Observer for () {}
+
+/// Says which devices were taken, where the choice was left to the program.
+pub(crate) fn note_devices(observer: &mut dyn Observer, choice: &DeviceChoice, pool: &Pool) {
+    if *choice == DeviceChoice::Auto {
+        observer.note(&format!("devices: auto takes {}", pool.devices()));
+    }
+}
 
 /// How long lanes have computed since a job began: pools outlive jobs.
 pub(crate) struct Busy<'a> {

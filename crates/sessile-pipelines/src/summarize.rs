@@ -24,7 +24,7 @@ use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
 use crate::journal::{Entry, Fingerprint, InputHash, Journal, JournalOptions, Outcome};
 use crate::output::{Destination, JSON_LINES, OutputFiles, Sources, check_ending};
-use crate::progress::{Observer, Progress, Stages, Summary};
+use crate::progress::{Observer, Progress, Stages, Summary, note_devices};
 use articles::Article;
 use requests::{Answer, InFlight, Way, prepare, request};
 use row::Written;
@@ -124,6 +124,7 @@ pub fn run(
             ..options.pool.clone()
         },
     )?;
+    note_devices(observer, &options.pool.devices, &generator.pool);
     let journal = match options.journal {
         false => None,
         true => {

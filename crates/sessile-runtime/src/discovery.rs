@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use sessile_cpu::{CpuGeometry, Isa};
-use sessile_cuda::{CublasLt, CudaDevice, CudaGeometry, Driver, Gpu, Libraries, Visibility};
+use sessile_cpu::{CpuGeometry, ISA_VARIABLE, Isa};
+use sessile_cuda::{
+    CUBLASLT_VARIABLE, CublasLt, CudaDevice, CudaGeometry, DRIVER_VARIABLE, Driver, Gpu, Libraries,
+    Visibility,
+};
 use sessile_device::{DType, DeviceError, DeviceId, Geometry};
 
 use crate::error::{RuntimeError, RuntimeErrorKind};
@@ -120,6 +123,15 @@ pub const PRODUCTS_VARIABLE: &str = "SESSILE_CUDA_PRODUCTS";
 
 /// `off`: every kernel of a small pass is queued by itself, not as a CUDA graph.
 pub const GRAPHS_VARIABLE: &str = "SESSILE_CUDA_GRAPHS";
+
+/// Every variable that says something about devices and is no flag.
+pub const VARIABLES: [&str; 5] = [
+    ISA_VARIABLE,
+    PRODUCTS_VARIABLE,
+    GRAPHS_VARIABLE,
+    DRIVER_VARIABLE,
+    CUBLASLT_VARIABLE,
+];
 
 /// Looks for devices and says of each that is not used why.
 ///
@@ -278,15 +290,32 @@ fn cpu(isa: Isa) -> FoundDevice {
         notes.push("no AMX: bf16 works but is slower than f32".to_owned());
         vec![DType::F32, DType::Bf16]
     };
+    let memory = machine::available_memory();
+    notes.extend(memory.as_ref().and_then(|memory| memory.limit.clone()));
     FoundDevice {
         id: DeviceId::Cpu,
         description: format!("{} cores, {isa}", machine::cores()),
         dtypes,
-        available_bytes: machine::available_memory(),
+        available_bytes: memory.map(|memory| memory.bytes),
         cores: machine::cores(),
         notes,
         geometry: Arc::new(CpuGeometry::new(isa)),
         cuda: None,
+    }
+}
+
+/// Refuses a choice of devices that are not all there, without waking any.
+///
+/// # Errors
+///
+/// `Device` when one that was asked for is not there.
+pub fn check(choice: &DeviceChoice) -> Result<(), RuntimeError> {
+    match choice {
+        DeviceChoice::Only(wanted) if wanted.iter().any(|id| *id != DeviceId::Cpu) => {
+            let found = survey()?;
+            wanted.iter().try_for_each(|id| found.get(*id).map(|_| ()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -346,12 +375,7 @@ pub fn choose(choice: &DeviceChoice) -> Result<Vec<FoundDevice>, RuntimeError> {
     wanted
         .iter()
         .map(|id| {
-            let mut device = found
-                .devices
-                .iter()
-                .find(|device| device.id == *id)
-                .cloned()
-                .ok_or_else(|| missing(*id, &found))?;
+            let mut device = found.get(*id)?.clone();
             device.measure()?;
             Ok(device)
         })
@@ -363,6 +387,14 @@ fn no_answer() -> RuntimeError {
         RuntimeErrorKind::Device,
         "a fault in the program: a GPU was not measured",
     )
+}
+
+impl Survey {
+    /// A device that was asked for.
+    fn get(&self, id: DeviceId) -> Result<&FoundDevice, RuntimeError> {
+        let mut devices = self.devices.iter();
+        (devices.find(|device| device.id == id)).ok_or_else(|| missing(id, self))
+    }
 }
 
 /// Why a device that was asked for is not there.

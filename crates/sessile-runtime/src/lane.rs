@@ -336,6 +336,7 @@ impl LaneLoop {
             let error = RequestError::new(RequestErrorKind::Device, error.to_string());
             request.answer(Err(error), self.device);
         }
+        self.metrics.requeued.add(again.len() as u64);
         self.queue.put_back(again);
     }
 

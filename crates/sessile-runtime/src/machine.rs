@@ -1,5 +1,7 @@
 //! What the machine lends to this process: cores and memory, limits of its control group included.
 
+mod control_group;
+
 use std::fs;
 use std::path::Path;
 
@@ -8,16 +10,34 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Bytes of memory this process may still take, as far as the system says: the least of what the
-/// machine has left and what the control group leaves.
-pub fn available_memory() -> Option<u64> {
+/// Memory that this process may still take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvailableMemory {
+    /// Bytes: the least of what the machine has left and what the control groups leave.
+    pub bytes: u64,
+    /// What limits it, where that is a control group, for people.
+    pub limit: Option<String>,
+}
+
+/// Memory that this process may still take, as far as the system says.
+pub fn available_memory() -> Option<AvailableMemory> {
     let machine = fs::read_to_string("/proc/meminfo")
         .ok()
         .and_then(|text| field_kib(&text, "MemAvailable:"));
-    let group = control_group_memory(Path::new("/sys/fs/cgroup"));
+    let group = control_group::tightest(Path::new("/proc/self"), Path::new("/"));
     match (machine, group) {
-        (Some(machine), Some(group)) => Some(machine.min(group)),
-        (machine, group) => machine.or(group),
+        (machine, Some(group)) if machine.is_none_or(|bytes| group.left < bytes) => {
+            let limit = format!(
+                "memory is limited to {} MiB by the control group {}",
+                group.bytes >> 20,
+                group.group.display()
+            );
+            Some(AvailableMemory {
+                bytes: group.left,
+                limit: Some(limit),
+            })
+        }
+        (machine, _) => machine.map(|bytes| AvailableMemory { bytes, limit: None }),
     }
 }
 
@@ -35,29 +55,6 @@ fn field_kib(text: &str, name: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// What a control group of version 2 leaves: its limit less what it uses, page cache not counted.
-fn control_group_memory(root: &Path) -> Option<u64> {
-    let number = |file: &str| {
-        fs::read_to_string(root.join(file))
-            .ok()?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    };
-    let limit = number("memory.max")?;
-    let used = number("memory.current")?;
-    let cache = fs::read_to_string(root.join("memory.stat"))
-        .ok()
-        .and_then(|text| {
-            let line = text
-                .lines()
-                .find(|line| line.starts_with("inactive_file "))?;
-            line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
-        })
-        .unwrap_or(0);
-    Some(limit.saturating_sub(used.saturating_sub(cache)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +70,7 @@ mod tests {
     #[test]
     fn the_machine_has_something_to_lend() {
         assert!(cores() > 0);
-        assert!(available_memory().is_some_and(|bytes| bytes > 0));
+        assert!(available_memory().is_some_and(|memory| memory.bytes > 0));
         assert!(peak_resident_bytes().is_some_and(|bytes| bytes > 0));
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use sessile_device::{DType, DeviceId, OutputSet};
 
+use crate::error::{RuntimeError, RuntimeErrorKind};
+
 /// Which devices to use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -100,6 +102,30 @@ pub const GPU_TOKEN_BUDGETS: [usize; 5] = [16_384, 8192, 4096, 2048, 1024];
 
 /// Lanes of a GPU unless chosen otherwise.
 pub const GPU_LANES: usize = 2;
+
+/// Most threads, and most lanes of a device: more than any machine has cores, few enough that a
+/// slip of the keyboard is refused and not begun.
+pub const MAX_THREADS: usize = 4096;
+
+/// Refuses a number of threads that makes no sense.
+pub(crate) fn check_threads(threads: Option<usize>) -> Result<(), RuntimeError> {
+    within("--threads", threads)
+}
+
+/// Refuses a number of lanes that makes no sense.
+pub(crate) fn check_lanes(lanes: Option<usize>) -> Result<(), RuntimeError> {
+    within("--instances", lanes)
+}
+
+fn within(flag: &str, number: Option<usize>) -> Result<(), RuntimeError> {
+    match number {
+        Some(number) if !(1..=MAX_THREADS).contains(&number) => Err(RuntimeError::new(
+            RuntimeErrorKind::Option,
+            format!("{flag} {number}: there can be 1 to {MAX_THREADS}"),
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// Smallest token budget: below it nearly all time goes into reading weights.
 pub const MIN_TOKEN_BUDGET: usize = 16;

@@ -182,6 +182,24 @@ impl Pool {
         self
     }
 
+    /// The devices it computes on, for people: `cuda:0 (2 lanes), cuda:1 (2 lanes)`.
+    pub fn devices(&self) -> String {
+        let mut counts: Vec<(DeviceId, usize)> = Vec::new();
+        for lane in &self.lanes {
+            match counts.iter_mut().find(|(device, _)| *device == lane.device) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((lane.device, 1)),
+            }
+        }
+        let texts: Vec<String> = (counts.iter())
+            .map(|(device, count)| match count {
+                1 => format!("{device} (1 lane)"),
+                count => format!("{device} ({count} lanes)"),
+            })
+            .collect();
+        texts.join(", ")
+    }
+
     fn start_lane(
         &mut self,
         number: usize,

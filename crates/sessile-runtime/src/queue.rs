@@ -219,10 +219,9 @@ impl Queue {
         self.room.notify_all();
     }
 
-    /// Puts entries back in their places: the lane that had them failed.
+    /// Puts entries back in their places: the lane that had them failed, or had no room yet.
     pub(crate) fn put_back(&self, entries: Vec<Entry>) {
         let mut state = self.lock();
-        self.metrics.requeued.add(entries.len() as u64);
         for entry in entries {
             state.insert(entry);
         }

@@ -235,6 +235,15 @@ fn a_thousand_articles_are_answered_once_in_order_while_lanes_fail() {
     assert!(struck.load(Ordering::Relaxed) > 10);
 }
 
+/// A lane that has no room yet for all it took leaves the rest in the queue: no failure, no count.
+#[test]
+fn nothing_is_given_back_when_a_batch_is_larger_than_the_instances() {
+    let bench = Bench::new();
+    let (_, metrics) = bench.write(&[Fault::Never], None, &Arc::default());
+    assert_eq!(metrics.answered.get(), ARTICLES as u64);
+    assert_eq!(metrics.requeued.get(), 0);
+}
+
 #[test]
 fn the_last_lane_falls_back_on_one_article_at_a_time() {
     let bench = Bench::new();

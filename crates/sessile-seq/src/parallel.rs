@@ -14,7 +14,7 @@ const ITEMS_PER_THREAD: usize = 4;
 /// `worker` is called once on each thread and returns what works on its items, so that every
 /// thread has memory of its own. The iterator is advanced by one thread at a time; its items should
 /// be batches, not single sequences. At most four items per thread are held, however slow one is.
-/// With one thread everything runs on the caller's.
+/// With one thread everything runs on the caller's, and so it does where the system has none to give.
 ///
 /// # Errors
 ///
@@ -66,25 +66,28 @@ where
         }),
         changed: Condvar::new(),
     };
-    let has_help = thread::scope(|scope| {
-        let mut started = 0;
-        for _ in 0..threads.get() {
-            let helper = thread::Builder::new().spawn_scoped(scope, || {
-                // Also when the work panics, so that nobody waits for its result for ever.
-                let _leaving = OnDrop(|| queue.leave());
-                let mut work = worker();
-                while let Some((place, item)) = queue.take() {
-                    queue.put(place, work(item));
-                }
-            });
-            match helper {
-                Ok(_) => started += 1,
-                // The system has no more threads to give: the others do the work.
-                Err(_) => queue.leave(),
-            }
+    let begin = || {
+        // Also when the work panics, so that nobody waits for its result for ever.
+        let _leaving = OnDrop(|| queue.leave());
+        let mut work = worker();
+        while let Some((place, item)) = queue.take() {
+            queue.put(place, work(item));
         }
+    };
+    thread::scope(|scope| {
+        let started = (0..threads.get())
+            .map(|_| thread::Builder::new().spawn_scoped(scope, begin))
+            .take_while(|thread| thread.is_ok())
+            .count();
+        // Where the system has no more threads to give, those that run do the work.
+        (started..threads.get()).for_each(|_| queue.leave());
         if started == 0 {
-            return Ok(false);
+            let mut work = worker();
+            while let Some((_, item)) = queue.take() {
+                sink(work(item))?;
+                queue.make_room();
+            }
+            return Ok(());
         }
         let _stopping = OnDrop(|| queue.stop());
         let mut place = 0;
@@ -93,17 +96,8 @@ where
             queue.make_room();
             place += 1;
         }
-        Ok(true)
-    })?;
-    if has_help {
-        return Ok(());
-    }
-    let source = queue.source.into_inner();
-    let source = source.unwrap_or_else(PoisonError::into_inner);
-    source
-        .map(|(_, item)| item)
-        .map(worker())
-        .try_for_each(sink)
+        Ok(())
+    })
 }
 
 struct Queue<I: Iterator, O> {

@@ -8,7 +8,6 @@
 //! It only speaks to this machine's own address, for a fixed time and with a fixed number of
 //! connections.
 
-mod chart;
 mod client;
 mod measure;
 mod report;
@@ -100,6 +99,12 @@ impl Target {
                  a service elsewhere can be reached through a tunnel"
             )),
         }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}", self.host)
     }
 }
 

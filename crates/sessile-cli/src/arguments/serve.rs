@@ -174,7 +174,7 @@ pub(crate) struct BenchServiceArguments {
     #[arg(long, default_value = "-", value_name = "FILE")]
     pub(crate) output: PathBuf,
 
-    /// Chart to write (SVG)
+    /// Chart to write (.svg or .png)
     #[arg(long, value_name = "FILE")]
     pub(crate) chart: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@ use sessile_models::generation::SettingsOverrides;
 use sessile_pipelines::summarize::LongArticle;
 use sessile_runtime::{DTypeChoice, DeviceChoice, Instances};
 
-use super::{ReportArguments, ResumeArguments, parse_bytes};
+use super::{ReportArguments, ResumeArguments, parse_bytes, parse_threads};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -209,7 +209,7 @@ pub(crate) struct GeneratorArguments {
     pub(crate) warmup: bool,
 
     /// CPU threads in total [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads::<usize>)]
     pub(crate) threads: Option<usize>,
 
     /// Number format: auto, f32 or bf16

@@ -75,11 +75,16 @@ impl From<Tables> for TableFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     sessile viral plot results --output scores.svg\n  \
-    sessile viral plot results --contig NC_001416.1 --chunk 300 --output lambda.svg")]
+    sessile viral plot results --contig NC_001416.1 --output lambda.svg\n  \
+    sessile viral plot old_results --input contigs.fa --chunk 300 --output scores.png")]
 pub(crate) struct PlotArguments {
-    /// A folder of results, or its prediction_results.txt
+    /// A folder of results, its prediction_results.txt, or its table of frames
     #[arg(value_name = "RESULTS")]
     pub(crate) results: PathBuf,
+
+    /// FASTA of the contigs, for results that do not say where chunks lie
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
 
     /// File to write (.svg or .png), or - for SVG on standard output
     #[arg(long, value_name = "FILE")]
@@ -93,7 +98,7 @@ pub(crate) struct PlotArguments {
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub(crate) most: usize,
 
-    /// Bases of a chunk
+    /// Bases of a chunk, with --input
     #[arg(long, default_value = "500", value_name = "BASES")]
     pub(crate) chunk: NonZeroUsize,
 

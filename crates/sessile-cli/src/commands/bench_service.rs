@@ -1,17 +1,19 @@
 //! `sessile bench-service`
 
-use std::io::{Write, stdout};
+use std::io::{ErrorKind, Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sessile_pipelines::bench::BenchSet;
+use sessile_pipelines::bench::chart::{self, Measured};
+use sessile_pipelines::drawing::PictureFormat;
 use sessile_pipelines::output::{Sources, WholeFile};
-use sessile_server::load::{self, Cell, LoadOptions, short_orfs};
+use sessile_server::load::{self, Cell, LoadOptions, Report, short_orfs};
 
 use crate::arguments::serve::BenchServiceArguments;
-use crate::exit::{BAD_INPUT, DONE, Failure};
-use crate::terminal::Terminal;
+use crate::exit::{BAD_INPUT, DONE, Failure, SOME_FAILED};
+use crate::terminal::{Terminal, count};
 
 /// Made-up sequences that are sent, over and over.
 const SEQUENCES: usize = 256;
@@ -53,32 +55,90 @@ pub(crate) fn run(arguments: &BenchServiceArguments) -> Result<ExitCode, Failure
         .enable_all()
         .build()?;
     let terminal = Terminal::new(false);
+    let chart = match &arguments.chart {
+        None => None,
+        Some(path) if *path == arguments.output => {
+            return Err(Failure::usage("--chart and --output name the same file"));
+        }
+        Some(path) => Some((path, PictureFormat::of_name(path)?)),
+    };
     let report = runtime
         .block_on(load::run(&options, |cell| terminal.summary(&line(cell))))
-        .map_err(|error| {
-            Failure::new(BAD_INPUT, error.to_string())
-                .with_hint(Some("is the service running? `sessile serve` starts one"))
+        .map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => Failure::usage(error.to_string()),
+            _ => Failure::new(BAD_INPUT, format!("{}: {error}", arguments.url))
+                .with_hint(Some("is the service running? `sessile serve` starts one")),
         })?;
     let text = format!("{:#}\n", serde_json::json!(report));
     write(&arguments.output, text.as_bytes())?;
-    if let Some(chart) = &arguments.chart {
-        write(chart, report.chart().as_bytes())?;
+    if let Some((path, format)) = chart {
+        let measured: Vec<Measured> = report.cells.iter().map(measured).collect();
+        chart::write(&measured, &caption(&report), path, format)?;
     }
-    Ok(ExitCode::from(DONE))
+    match (report.errors(), report.answered()) {
+        (0, 1..) => Ok(ExitCode::from(DONE)),
+        (errors, 0) => Err(Failure::new(
+            BAD_INPUT,
+            format!("no request was answered, {}", several(errors, "failed")),
+        )
+        .with_hint(Some("the report's `errors` say why"))),
+        (errors, _) => Err(Failure::new(SOME_FAILED, several(errors, "failed"))
+            .with_hint(Some("the report's `errors` say why"))),
+    }
+}
+
+fn several(requests: u64, what: &str) -> String {
+    match requests {
+        1 => format!("1 request {what}"),
+        requests => format!("{} requests {what}", count(requests)),
+    }
+}
+
+/// A measurement as it is drawn.
+fn measured(cell: &Cell) -> Measured {
+    let seconds = cell.latency.as_ref();
+    Measured {
+        name: format!("{}×{}", cell.batch_size, cell.concurrency),
+        tokens_per_second: cell.tokens_per_second,
+        seconds: seconds.map(|seconds| [seconds.p50, seconds.p95, seconds.p99]),
+        errors: cell.errors(),
+    }
+}
+
+fn caption(report: &Report) -> String {
+    let rate = report
+        .rate
+        .map_or_else(String::new, |rate| format!(" at {rate} requests a second"));
+    format!(
+        "{} loop{rate}, {} sequences of {:.0} residues on average",
+        report.r#loop, report.sequences, report.mean_length
+    )
 }
 
 fn line(cell: &Cell) -> String {
-    let errors: u64 = cell.errors.values().sum();
-    let milliseconds = |seconds: f64| 1000.0 * seconds;
+    let times = match &cell.latency {
+        Some(seconds) => format!(
+            "p50 {:.1} ms, p99 {:.1} ms",
+            1000.0 * seconds.p50,
+            1000.0 * seconds.p99
+        ),
+        None => "no answer".to_owned(),
+    };
+    let kinds: Vec<String> = (cell.errors.iter())
+        .map(|(kind, number)| format!("{kind}: {number}"))
+        .collect();
+    let errors = match kinds.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", kinds.join(", ")),
+    };
     format!(
-        "{} sequences a request, {} connections: {} requests, {:.0} tokens/s, p50 {:.1} ms, p99 \
-         {:.1} ms, {errors} errors",
+        "{} sequences a request, {} connections: {} requests, {:.0} tokens/s, {times}, {} \
+         errors{errors}",
         cell.batch_size,
         cell.concurrency,
         cell.requests,
         cell.tokens_per_second,
-        milliseconds(cell.latency.p50),
-        milliseconds(cell.latency.p99),
+        cell.errors(),
     )
 }
 

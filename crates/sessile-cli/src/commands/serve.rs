@@ -277,6 +277,7 @@ fn address(arguments: &ServeArguments, needs_key: bool) -> Result<SocketAddr, Fa
 
 fn pool(arguments: &ServeArguments, options: &ServiceOptions) -> Result<PoolOptions, Failure> {
     let mut pool = arguments.pool.options();
+    // A list of GPUs narrows a choice that is left open; it never replaces one that was made.
     pool.devices = devices::choice(&pool.devices, arguments.cuda_visible_devices.as_deref())?;
     // Both ends of a sequence.
     pool.max_tokens = Some(options.max_sequence_length.saturating_add(2));

@@ -3,22 +3,15 @@
 
 use std::collections::BTreeSet;
 
+use sessile_runtime::discovery;
 use sessile_server::environment::is_link;
 use sessile_server::spelling::nearest;
 
 /// What every variable begins with.
 const PREFIX: &str = "SESSILE_";
 
-/// Variables beside those of the flags.
-const OTHERS: [&str; 6] = [
-    "SESSILE_CUBLASLT",
-    "SESSILE_CUDA_DRIVER",
-    "SESSILE_CUDA_GRAPHS",
-    "SESSILE_CUDA_PRODUCTS",
-    "SESSILE_ISA",
-    // Where the tests find what is not part of the project.
-    "SESSILE_REFERENCE",
-];
+/// Where the tests find what is not part of the project.
+const REFERENCE: &str = "SESSILE_REFERENCE";
 
 /// `token-budget` is `SESSILE_TOKEN_BUDGET`.
 pub(super) fn variable(flag: &str) -> String {
@@ -54,7 +47,8 @@ pub(super) fn unknown(
     let known: BTreeSet<String> = flags
         .iter()
         .map(|flag| variable(flag))
-        .chain(OTHERS.map(str::to_owned))
+        .chain(discovery::VARIABLES.map(str::to_owned))
+        .chain([REFERENCE.to_owned()])
         .collect();
     let mut names: Vec<String> = environment
         .filter(|(name, value)| {

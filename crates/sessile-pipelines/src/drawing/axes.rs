@@ -1,6 +1,6 @@
 //! Axes with round numbers, and the panels that they span.
 
-use super::{Anchor, Colour, Drawing};
+use super::{Anchor, Colour, Drawing, text_width};
 
 /// How numbers lie along an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,12 @@ impl Axis {
             for digit in [1.0, 2.0, 5.0] {
                 let value = digit * decade;
                 if (from * 0.999..=to * 1.001).contains(&value) {
-                    ticks.push((value, grouped(value.round() as i64)));
+                    let decimals = (-decade.log10().floor()).max(0.0) as usize;
+                    let text = match decimals {
+                        0 => grouped(value.round() as i64),
+                        decimals => format!("{value:.decimals$}"),
+                    };
+                    ticks.push((value, text));
                 }
             }
             decade *= 10.0;
@@ -77,6 +82,39 @@ impl Axis {
             to,
             scale: Scale::Log,
             ticks,
+        }
+    }
+
+    /// An axis of things that are counted from 1: thing *i* takes the room from *i* - 1 to *i*.
+    pub(crate) fn counted(count: u64) -> Self {
+        let to = count.max(1) as f64;
+        let step = step(to / TICKS).max(1.0);
+        let last = (to / step) as i64;
+        let ticks = (1..=last).map(|tick| tick as f64 * step);
+        Axis {
+            from: 0.0,
+            to,
+            scale: Scale::Linear,
+            ticks: ticks
+                .map(|number| (number - 0.5, grouped(number as i64)))
+                .collect(),
+        }
+    }
+
+    /// An axis of things with names, thing *i* from *i* to *i* + 1; those are named for which
+    /// there is room.
+    pub(crate) fn named(names: &[String], width: f64) -> Self {
+        let widest = names.iter().map(|name| text_width(name, LABEL));
+        let room = widest.fold(0.0, f64::max) + 8.0;
+        let every = (room * names.len() as f64 / width).ceil().max(1.0) as usize;
+        let ticks = names.iter().enumerate().step_by(every);
+        Axis {
+            from: 0.0,
+            to: names.len().max(1) as f64,
+            scale: Scale::Linear,
+            ticks: ticks
+                .map(|(place, name)| (place as f64 + 0.5, name.clone()))
+                .collect(),
         }
     }
 
@@ -182,7 +220,11 @@ impl Panel {
                 Anchor::Middle,
             );
         }
-        drawing.upright_text([left - 44.0, top + height / 2.0], y_name, NAME, Colour::INK);
+        // Beside its numbers, however wide they are.
+        let widest = self.y.ticks.iter().map(|(_, text)| text_width(text, LABEL));
+        let beside = f64::max(44.0, widest.fold(0.0, f64::max) + 19.0);
+        let at = [left - beside, top + height / 2.0];
+        drawing.upright_text(at, y_name, NAME, Colour::INK);
     }
 }
 

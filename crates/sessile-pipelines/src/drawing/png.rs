@@ -5,8 +5,8 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
+use skrifa::outline::OutlinePen;
 use tiny_skia::{FillRule, LineCap, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
-use ttf_parser::OutlineBuilder;
 
 use super::{Anchor, Colour, Drawing, Mark, Text, font, text_width};
 
@@ -124,16 +124,16 @@ fn letters(pixmap: &mut Pixmap, text: &Text, scale: Transform) {
     let transform = Transform::from_rotate(turn)
         .post_translate(x, y)
         .post_concat(scale);
-    let em = text.size / f64::from(face.units_per_em());
+    let em = text.size / face.units_per_em();
     let mut outline = Outline {
         path: PathBuilder::new(),
         x: begin as f32,
         em: em as f32,
     };
     for letter in text.text.chars() {
-        let glyph = font::glyph(face, letter);
-        face.outline_glyph(glyph, &mut outline);
-        outline.x += (font::advance(face, glyph) * text.size) as f32;
+        let glyph = face.glyph(letter);
+        face.outline(glyph, &mut outline);
+        outline.x += (face.advance(glyph) * text.size) as f32;
     }
     fill(
         pixmap,
@@ -156,7 +156,7 @@ impl Outline {
     }
 }
 
-impl OutlineBuilder for Outline {
+impl OutlinePen for Outline {
     fn move_to(&mut self, x: f32, y: f32) {
         let (x, y) = self.at(x, y);
         self.path.move_to(x, y);

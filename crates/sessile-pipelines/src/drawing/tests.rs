@@ -59,7 +59,7 @@ fn both_formats_show_the_marks() {
     );
     assert!(svg.contains("M0.0 35.0H60.0"), "{svg}");
     assert!(svg.contains(">&lt;A&amp;b&gt;</text>"), "{svg}");
-    let (width, height, pixels) = decode(&drawing.write(PictureFormat::Png).unwrap());
+    let (width, height, pixels) = decode(&drawing.bytes(PictureFormat::Png).unwrap());
     assert_eq!((width, height, pixels.len()), (120, 80, 120 * 80));
     let at = |x: usize, y: usize| pixels[2 * y * width + 2 * x];
     assert_eq!(at(20, 15), [0xc1, 0x27, 0x2d]);
@@ -79,7 +79,7 @@ fn both_formats_show_the_marks() {
 #[test]
 fn pictures_that_are_too_large_are_refused() {
     let error = Drawing::new(1e9, 1e9)
-        .write(PictureFormat::Png)
+        .bytes(PictureFormat::Png)
         .unwrap_err();
     assert!(error.contains("too large"), "{error}");
 }
@@ -128,6 +128,23 @@ fn axes_have_round_numbers() {
         texts(&Axis::linear(f64::NAN, 1.0, true)).first().unwrap(),
         "0"
     );
+}
+
+#[test]
+fn axes_of_counted_things_have_whole_numbers() {
+    for (count, expected) in [
+        (0, &[(0.5, "1")][..]),
+        (2, &[(0.5, "1"), (1.5, "2")]),
+        (13, &[(4.5, "5"), (9.5, "10")]),
+    ] {
+        let axis = Axis::counted(count);
+        let ticks: Vec<(f64, &str)> = (axis_ticks(&axis).iter())
+            .map(|(value, text)| (*value, text.as_str()))
+            .collect();
+        assert_eq!(ticks, expected, "{count}");
+    }
+    // As many as a file may claim.
+    assert!(axis_ticks(&Axis::counted(u64::MAX)).len() < 12);
 }
 
 fn axis_ticks(axis: &Axis) -> &[(f64, String)] {

@@ -217,7 +217,12 @@ fn rows(genome: &Genome, layout: &Layout) -> Vec<u8> {
             genome.code().id(),
             has_start(orf.protein()),
             has_stop(orf.protein()),
-            orf.in_genbank(),
+            // Without an annotation nobody knows.
+            orf.annotated().map_or("", |is_annotated| if is_annotated {
+                "true"
+            } else {
+                "false"
+            }),
             bits(entropies.dna),
             bits(entropies.protein),
             bits(entropies.three_di),

@@ -55,7 +55,7 @@ impl Shortest {
 /// What is annotated, by the rule that says which ORFs are.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Annotation<'a> {
-    /// Nothing: no ORF is annotated.
+    /// There is none: of no ORF it is known whether it is annotated.
     #[default]
     None,
     /// By the last residues of the annotated proteins: schema 2.0.
@@ -65,11 +65,11 @@ pub enum Annotation<'a> {
 }
 
 impl Annotation<'_> {
-    fn has(&self, orf: &Orf<'_>) -> bool {
+    fn has(&self, orf: &Orf<'_>) -> Option<bool> {
         match self {
-            Annotation::None => false,
-            Annotation::LastResidues(ends) => ends.matches(orf.protein()),
-            Annotation::Place(index) => index.matches(orf),
+            Annotation::None => None,
+            Annotation::LastResidues(ends) => Some(ends.matches(orf.protein())),
+            Annotation::Place(index) => Some(index.matches(orf)),
         }
     }
 }
@@ -103,7 +103,7 @@ struct Place {
     end: usize,
     nucleotides: Range<usize>,
     residues: Range<usize>,
-    in_genbank: bool,
+    in_genbank: Option<bool>,
     states: Option<States>,
 }
 
@@ -293,8 +293,14 @@ impl<'g> FoundOrf<'g> {
         protein.strip_suffix('*').unwrap_or(protein)
     }
 
-    /// Whether it is an annotated coding sequence, by the rule of the run.
+    /// Whether it is an annotated coding sequence, by the rule of the run; not, where there is no
+    /// annotation.
     pub fn in_genbank(&self) -> bool {
+        self.annotated() == Some(true)
+    }
+
+    /// The same; `None` where there is no annotation.
+    pub fn annotated(&self) -> Option<bool> {
         self.place.in_genbank
     }
 

@@ -1,6 +1,5 @@
 //! Drawing what a run found.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use sessile_seq::inputs::{self, Format};
@@ -65,17 +64,14 @@ pub fn plot(
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Plotted, PipelineError> {
-    let Some(format) = PictureFormat::of_name(&options.output) else {
-        let message = format!("{} is not called .svg or .png", options.output.display());
-        return Err(PipelineError::new(PipelineErrorKind::Usage, message)
-            .with_hint("name the picture .svg or .png"));
-    };
+    let format = PictureFormat::of_name(&options.output)?;
     let files = inputs::expand(&options.inputs, Format::Json)?;
     let sources = Sources::default().with_inputs(&files);
     check_outputs([&options.output], options.force, &sources)?;
     let wanted = Wanted {
         records: options.records.clone(),
         most: options.most,
+        ..Wanted::default()
     };
     let survey = Survey::of(&files, wanted, observer, interrupt)?;
     let nothing = |message: String, hint: &str| {
@@ -111,15 +107,7 @@ pub fn plot(
         }
         Figure::Length => figures::length(&survey),
     };
-    let name = options.output.display().to_string();
-    let bytes = drawing.write(format).map_err(|error| {
-        let message = format!("can not draw {name}: {error}");
-        PipelineError::new(PipelineErrorKind::Output, message).with_hint("name it .svg")
-    })?;
-    let failed = |error| PipelineError::output(&name, error);
-    let mut out = Destination::open(&options.output).map_err(failed)?;
-    out.write_all(&bytes).map_err(failed)?;
-    out.finish().map_err(failed)?;
+    drawing.write(&options.output, format)?;
     Ok(Plotted {
         orfs: survey.orfs(),
         records: survey.drawn.len() as u64,

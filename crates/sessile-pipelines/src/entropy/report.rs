@@ -15,7 +15,7 @@ use self::tables::{classes, orfs, records};
 use super::figures;
 use super::survey::{Survey, Wanted};
 use crate::drawing::{Drawing, escaped, grouped};
-use crate::error::PipelineError;
+use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::output::{Destination, Sources, check_outputs};
 use crate::progress::Observer;
@@ -31,10 +31,32 @@ const SCRIPT: &str = include_str!("report/page.js");
 pub struct ReportOptions {
     /// JSON or JSON Lines of runs, folders or patterns.
     pub inputs: Vec<PathBuf>,
+    /// Whether the genomes had an annotation, where that is known: a file in which no ORF is marked
+    /// as annotated does not tell.
+    pub is_annotated: Option<bool>,
     /// The page to write, or `-`.
     pub output: PathBuf,
     /// Write over a file that exists.
     pub force: bool,
+}
+
+/// Refuses a report that is not called .html.
+///
+/// # Errors
+///
+/// `Usage`.
+pub fn check(output: &Path) -> Result<(), PipelineError> {
+    if output == Path::new("-") || is_page(output) {
+        return Ok(());
+    }
+    let message = format!("a report is a page, {} is none", output.display());
+    Err(PipelineError::new(PipelineErrorKind::Usage, message).with_hint("name it .html"))
+}
+
+/// Whether a file is called as a page is.
+pub fn is_page(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ending.eq_ignore_ascii_case("html") || ending.eq_ignore_ascii_case("htm")
 }
 
 /// Writes the report; gives the number of ORFs and files that could not be read.
@@ -52,6 +74,7 @@ pub fn write(
     check_outputs([&options.output], options.force, &sources)?;
     let wanted = Wanted {
         most: DRAWN_RECORDS,
+        is_annotated: options.is_annotated,
         ..Wanted::default()
     };
     let survey = Survey::of(&files, wanted, observer, interrupt)?;
@@ -83,7 +106,11 @@ fn page(survey: &Survey, files: &[String]) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(page, "<p>{}</p></header>\n<main>", origin(survey, files));
     cards(&mut page, survey);
-    section(&mut page, "summary", "Entropy by class", &classes(survey));
+    let by_class = match survey.has_annotation() {
+        true => "Entropy by class",
+        false => "Entropy",
+    };
+    section(&mut page, "summary", by_class, &classes(survey));
     figure_section(&mut page, survey);
     section(&mut page, "records", "Records", &records(survey));
     section(&mut page, "orfs", "ORFs", &orfs(survey));
@@ -128,24 +155,38 @@ fn origin(survey: &Survey, files: &[String]) -> String {
 
 fn cards(page: &mut String, survey: &Survey) {
     let number = |value: u64| grouped(value as i64);
-    let share = match survey.orfs() {
-        0 => String::new(),
-        orfs => format!(
-            "{:.1} % of ORFs",
-            100.0 * survey.annotated.count as f64 / orfs as f64
+    let drawn = |text: &str| text.to_owned();
+    let annotated = survey.annotated.count;
+    let of_orfs = |what: &str, orfs: u64| {
+        format!("{:.1} % of {what}", 100.0 * annotated as f64 / orfs as f64)
+    };
+    let (annotated, share) = match (survey.orfs(), survey.unlabelled) {
+        _ if !survey.has_annotation() => (drawn("unknown"), drawn("no ORF is marked as annotated")),
+        (0, _) => (number(annotated), drawn("")),
+        (orfs, 0) => (number(annotated), of_orfs("ORFs", orfs)),
+        (orfs, without) => (
+            number(annotated),
+            of_orfs("ORFs with a label", orfs - without),
         ),
     };
-    let drawn = |text: &str| text.to_owned();
+    let (bases, of_records) = match survey.without_length {
+        0 => (number(survey.bases), drawn("")),
+        all if all == survey.records => (drawn("unknown"), drawn("")),
+        some => (
+            number(survey.bases),
+            format!("without {} records of unknown length", number(some)),
+        ),
+    };
     let mut cards = vec![
         ("Records", number(survey.records), drawn("")),
-        ("Bases", number(survey.bases), drawn("")),
+        ("Bases", bases, of_records),
         ("ORFs", number(survey.orfs()), drawn("")),
-        ("In GenBank", number(survey.annotated.count), share),
+        ("In GenBank", annotated, share),
     ];
     if survey.with_states() > 0 {
         cards.push(("With 3Di", number(survey.with_states()), drawn("")));
     }
-    if survey.unlabelled > 0 {
+    if survey.unlabelled > 0 && survey.has_annotation() {
         cards.push((
             "Without a label",
             number(survey.unlabelled),
@@ -192,11 +233,7 @@ fn figure_section(page: &mut String, survey: &Survey) {
     };
     let mut body = String::from("<div class=\"pair\">\n");
     picture(&mut body, &scatter, "Two entropies of each ORF");
-    picture(
-        &mut body,
-        &figures::length(survey),
-        "Length of ORFs by class",
-    );
+    picture(&mut body, &figures::length(survey), "Length of ORFs");
     body.push_str("</div>\n");
     picture(
         &mut body,

@@ -4,6 +4,7 @@
 //! and 2.2.0): a list of records, one record, or JSON Lines, compressed or not. Sequences are passed
 //! over; memory does not grow with the file.
 
+use std::collections::BTreeMap;
 use std::io::BufReader;
 
 use serde::Deserialize;
@@ -12,6 +13,9 @@ use sessile_seq::inputs::Input;
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::genome_json::{self, Features, Records, Stopped};
+
+/// The schema that writes zeros for what was not computed.
+const OLD_SCHEMA: &str = "2.0.0";
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 1 << 17;
@@ -70,6 +74,8 @@ pub struct StoredRecord {
     pub schema: String,
     /// The model of its structure states, as its ORFs name it.
     pub model: Option<String>,
+    /// Whether its entropies were not computed: schema 2.0 has zeros for them, and no alphabets.
+    pub is_skipped: bool,
 }
 
 /// What is found on the way through a file.
@@ -138,6 +144,10 @@ impl State<'_> {
         if record.model.is_none() {
             record.model = (feature.three_di.as_mut()).and_then(|states| states.model_name.take());
         }
+        if record.is_skipped {
+            feature.entropy = None;
+            record.dna_entropy = None;
+        }
         match feature.orf(&record.id, id) {
             Ok(orf) => self.hand(Stored::Orf(&orf)),
             Err(what) => {
@@ -166,6 +176,10 @@ impl Records for State<'_> {
                 "input_id" => record.id = fields.next_value()?,
                 "input_dna_length" => record.length = fields.next_value()?,
                 "dna_entropy_global" => record.dna_entropy = fields.next_value()?,
+                "alphabet_sizes" => {
+                    let sizes: BTreeMap<String, IgnoredAny> = fields.next_value()?;
+                    record.is_skipped = sizes.is_empty() && record.schema == OLD_SCHEMA;
+                }
                 _ => {
                     fields.next_value::<IgnoredAny>()?;
                 }

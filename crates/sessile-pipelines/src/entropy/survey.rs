@@ -2,7 +2,6 @@
 //! medians, and as many ORFs as pictures and tables show.
 
 mod distribution;
-mod sampled;
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap};
@@ -10,8 +9,8 @@ use std::collections::{BTreeSet, BinaryHeap};
 use sessile_seq::inputs::Input;
 
 pub(super) use self::distribution::{Distribution, Lengths};
-pub(super) use self::sampled::Sampled;
 use super::stored::{self, Stored, StoredOrf, StoredRecord};
+use crate::drawing::Sampled;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::progress::{Observer, Progress};
@@ -36,6 +35,9 @@ pub(super) struct Wanted {
     pub(super) records: Vec<String>,
     /// Most records to draw along when none is named.
     pub(super) most: usize,
+    /// Whether the genomes had an annotation, where a caller knows it; by itself a file without a
+    /// marked ORF says nothing.
+    pub(super) is_annotated: Option<bool>,
 }
 
 /// ORFs of a class.
@@ -69,6 +71,8 @@ pub(super) struct Drawn {
 /// A record that is drawn along.
 pub(super) struct DrawnRecord {
     pub(super) record: StoredRecord,
+    /// Its bases, or where its last ORF ends when they are not known.
+    pub(super) length: u64,
     /// Its ORFs; where they lie counts from the left of the sequence as given.
     pub(super) orfs: Sampled<Drawn>,
 }
@@ -77,7 +81,8 @@ pub(super) struct DrawnRecord {
 pub(super) struct RecordRow {
     pub(super) record: StoredRecord,
     pub(super) orfs: u64,
-    pub(super) annotated: u64,
+    /// Those in GenBank; `None` where that is not known.
+    pub(super) annotated: Option<u64>,
     pub(super) protein: Distribution,
 }
 
@@ -116,13 +121,17 @@ impl Ord for Long {
 pub(super) struct Survey {
     wanted: Wanted,
     pub(super) records: u64,
+    /// Of the records that say how long they are.
     pub(super) bases: u64,
+    pub(super) without_length: u64,
     pub(super) schemas: BTreeSet<String>,
     pub(super) models: BTreeSet<String>,
     pub(super) annotated: Class,
     pub(super) others: Class,
-    /// ORFs that do not say whether they are annotated; they are among the others.
+    /// ORFs of which it is not known whether they are annotated; they are among the others.
     pub(super) unlabelled: u64,
+    /// Of the file that is being read.
+    file: OfFile,
     /// ORFs that lack something, and files that can not be read.
     pub(super) failed: u64,
     pub(super) rows: Vec<RecordRow>,
@@ -130,6 +139,15 @@ pub(super) struct Survey {
     longest: BinaryHeap<Reverse<Long>>,
     /// Of the record that is being read.
     under_way: UnderWay,
+}
+
+/// Where a file begins among what was found before.
+#[derive(Default)]
+struct OfFile {
+    orfs: u64,
+    annotated: u64,
+    unlabelled: u64,
+    rows: usize,
 }
 
 struct UnderWay {
@@ -201,6 +219,7 @@ impl Survey {
         let mut problem = None;
         for file in files {
             let name = file.name();
+            survey.begin_file();
             let result = stored::read(file, &mut |stored| {
                 if let Some(signal) = interrupt.signal() {
                     return Err(PipelineError::new(
@@ -218,6 +237,7 @@ impl Survey {
             });
             progress.bytes_read += stored_bytes(file);
             survey.under_way = UnderWay::default();
+            survey.end_file();
             match result {
                 Err(error) if error.kind() == PipelineErrorKind::Input => {
                     survey.failed += 1;
@@ -231,6 +251,40 @@ impl Survey {
             Some(problem) if survey.records == 0 => Err(problem),
             _ => Ok(survey),
         }
+    }
+
+    fn begin_file(&mut self) {
+        self.file = OfFile {
+            orfs: self.orfs(),
+            annotated: self.annotated.count,
+            unlabelled: self.unlabelled,
+            rows: self.rows.len(),
+        };
+    }
+
+    /// Where no ORF of a file is marked there was no annotation, unless the caller knows of one.
+    fn end_file(&mut self) {
+        let begin = std::mem::take(&mut self.file);
+        let is_marked = self.annotated.count > begin.annotated;
+        if is_marked || self.wanted.is_annotated == Some(true) {
+            return;
+        }
+        self.unlabelled = begin.unlabelled + self.orfs() - begin.orfs;
+        for row in &mut self.rows[begin.rows..] {
+            row.annotated = None;
+        }
+        let mut longest = std::mem::take(&mut self.longest).into_vec();
+        for Reverse(Long(orf, Reverse(number))) in &mut longest {
+            if *number > begin.orfs {
+                orf.in_genbank = None;
+            }
+        }
+        self.longest = longest.into();
+    }
+
+    /// Whether it is known of any ORF whether it is annotated.
+    pub(super) fn has_annotation(&self) -> bool {
+        self.wanted.is_annotated == Some(true) || self.unlabelled < self.orfs()
     }
 
     fn take(&mut self, stored: Stored<'_>) {
@@ -276,7 +330,10 @@ impl Survey {
 
     fn take_record(&mut self, record: &StoredRecord) {
         self.records += 1;
-        self.bases += record.length.unwrap_or(0);
+        match record.length {
+            Some(length) => self.bases += length,
+            None => self.without_length += 1,
+        }
         if !record.schema.is_empty() {
             self.schemas.insert(record.schema.clone());
         }
@@ -298,10 +355,8 @@ impl Survey {
                 }
             });
             self.drawn.push(DrawnRecord {
-                record: StoredRecord {
-                    length: Some(length),
-                    ..record.clone()
-                },
+                record: record.clone(),
+                length,
                 orfs: drawn,
             });
         }
@@ -309,7 +364,7 @@ impl Survey {
             self.rows.push(RecordRow {
                 record: record.clone(),
                 orfs,
-                annotated,
+                annotated: Some(annotated),
                 protein,
             });
         }

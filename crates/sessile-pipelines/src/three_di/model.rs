@@ -17,7 +17,7 @@ use sessile_runtime::{
 use super::{Encoded, check_residues, outputs, request};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::journal::Fingerprint;
-use crate::progress::Observer;
+use crate::progress::{Observer, note_devices};
 
 /// Residues of a protein that memory is planned for, beside one of the longest; longer ones take
 /// the room of several.
@@ -137,6 +137,16 @@ pub(crate) enum StateModel {
 impl StateModel {
     /// Plans and loads.
     pub(crate) fn load(
+        files: StateFiles,
+        options: &PoolOptions,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, PipelineError> {
+        let model = Self::load_any(files, options, observer)?;
+        note_devices(observer, &options.devices, model.pool());
+        Ok(model)
+    }
+
+    fn load_any(
         files: StateFiles,
         options: &PoolOptions,
         observer: &mut dyn Observer,

@@ -133,7 +133,11 @@ pub fn run(
                     progress.records += 1;
                     let scores = next.next().copied().unwrap_or_default();
                     if *is_finite {
-                        results.write(FrameScore { id, scores })?;
+                        results.write(FrameScore {
+                            id,
+                            scores,
+                            place: None,
+                        })?;
                     } else {
                         progress.failed += 1;
                         let reason = "its features hold numbers that are not finite";

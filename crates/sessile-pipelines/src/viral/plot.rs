@@ -1,41 +1,62 @@
-//! Scores along contigs, drawn as SVG or PNG: a line for each frame, where its chunk lies and as high as its
-//! score for *virus*.
+//! Scores along contigs, drawn as SVG or PNG: a line for each frame, where its chunk lies and as
+//! high as its score for *virus*.
 //!
-//! Result files do not say how far chunks overlap, so a chunk is drawn at its number times the length
-//! of a chunk, as the original does; in the middle of a contig that is off by less than one chunk.
+//! Chunks overlap, so their number alone does not say where they lie. The table of frames of a run
+//! says it; for results without it (scores of feature files, or the original's) it follows by the
+//! rule of chunks from how long the contigs are, which their FASTA says. Without either chunks are
+//! drawn by their number, and the axis says so.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod rows;
+
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use sessile_seq::inputs::Input;
+use sessile_seq::chunk::ranges;
+use sessile_seq::fasta::Reader;
+use sessile_seq::inputs::{self, Format};
 
 use super::label::FrameLabel;
-use super::results::FRAME_RESULTS;
-use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel as Frame, PictureFormat, shortened};
+use super::results::{ChunkPlace, FRAME_RESULTS};
+use crate::drawing::{
+    Anchor, Axis, Colour, Drawing, Panel as Frame, PictureFormat, Sampled, grouped, shortened,
+};
 use crate::error::{PipelineError, PipelineErrorKind};
-use crate::output::{Destination, Sources, check_outputs};
+use crate::output::{Sources, check_outputs};
 
 /// What to draw.
 #[derive(Clone, Debug)]
 pub struct PlotOptions {
-    /// A folder of results, or a file `prediction_results.txt`.
+    /// A folder of results, its `prediction_results.txt`, or its table of frames.
     pub results: PathBuf,
+    /// FASTA of the contigs, for results that do not say where chunks lie.
+    pub contigs_fasta: Vec<PathBuf>,
     /// Contigs to draw, in this order; when empty, the first ones of the file.
     pub contigs: Vec<String>,
     /// Most contigs to draw when none is named.
     pub most: usize,
-    /// Bases of a chunk.
-    pub chunk: usize,
+    /// Bases of a chunk, for `contigs_fasta`.
+    pub chunk: NonZeroUsize,
     /// The file to write, `.svg` or `.png`, or `-`.
     pub output: PathBuf,
     /// Write over a file that exists.
     pub force: bool,
 }
 
+/// What was drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plotted {
+    /// Contigs.
+    pub contigs: usize,
+    /// Those among them whose chunks are drawn by their number.
+    pub by_number: usize,
+}
+
 /// A frame as it is drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Mark {
+    /// The number of its chunk, from 1.
     chunk: usize,
+    place: Option<ChunkPlace>,
     virus: f32,
     is_virus: bool,
 }
@@ -43,113 +64,153 @@ struct Mark {
 /// A contig with the frames in it.
 struct Panel {
     contig: String,
-    marks: Vec<Mark>,
+    marks: Sampled<Mark>,
+    /// Its last base, or the number of its last chunk.
+    end: Option<u64>,
+    chunks: usize,
 }
 
-/// No identifier and its scores make a longer line.
-const MAX_LINE_BYTES: u64 = 2 << 20;
+impl Panel {
+    fn new(contig: &str) -> Self {
+        Panel {
+            contig: contig.to_owned(),
+            marks: Sampled::new(MAX_MARKS),
+            end: None,
+            chunks: 0,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.marks.items().is_empty()
+    }
+
+    /// Its bases, when it is known where all of its chunks lie.
+    fn bases(&self) -> Option<u64> {
+        let is_known = self.marks.items().iter().all(|mark| mark.place.is_some());
+        self.end.filter(|_| is_known)
+    }
+
+    fn push(&mut self, mark: Mark) {
+        self.chunks = self.chunks.max(mark.chunk);
+        self.end = self.end.max(mark.place.map(|place| place.contig_length));
+        self.marks.push(mark);
+    }
+
+    /// Places its chunks on a contig of this length.
+    fn place(&mut self, length: usize, chunk: NonZeroUsize) -> Result<(), PipelineError> {
+        if self.chunks > ranges(length, chunk).len() {
+            let message = format!(
+                "{} of {} bases has no chunk {} of {chunk} bases",
+                self.contig,
+                grouped(length as i64),
+                self.chunks
+            );
+            return Err(PipelineError::new(PipelineErrorKind::Input, message)
+                .with_hint("give the FASTA and the --chunk that the results were made with"));
+        }
+        let contig_length = length as u64;
+        self.end = Some(contig_length);
+        self.marks.for_each(|mark| {
+            let range = ranges(length, chunk).nth(mark.chunk.saturating_sub(1));
+            mark.place = range.map(|range| ChunkPlace {
+                start: range.start as u64 + 1,
+                end: range.end as u64,
+                contig_length,
+            });
+        });
+        Ok(())
+    }
+}
 
 /// Frames that are drawn of one contig; more would be a solid block.
 const MAX_MARKS: usize = 200_000;
 
-/// Draws and gives the number of contigs.
+/// Draws.
 ///
 /// # Errors
 ///
 /// `Usage` when the output is called something else,
-/// `Input` when the results can not be read or hold none of the contigs, `Output` when the drawing
-/// can not be written.
-pub fn run(options: &PlotOptions) -> Result<usize, PipelineError> {
-    let Some(format) = PictureFormat::of_name(&options.output) else {
-        let message = format!("{} is not called .svg or .png", options.output.display());
-        return Err(PipelineError::new(PipelineErrorKind::Usage, message)
-            .with_hint("name the picture .svg or .png"));
-    };
-    let sources = Sources::default().with("the results", &results_file(options));
+/// `Input` when the results can not be read or hold none of the contigs, or the FASTA is not
+/// theirs, `Output` when the drawing can not be written.
+pub fn run(options: &PlotOptions) -> Result<Plotted, PipelineError> {
+    let format = PictureFormat::of_name(&options.output)?;
+    let fasta = inputs::expand(&options.contigs_fasta, Format::Fasta)?;
+    let sources = Sources::default()
+        .with("the results", &rows::file(&options.results))
+        .with_inputs(&fasta);
     check_outputs([&options.output], options.force, &sources)?;
-    let panels = read(options)?;
-    if panels.iter().all(|panel| panel.marks.is_empty()) {
+    let mut panels = read(options)?;
+    if panels.iter().all(Panel::is_empty) {
         let message = format!("{} has none of the contigs", options.results.display());
         return Err(PipelineError::new(PipelineErrorKind::Input, message)
             .with_hint("contigs are named as in the FASTA file"));
     }
-    let name = options.output.display().to_string();
-    let picture = draw(&panels, options.chunk)
-        .write(format)
-        .map_err(|error| {
-            let message = format!("can not draw {name}: {error}");
-            PipelineError::new(PipelineErrorKind::Output, message).with_hint("name it .svg")
-        })?;
-    let failed = |error| PipelineError::output(&name, error);
-    let mut out = Destination::open(&options.output).map_err(failed)?;
-    out.write_all(&picture).map_err(failed)?;
-    out.finish().map_err(failed)?;
-    Ok(panels.len())
-}
-
-fn results_file(options: &PlotOptions) -> PathBuf {
-    match options.results.is_dir() {
-        true => options.results.join(FRAME_RESULTS),
-        false => options.results.clone(),
+    if !options.contigs_fasta.is_empty() {
+        place(&mut panels, options)?;
     }
+    draw(&panels).write(&options.output, format)?;
+    Ok(Plotted {
+        contigs: panels.len(),
+        by_number: (panels.iter())
+            .filter(|panel| !panel.is_empty() && panel.bases().is_none())
+            .count(),
+    })
 }
 
 fn read(options: &PlotOptions) -> Result<Vec<Panel>, PipelineError> {
-    let path = results_file(options);
-    let unreadable = |what: String| {
-        let message = format!("can not read {}: {what}", path.display());
-        PipelineError::new(PipelineErrorKind::Input, message)
-    };
-    let source = Input::File(path.clone()).open();
-    let source = source.map_err(|error| unreadable(error.message().to_owned()))?;
-    let mut lines = BufReader::new(source);
+    let path = rows::file(&options.results);
     let mut panels: Vec<Panel> = (options.contigs.iter())
-        .map(|contig| Panel {
-            contig: contig.clone(),
-            marks: Vec::new(),
-        })
+        .map(|contig| Panel::new(contig))
         .collect();
-    let mut line = String::new();
-    for number in 1_u64.. {
-        line.clear();
-        let read = Read::take(&mut lines, MAX_LINE_BYTES).read_line(&mut line);
-        if read.map_err(|error| unreadable(error.to_string()))? == 0 {
-            break;
-        }
-        if number == 1 && line.starts_with("Sequence_ID") {
-            continue;
-        }
-        let fields: Vec<&str> = line.trim_end().split('\t').collect();
-        let parsed = match fields.as_slice() {
-            [id, prediction, _, virus] => virus.parse().ok().map(|virus| (*id, *prediction, virus)),
-            _ => None,
-        };
-        let Some((id, prediction, virus)) = parsed else {
-            return Err(unreadable(format!("line {number} is no row of results"))
-                .with_hint(format!("give a folder of results or its {FRAME_RESULTS}")));
-        };
-        let label = FrameLabel::parse(id);
+    let result = rows::read(&path, &mut |row| {
+        let label = FrameLabel::parse(row.id);
         let place = panels.iter().position(|panel| panel.contig == label.contig);
         let place = match place {
             Some(place) => place,
             None if options.contigs.is_empty() && panels.len() < options.most => {
-                panels.push(Panel {
-                    contig: label.contig.to_owned(),
-                    marks: Vec::new(),
-                });
+                panels.push(Panel::new(label.contig));
                 panels.len() - 1
             }
-            None => continue,
+            None => return,
         };
-        if panels[place].marks.len() < MAX_MARKS {
-            panels[place].marks.push(Mark {
-                chunk: label.chunk.unwrap_or(1),
-                virus,
-                is_virus: prediction == "virus",
-            });
+        panels[place].push(Mark {
+            chunk: label.chunk.unwrap_or(1),
+            place: row.place,
+            virus: row.virus,
+            is_virus: row.is_virus,
+        });
+    });
+    result.map_err(|what| {
+        let message = format!("cannot read {}: {what}", path.display());
+        PipelineError::new(PipelineErrorKind::Input, message)
+            .with_hint(format!("give a folder of results or its {FRAME_RESULTS}"))
+    })?;
+    Ok(panels)
+}
+
+/// Places the chunks of all contigs by how long these are.
+fn place(panels: &mut [Panel], options: &PlotOptions) -> Result<(), PipelineError> {
+    let mut is_placed = vec![false; panels.len()];
+    for input in inputs::expand(&options.contigs_fasta, Format::Fasta)? {
+        let mut reader = Reader::from_input(&input)?;
+        let mut record = sessile_seq::fasta::Record::default();
+        while reader.read(&mut record)? {
+            let found = panels.iter().position(|panel| panel.contig == record.id);
+            if let Some(found) = found.filter(|&found| !is_placed[found]) {
+                panels[found].place(record.sequence.len(), options.chunk)?;
+                is_placed[found] = true;
+            }
         }
     }
-    Ok(panels)
+    let mut placed = panels.iter().zip(is_placed);
+    match placed.find(|(panel, is_placed)| !is_placed && !panel.is_empty()) {
+        None => Ok(()),
+        Some((panel, _)) => {
+            let message = format!("the FASTA has no contig {}", panel.contig);
+            Err(PipelineError::new(PipelineErrorKind::Input, message)
+                .with_hint("give the FASTA that the results were made of"))
+        }
+    }
 }
 
 const WIDTH: f64 = 1000.0;
@@ -161,36 +222,51 @@ const PANEL: f64 = 190.0;
 const NAME: f64 = 24.0;
 const FOOT: f64 = 50.0;
 
-fn draw(panels: &[Panel], chunk: usize) -> Drawing {
+fn draw(panels: &[Panel]) -> Drawing {
     let mut drawing = Drawing::new(WIDTH, HEAD + panels.len() as f64 * PANEL);
     let at = [LEFT, 24.0];
     drawing.text(at, "Score for virus", 15.0, Colour::INK, Anchor::Start);
     let legend = [("called virus", Colour::YES), ("called others", Colour::NO)];
     drawing.legend([LEFT, 46.0], &legend);
     for (place, panel) in panels.iter().enumerate() {
-        draw_panel(&mut drawing, panel, HEAD + place as f64 * PANEL, chunk);
+        draw_panel(&mut drawing, panel, HEAD + place as f64 * PANEL);
     }
     drawing
 }
 
-fn draw_panel(drawing: &mut Drawing, panel: &Panel, top: f64, chunk: usize) {
-    let chunks = panel.marks.iter().map(|mark| mark.chunk).max().unwrap_or(1);
+fn draw_panel(drawing: &mut Drawing, panel: &Panel, top: f64) {
     let width = WIDTH - LEFT - RIGHT;
-    let name = shortened(&panel.contig, 13.0, width);
+    let bases = panel.bases();
+    let size = bases.map_or_else(String::new, |bases| {
+        format!(" · {} bases", grouped(bases as i64))
+    });
+    let name = shortened(&panel.contig, 13.0, width - 420.0) + &size;
     drawing.text([LEFT, top + 16.0], name, 13.0, Colour::INK, Anchor::Start);
+    if panel.marks.stride() > 1 {
+        let note = format!("1 of {} frames is drawn", panel.marks.stride());
+        let at = [WIDTH - RIGHT, top + 16.0];
+        drawing.text(at, note, 11.0, Colour::FAINT, Anchor::End);
+    }
+    let (x, x_name) = match bases {
+        Some(bases) => (Axis::linear(0.0, bases as f64, false), "position (bases)"),
+        None => (Axis::counted(panel.chunks as u64), "number of the chunk"),
+    };
     let frame = Frame {
         at: [LEFT, top + NAME],
         size: [width, PANEL - NAME - FOOT],
-        x: Axis::linear(0.0, (chunks * chunk) as f64, false),
+        x,
         y: Axis::linear(0.0, 1.0, false),
     };
-    frame.frame(drawing, "position (bases)", "score");
+    frame.frame(drawing, x_name, "score");
     for (is_virus, colour) in [(false, Colour::NO), (true, Colour::YES)] {
-        let of_class = panel.marks.iter().filter(|mark| mark.is_virus == is_virus);
-        let segments = of_class.map(|mark| {
-            let start = (mark.chunk.saturating_sub(1) * chunk) as f64;
+        let marks = panel.marks.items().iter();
+        let segments = marks.filter(|mark| mark.is_virus == is_virus).map(|mark| {
+            let (start, end) = match mark.place.filter(|_| bases.is_some()) {
+                Some(place) => (place.start.saturating_sub(1) as f64, place.end as f64),
+                None => (mark.chunk.saturating_sub(1) as f64, mark.chunk as f64),
+            };
             let [from, y] = frame.point(start, f64::from(mark.virus).clamp(0.0, 1.0));
-            let [to, _] = frame.point(start + chunk as f64, 0.0);
+            let [to, _] = frame.point(end, 0.0);
             [from, y, to, y]
         });
         drawing.segments(segments.collect(), colour, 2.0, 1.0);
@@ -198,47 +274,4 @@ fn draw_panel(drawing: &mut Drawing, panel: &Panel, top: f64, chunk: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn contigs_are_drawn_with_their_frames() {
-        let folder = tempfile::tempdir().unwrap();
-        let results = folder.path().join(FRAME_RESULTS);
-        let text = "Sequence_ID\tPrediction\tscore1\tscore2\na<1>_chunk_1F1\tvirus\t0.1\t0.9\n\
-                    a<1>_chunk_2R3\tothers\t0.8\t0.2\nb_chunk_1F1\tvirus\t0.3\t0.7\n";
-        std::fs::write(&results, text).unwrap();
-        let output = folder.path().join("p.svg");
-        let mut options = PlotOptions {
-            results: folder.path().to_owned(),
-            contigs: Vec::new(),
-            most: 5,
-            chunk: 500,
-            output: output.clone(),
-            force: true,
-        };
-        assert_eq!(run(&options).unwrap(), 2);
-        let svg = std::fs::read_to_string(&output).unwrap();
-        assert!(svg.contains(">a&lt;1&gt;</text>") && svg.contains(">b</text>"));
-        let lines = |colour: Colour| {
-            let stroke = format!("stroke=\"{colour}\" stroke-width=\"2\"");
-            svg.lines().filter(|line| line.contains(&stroke)).count()
-        };
-        assert_eq!((lines(Colour::YES), lines(Colour::NO)), (2, 1));
-        // The first chunk of two takes the left half, near the top.
-        assert!(svg.contains("M70.0 95.6H522.5"), "{svg}");
-        options.output = folder.path().join("p.png");
-        assert_eq!(run(&options).unwrap(), 2);
-        let png = std::fs::read(&options.output).unwrap();
-        assert!(png.starts_with(b"\x89PNG") && png.len() > 5000);
-        options.output = folder.path().join("p.pdf");
-        assert_eq!(run(&options).unwrap_err().kind(), PipelineErrorKind::Usage);
-        options.output = output;
-        options.contigs = vec!["b".to_owned()];
-        assert_eq!(run(&options).unwrap(), 1);
-        options.contigs = vec!["c".to_owned()];
-        assert_eq!(run(&options).unwrap_err().kind(), PipelineErrorKind::Input);
-        std::fs::write(&results, "text\n").unwrap();
-        assert!(run(&options).unwrap_err().to_string().contains("line 1"));
-    }
-}
+mod tests;

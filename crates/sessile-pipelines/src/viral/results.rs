@@ -12,6 +12,8 @@ use super::sorted::{Best, SortedChunks};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::journal::{BESIDE, beside};
 use crate::output::{Sources, WholeFile, check_absent};
+use crate::output::WholeFile;
+pub(super) use tables::{CONTIG_LENGTH, END, FRAME_TABLE, START};
 use tables::{TABLES, Tables};
 
 pub(super) use table::TEMPORARY;
@@ -44,6 +46,17 @@ pub(super) fn leans_to_virus(others: f32, virus: f32) -> bool {
     virus + error(virus) + error(others) >= others
 }
 
+/// Where a chunk lies on its contig.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkPlace {
+    /// Its first base, from 1.
+    pub start: u64,
+    /// Its last base.
+    pub end: u64,
+    /// Bases of the contig.
+    pub contig_length: u64,
+}
+
 /// The classifier's answer to one frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FrameScore<'a> {
@@ -51,6 +64,8 @@ pub struct FrameScore<'a> {
     pub id: &'a str,
     /// Probabilities of *others* and *virus*.
     pub scores: [f32; 2],
+    /// Where its chunk lies, where that is known: feature files do not say it.
+    pub place: Option<ChunkPlace>,
 }
 
 impl FrameScore<'_> {

@@ -10,7 +10,7 @@ use super::predict::{PredictOptions, Predictor, SampledFrame};
 use super::results::leans_to_virus;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::progress::Observer;
+use crate::progress::{Observer, note_devices};
 
 /// What to compare.
 #[derive(Clone, Debug)]
@@ -75,6 +75,7 @@ pub fn run(
     let [size, _] = predictor.sizes();
     drop(predictor);
     let predictor = Predictor::load(dna, protein, options.predict.clone())?;
+    note_devices(observer, &options.predict.pool.devices, predictor.pool());
     let dtypes: Vec<String> = (predictor.pool().plans().iter())
         .map(|plan| plan.dtype.to_string())
         .collect();

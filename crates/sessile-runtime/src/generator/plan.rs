@@ -13,6 +13,7 @@ use sessile_models::{DecoderLimits, GeneratorFiles, GeneratorInfo};
 use super::GeneratorOptions;
 use crate::discovery;
 use crate::error::{RuntimeError, RuntimeErrorKind};
+use crate::options::check_threads;
 
 /// Requests that are answered at the same time unless chosen otherwise. More of them share the
 /// reading of the weights; from here on the arithmetic takes as long as the reading.
@@ -117,13 +118,8 @@ pub fn plan_generator(
 ) -> Result<GeneratorPlan, RuntimeError> {
     let found = discovery::processor_only(&options.devices, "text is generated")?;
     let dtype = found.dtype(options.dtype)?;
+    check_threads(options.threads)?;
     let threads = options.threads.unwrap_or(found.cores);
-    if threads == 0 {
-        return Err(RuntimeError::new(
-            RuntimeErrorKind::Option,
-            "--threads must be at least 1",
-        ));
-    }
     let device = PlanDevice::new(Arc::clone(&found.geometry));
     let (model, _) = files.load(&device, dtype)?;
     let reads = files.max_source_tokens();

@@ -9,7 +9,7 @@ use crate::discovery::{self, FoundDevice};
 use crate::error::{RuntimeError, RuntimeErrorKind};
 use crate::options::{
     DEFAULT_TOKEN_BUDGET, GPU_LANES, GPU_TOKEN_BUDGETS, MAX_TOKEN_BUDGET, MIN_TOKEN_BUDGET,
-    PoolOptions,
+    PoolOptions, check_lanes, check_threads,
 };
 use crate::plan::{self, MemoryPlan};
 
@@ -45,12 +45,8 @@ pub fn plan_device(
     options: &PoolOptions,
     device: &FoundDevice,
 ) -> Result<MemoryPlan, RuntimeError> {
-    if options.threads == Some(0) || options.instances == Some(0) {
-        return Err(RuntimeError::new(
-            RuntimeErrorKind::Option,
-            "--threads and --instances must be at least 1",
-        ));
-    }
+    check_threads(options.threads)?;
+    check_lanes(options.instances)?;
     if let Some(budget) = options.token_budget
         && !(MIN_TOKEN_BUDGET..=MAX_TOKEN_BUDGET).contains(&budget)
     {

@@ -61,6 +61,12 @@ impl Iterator for Ranges {
         Some(start..end)
     }
 
+    /// Any place is computed by itself.
+    fn nth(&mut self, n: usize) -> Option<Range<usize>> {
+        self.next = self.next.saturating_add(n).min(self.count);
+        self.next()
+    }
+
     fn size_hint(&self) -> (usize, Option<usize>) {
         let left = self.count - self.next;
         (left, Some(left))

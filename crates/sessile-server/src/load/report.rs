@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{LoadOptions, chart};
+use super::LoadOptions;
 
 /// All measurements of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -48,12 +48,12 @@ pub struct Cell {
     pub sequences_per_second: f64,
     /// Tokens per second, both ends of a sequence counted.
     pub tokens_per_second: f64,
-    /// Times to the answer.
-    pub latency: Seconds,
+    /// Times to the answer; `None` when no request was answered.
+    pub latency: Option<Seconds>,
 }
 
 /// Times in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Seconds {
     /// Half are shorter.
     pub p50: f64,
@@ -69,25 +69,28 @@ pub struct Seconds {
 
 impl Seconds {
     /// Of times that are sorted.
-    pub(super) fn new(sorted: &[Duration]) -> Self {
-        let Some(longest) = sorted.last() else {
-            return Seconds::default();
-        };
+    pub(super) fn new(sorted: &[Duration]) -> Option<Self> {
+        let longest = sorted.last()?;
         let at = |share: f64| {
             let rank = (share * sorted.len() as f64).ceil() as usize;
             sorted[rank.clamp(1, sorted.len()) - 1].as_secs_f64()
         };
-        Seconds {
+        Some(Seconds {
             p50: at(0.5),
             p95: at(0.95),
             p99: at(0.99),
             max: longest.as_secs_f64(),
             mean: sorted.iter().sum::<Duration>().as_secs_f64() / sorted.len() as f64,
-        }
+        })
     }
 }
 
 impl Cell {
+    /// Requests that failed.
+    pub fn errors(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
     pub(super) fn new(
         batch_size: usize,
         concurrency: usize,
@@ -133,9 +136,14 @@ impl Report {
         }
     }
 
-    /// The measurements as a drawing: tokens per second, and times to the answer.
-    pub fn chart(&self) -> String {
-        chart::draw(self)
+    /// Requests that failed.
+    pub fn errors(&self) -> u64 {
+        self.cells.iter().map(Cell::errors).sum()
+    }
+
+    /// Requests that were answered.
+    pub fn answered(&self) -> usize {
+        self.cells.iter().map(|cell| cell.requests).sum()
     }
 }
 
@@ -154,8 +162,8 @@ mod tests {
             max: 200.0,
             mean: 100.5,
         };
-        assert_eq!(seconds, expected);
-        assert_eq!(Seconds::new(&[]), Seconds::default());
-        assert_eq!(Seconds::new(&times[..1]).p99, 1.0);
+        assert_eq!(seconds, Some(expected));
+        assert_eq!(Seconds::new(&[]), None);
+        assert_eq!(Seconds::new(&times[..1]).unwrap().p99, 1.0);
     }
 }

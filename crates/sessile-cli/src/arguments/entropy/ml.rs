@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use sessile_models::trees::train::TrainOptions;
 use sessile_pipelines::entropy::classifier::{ClassWeight, Split};
 
+use super::super::parse_threads;
 use super::Compat;
 
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ pub(crate) struct TrainArguments {
     pub(crate) report: Option<PathBuf>,
 
     /// Threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
 
     /// Print the metrics as JSON

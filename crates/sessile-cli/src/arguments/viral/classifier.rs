@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use sessile_models::classifier::train::TrainOptions;
 
+use super::super::parse_threads;
 use super::Tables;
 
 #[derive(Debug, Args)]
@@ -179,7 +180,7 @@ pub(crate) struct ClassifyArguments {
     pub(crate) save_merged: bool,
 
     /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
 
     /// Write over results that exist

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::super::parse_threads;
+
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sessile viral chunk contigs.fa.gz --chunk 300 > chunked.fa")]
 pub(crate) struct ChunkArguments {
@@ -21,7 +23,7 @@ pub(crate) struct ChunkArguments {
     pub(crate) output: PathBuf,
 
     /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
 
     /// Write over an output that exists
@@ -59,7 +61,7 @@ pub(crate) struct IdentifyArguments {
     pub(crate) chunks: Option<PathBuf>,
 
     /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
 
     /// Write over files that exist
@@ -97,7 +99,7 @@ pub(crate) struct PrepareArguments {
     pub(crate) protein: PathBuf,
 
     /// CPU threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
 
     /// Write over files that exist

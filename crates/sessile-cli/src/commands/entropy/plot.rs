@@ -14,13 +14,10 @@ pub(super) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
     let mut terminal = Terminal::new(arguments.quiet);
     let output = place(&arguments.output);
-    if arguments
-        .output
-        .extension()
-        .is_some_and(|ending| ending == "html")
-    {
+    if report::is_page(&arguments.output) {
         let options = ReportOptions {
             inputs: arguments.input,
+            is_annotated: None,
             output: arguments.output,
             force: arguments.force,
         };

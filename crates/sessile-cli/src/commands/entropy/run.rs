@@ -103,8 +103,18 @@ fn report_options(
             )),
         );
     };
+    let has_annotation = |sample: &Sample| !sample.genbank.is_empty();
     Ok(Some(ReportOptions {
         inputs,
+        is_annotated: match samples
+            .iter()
+            .filter(|sample| has_annotation(sample))
+            .count()
+        {
+            0 => Some(false),
+            all if all == samples.len() => Some(true),
+            _ => None,
+        },
         output: output.clone(),
         force: arguments.force,
     }))

@@ -10,7 +10,7 @@ use sessile_pipelines::viral::predict::{
     self, PredictOptions, Predictor, Sample, Stage, Stages, Watch, read_sample_sheet,
 };
 use sessile_pipelines::{Observer, Summary};
-use sessile_runtime::PoolOptions;
+use sessile_runtime::{DeviceChoice, PoolOptions};
 
 use super::super::open_model;
 use crate::arguments::viral::PredictArguments;
@@ -51,6 +51,9 @@ pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
         say!("note: `demo` is an untrained model; its scores mean nothing");
     }
     let predictor = Predictor::load(dnabert, esm, options)?;
+    if !quiet && !arguments.json_progress && arguments.pool.devices == DeviceChoice::Auto {
+        eprintln!("devices: auto takes {}", predictor.pool().devices());
+    }
     let mut watcher = Watcher::new(quiet, arguments.json_progress);
     let mut whole = Summary::default();
     for sample in &samples {

@@ -51,7 +51,7 @@ pub struct Predicted {
     pub others: u64,
     /// Of the ORFs with a label, those that are called so.
     pub right: u64,
-    /// ORFs with a label.
+    /// ORFs with a label, in files that mark any as annotated.
     pub labelled: u64,
     /// ORFs, failures, time.
     pub summary: Summary,
@@ -91,7 +91,8 @@ pub fn predict(
     let mut row = vec![0.0; columns.len()];
     let mut rows = Rows::new(&files, observer, interrupt);
     for file in &files {
-        rows.read(file, &mut |orf| {
+        let (mut labelled, mut right) = (0, 0);
+        let is_marked = rows.read(file, &mut |orf| {
             let all = features(orf);
             for (value, &column) in row.iter_mut().zip(&columns) {
                 *value = all[column];
@@ -103,12 +104,16 @@ pub fn predict(
                 false => predicted.others += 1,
             }
             if let Some(label) = orf.in_genbank {
-                predicted.labelled += 1;
-                predicted.right += u64::from(label == is_positive);
+                labelled += 1;
+                right += u64::from(label == is_positive);
             }
             (out.write_all(table.row(orf, probability).as_bytes())).map_err(failed)?;
             Ok(Ok(()))
         })?;
+        if is_marked {
+            predicted.labelled += labelled;
+            predicted.right += right;
+        }
     }
     let done = predicted.in_genbank + predicted.others;
     if done == 0 {

@@ -46,22 +46,26 @@ impl<'a> Rows<'a> {
     }
 
     /// Reads a file; `take` is given its ORFs and says what is wrong with one, if something is.
+    /// Gives whether any of them is marked as annotated: where none is, the genome may have had no
+    /// annotation, and nothing is known of them.
     pub(super) fn read(
         &mut self,
         input: &Input,
         take: &mut dyn FnMut(&StoredOrf) -> Result<Taken, PipelineError>,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<bool, PipelineError> {
         let file = input.name();
         let mut is_empty = true;
+        let mut is_marked = false;
         let result = stored::read(input, &mut |stored| {
             is_empty = false;
             let (id, wrong) = match stored {
                 Stored::Record(_) => return Ok(()),
                 Stored::Incomplete(id, what) => (id.to_owned(), Err(what.to_owned())),
-                Stored::Orf(orf) => (
-                    String::new(),
-                    take(orf)?.map_err(|what| format!("{} of {}: {what}", orf.id, orf.record)),
-                ),
+                Stored::Orf(orf) => {
+                    is_marked |= orf.in_genbank == Some(true);
+                    let of = |what| format!("{} of {}: {what}", orf.id, orf.record);
+                    (String::new(), take(orf)?.map_err(of))
+                }
             };
             self.progress.records += 1;
             if let Err(what) = wrong {
@@ -87,9 +91,9 @@ impl<'a> Rows<'a> {
                 self.progress.failed += 1;
                 self.observer.failure("", &error.to_string());
                 self.problem.get_or_insert(error);
-                Ok(())
+                Ok(is_marked)
             }
-            other => other,
+            other => other.map(|()| is_marked),
         }
     }
 

@@ -273,7 +273,8 @@ fn collect(files: &[Input], rows: &mut Rows<'_>) -> Result<(Samples, Vec<usize>)
     let mut records = Vec::new();
     for file in files {
         let mut before = None;
-        rows.read(file, &mut |orf| {
+        let begin = samples.len();
+        let is_marked = rows.read(file, &mut |orf| {
             let Some(in_genbank) = orf.in_genbank else {
                 return Ok(Err("metadata.in_genbank is missing".to_owned()));
             };
@@ -284,6 +285,14 @@ fn collect(files: &[Input], rows: &mut Rows<'_>) -> Result<(Samples, Vec<usize>)
             samples.push(&features(orf)[..TRAINED_FEATURES], in_genbank);
             Ok(Ok(()))
         })?;
+        let count = samples.len() - begin;
+        if !is_marked && count > 0 {
+            rows.observer.note(&format!(
+                "{}: none of its {count} ORFs is marked as in GenBank; all count as not in GenBank, \
+                 also if the genome had no annotation",
+                file.name()
+            ));
+        }
     }
     Ok((samples, records))
 }

@@ -42,8 +42,10 @@ pub(crate) fn genome(survey: &Survey) -> Drawing {
 }
 
 fn record(drawing: &mut Drawing, drawn: &DrawnRecord, top: f64, has_states: bool) {
-    let length = drawn.record.length.unwrap_or(1);
-    let bases = format!(" · {} bases", grouped(length as i64));
+    let bases = match drawn.record.length {
+        Some(length) => format!(" · {} bases", grouped(length as i64)),
+        None => " · length unknown".to_owned(),
+    };
     let width = WIDTH - LEFT - RIGHT;
     let name = shortened(&drawn.record.id, 13.0, width - 420.0) + &bases;
     drawing.text([LEFT, top + 16.0], name, 13.0, Colour::INK, Anchor::Start);
@@ -94,7 +96,7 @@ fn panel(
     let values = || drawn.orfs.items().iter().filter_map(&entropy);
     let least = values().fold(f64::INFINITY, f64::min);
     let most = values().fold(f64::NEG_INFINITY, f64::max);
-    let length = drawn.record.length.unwrap_or(1) as f64;
+    let length = drawn.length as f64;
     let panel = Panel {
         at: [LEFT, top],
         size: [WIDTH - LEFT - RIGHT, PANEL],

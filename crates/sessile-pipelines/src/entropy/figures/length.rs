@@ -42,7 +42,11 @@ pub(crate) fn length(survey: &Survey) -> Drawing {
         x: Axis::log(Lengths::begin(first), Lengths::begin(last)),
         y: Axis::linear(0.0, most, true),
     };
-    panel.frame(&mut drawing, "length (residues)", "share of its class (%)");
+    let share_name = match survey.has_annotation() {
+        true => "share of its class (%)",
+        false => "share of the ORFs (%)",
+    };
+    panel.frame(&mut drawing, "length (residues)", share_name);
     for (class, colour) in classes.into_iter().filter(|(class, _)| class.count > 0) {
         let mut outline = Vec::new();
         let mut before = panel.point(Lengths::begin(first), 0.0);

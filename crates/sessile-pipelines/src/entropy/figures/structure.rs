@@ -1,8 +1,8 @@
 //! Two entropies of every ORF against each other.
 
 use super::{legend, thinned};
-use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel};
-use crate::entropy::survey::{Class, Sampled, Survey};
+use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel, Sampled};
+use crate::entropy::survey::{Class, Survey};
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 440.0;

@@ -16,18 +16,21 @@ fn count(value: u64) -> String {
 
 /// Means and medians by class.
 pub(super) fn classes(survey: &Survey) -> String {
-    let columns = [
-        ("in GenBank", &survey.annotated),
-        ("not in GenBank", &survey.others),
-    ];
+    let columns = match survey.has_annotation() {
+        true => vec![
+            ("in GenBank", &survey.annotated),
+            ("not in GenBank", &survey.others),
+        ],
+        false => vec![("all ORFs, annotation unknown", &survey.others)],
+    };
     let mut table = String::from("<div class=\"scroll\"><table>\n<thead><tr><th></th>");
-    for (name, _) in columns {
+    for (name, _) in &columns {
         let _ = write!(table, "<th class=\"n\">{name}</th>");
     }
     table.push_str("</tr></thead>\n<tbody>\n");
     let mut row = |name: &str, value: &dyn Fn(&Class) -> String| {
         let _ = write!(table, "<tr><td>{name}</td>");
-        for (_, class) in columns {
+        for (_, class) in &columns {
             let _ = write!(table, "<td class=\"n\">{}</td>", value(class));
         }
         table.push_str("</tr>\n");
@@ -112,7 +115,10 @@ pub(super) fn records(survey: &Survey) -> String {
         );
         number_cell(&mut table, &bits(row.record.dna_entropy));
         number_cell(&mut table, &count(row.orfs));
-        number_cell(&mut table, &count(row.annotated));
+        number_cell(
+            &mut table,
+            &row.annotated.map_or_else(|| "–".to_owned(), count),
+        );
         number_cell(&mut table, &bits(row.protein.mean()));
         table.push_str("</tr>\n");
     }

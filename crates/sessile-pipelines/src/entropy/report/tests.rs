@@ -40,6 +40,7 @@ fn page_of(folder: &Path, texts: &[String]) -> String {
     }
     let options = ReportOptions {
         inputs: vec![folder.to_owned()],
+        is_annotated: None,
         output: folder.join("report.html"),
         force: true,
     };
@@ -105,6 +106,7 @@ fn what_can_not_be_read_is_counted() {
     std::fs::write(folder.path().join("a.json"), "{").unwrap();
     let options = ReportOptions {
         inputs: vec![folder.path().to_owned()],
+        is_annotated: None,
         output: folder.path().join("report.html"),
         force: false,
     };
@@ -135,4 +137,72 @@ fn minus_strands_are_drawn_from_the_left() {
     assert_eq!(survey.drawn[0].record.length, Some(206));
     assert_eq!((orfs[0].start, orfs[0].end), (1, 120));
     assert_eq!((orfs[1].start, orfs[1].end), (1, 206));
+}
+
+/// A run of FASTA marks no ORF, as there is no annotation: that is no share of 0 %.
+#[test]
+fn unknown_annotation_is_no_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let fasta = run("fasta", 30, true).replace("\"in_genbank\": true", "\"in_genbank\": false");
+    let page = page_of(folder.path(), std::slice::from_ref(&fasta));
+    assert!(
+        page.contains("<b>unknown</b><span>In GenBank</span>"),
+        "{page}"
+    );
+    assert!(page.contains("ORFs (30), annotation unknown"));
+    assert!(page.contains("<th class=\"n\">all ORFs, annotation unknown</th>"));
+    assert!(page.contains("share of the ORFs (%)"));
+    for claim in [
+        "0.0 %",
+        "in GenBank (",
+        "<td>no</td>",
+        "<th class=\"n\">not in GenBank</th>",
+    ] {
+        assert!(!page.contains(claim), "{claim}");
+    }
+    // The record's row: its number of ORFs, then a dash.
+    assert!(page.contains("<td class=\"n\">30</td><td class=\"n\">–</td>"));
+
+    // Whoever knows that there was an annotation may say 0.
+    let options = ReportOptions {
+        inputs: vec![folder.path().join("0.json")],
+        is_annotated: Some(true),
+        output: folder.path().join("known.html"),
+        force: false,
+    };
+    write(&options, &mut (), &Interrupt::default()).unwrap();
+    let page = std::fs::read_to_string(&options.output).unwrap();
+    assert!(page.contains("<b>0</b><span>In GenBank</span><small>0.0 % of ORFs</small>"));
+
+    // Beside a file with marks, that file alone is unknown.
+    std::fs::remove_file(folder.path().join("report.html")).unwrap();
+    let page = page_of(folder.path(), &[fasta, run("genbank", 30, true)]);
+    assert!(
+        page.contains("<b>10</b><span>In GenBank</span><small>33.3 % of ORFs with a label</small>")
+    );
+    assert!(page.contains("<b>30</b><span>Without a label</span>"));
+    assert!(page.contains("<td class=\"n\">30</td><td class=\"n\">–</td>"));
+    assert!(page.contains("<td class=\"n\">30</td><td class=\"n\">10</td>"));
+}
+
+/// Schema 2.0 has zeros for entropies that were not computed, and no alphabets.
+#[test]
+fn skipped_entropies_are_no_zeros() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = run("r", 3, false)
+        .replace("\"2.2.0\"", "\"2.0.0\"")
+        .replace("\"features\"", "\"alphabet_sizes\": {}, \"features\"");
+    std::fs::write(folder.path().join("a.json"), text).unwrap();
+    let options = ReportOptions {
+        inputs: vec![folder.path().join("a.json")],
+        is_annotated: None,
+        output: folder.path().join("report.html"),
+        force: false,
+    };
+    assert_eq!(write(&options, &mut (), &Interrupt::default()).unwrap(), 3);
+    let page = std::fs::read_to_string(&options.output).unwrap();
+    assert!(
+        page.contains("There is no ORF to draw") && !page.contains("1.990"),
+        "{page}"
+    );
 }

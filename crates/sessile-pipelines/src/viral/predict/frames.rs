@@ -15,6 +15,7 @@ use sessile_seq::nucleotide::rna_to_dna;
 use sessile_seq::six_frame::FrameScanner;
 
 use super::super::identify::{GENOME, with_hint};
+use super::super::results::ChunkPlace;
 use super::{NUCLEOTIDE, PROTEIN, Shard};
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
@@ -37,6 +38,8 @@ pub(super) struct Frame {
     pub(super) id: String,
     /// The number of its record over all inputs of the sample, from 0.
     pub(super) record: u64,
+    /// Where its chunk lies.
+    pub(super) place: ChunkPlace,
     pub(super) input: InputHash,
 }
 
@@ -193,13 +196,18 @@ impl FrameReader {
         self.send(item, None)
     }
 
-    fn record(&mut self, record: &Record, number: u64) -> Option<()> {
+    fn record(&mut self, record: &Record, record_number: u64) -> Option<()> {
         Reading::add(&self.reading.records, 1);
         let id = record.id.clone();
         self.send(Item::Record { id, number }, None)?;
         let mut scanner = std::mem::take(&mut self.scanner);
         let sequence = &record.sequence;
-        for (place, range) in ranges(sequence.len(), self.making.chunk).enumerate() {
+        for (number, range) in (1..).zip(ranges(sequence.len(), self.making.chunk)) {
+            let place = ChunkPlace {
+                start: range.start as u64 + 1,
+                end: range.end as u64,
+                contig_length: sequence.len() as u64,
+            };
             Reading::add(&self.reading.chunks, 1);
             Reading::add(&self.reading.bases, range.len() as u64);
             for open in scanner.scan(&sequence[range]) {
@@ -210,8 +218,9 @@ impl FrameReader {
                 both.push(b'\n');
                 both.extend_from_slice(open.protein);
                 let frame = Frame {
-                    id: format!("{}_chunk_{}{}", record.id, place + 1, open.suffix()),
-                    record: number,
+                    id: format!("{}_chunk_{number}{}", record.id, open.suffix()),
+                    record: record_number,
+                    place,
                     input: InputHash::of(&both),
                 };
                 self.frames += 1;

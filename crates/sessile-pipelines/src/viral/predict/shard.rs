@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::super::number::ShortFloat;
 use super::super::results::{
-    FAILURES, FAILURES_HEADER, FrameScore, ResultCounts, Results, SHARD_TABLE, TEMPORARY,
-    TableFormat, check_folder, files,
+    ChunkPlace, FAILURES, FAILURES_HEADER, FrameScore, ResultCounts, Results, SHARD_TABLE,
+    TEMPORARY, TableFormat, check_folder, files,
 };
 use super::frames::Frame;
 use crate::error::{PipelineError, PipelineErrorKind};
@@ -39,11 +39,14 @@ impl ShardTable {
     pub(super) fn write(&mut self, frame: &Frame, [others, virus]: [f32; 2]) -> io::Result<()> {
         writeln!(
             self.0,
-            "{}\t{}\t{}\t{}",
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}",
             frame.record,
             frame.id,
             ShortFloat(others),
-            ShortFloat(virus)
+            ShortFloat(virus),
+            frame.place.start,
+            frame.place.end,
+            frame.place.contig_length
         )
     }
 
@@ -97,9 +100,13 @@ pub fn merge(
         part.advance()?;
     }
     while let Some(part) = next_part(&mut tables, |part| Some(part.head.as_ref()?.record)) {
-        if let Some(Row { id, scores, .. }) = part.head.take() {
-            match scores {
-                Some(scores) => results.write(FrameScore { id: &id, scores })?,
+        if let Some(Row { id, scored, .. }) = part.head.take() {
+            match scored {
+                Some((scores, place)) => results.write(FrameScore {
+                    id: &id,
+                    scores,
+                    place: Some(place),
+                })?,
                 None => results.begin_contig(&id)?,
             }
         }
@@ -140,8 +147,8 @@ fn merged_failures(parts: &[Part], output: &Path) -> io::Result<(WholeFile, u64)
 struct Row {
     record: u64,
     id: String,
-    /// `None`: the record begins.
-    scores: Option<[f32; 2]>,
+    /// Scores, and where the chunk lies; `None`: the record begins.
+    scored: Option<([f32; 2], ChunkPlace)>,
 }
 
 struct Part {
@@ -185,15 +192,25 @@ impl Part {
         };
         let fields: Vec<&str> = line.split('\t').collect();
         let row = match fields.as_slice() {
-            [record, id, others, virus] => record.parse().ok().and_then(|record| {
-                let scores = Some([others.parse().ok()?, virus.parse().ok()?]);
-                let id = (*id).to_owned();
-                Some(Row { record, id, scores })
-            }),
+            [record, id, others, virus, start, end, length] => {
+                record.parse().ok().and_then(|record| {
+                    let scores = [others.parse().ok()?, virus.parse().ok()?];
+                    let place = ChunkPlace {
+                        start: start.parse().ok()?,
+                        end: end.parse().ok()?,
+                        contig_length: length.parse().ok()?,
+                    };
+                    Some(Row {
+                        record,
+                        id: (*id).to_owned(),
+                        scored: Some((scores, place)),
+                    })
+                })
+            }
             [record, id] => record.parse().ok().map(|record| Row {
                 record,
                 id: (*id).to_owned(),
-                scores: None,
+                scored: None,
             }),
             _ => None,
         };

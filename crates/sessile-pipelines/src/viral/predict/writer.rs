@@ -69,6 +69,7 @@ impl Writer {
         self.results.write(FrameScore {
             id: &frame.id,
             scores: kept.scores,
+            place: Some(frame.place),
         })?;
         let mut also = || {
             if let Some(shard) = &mut self.shard {

@@ -5,12 +5,20 @@ use std::path::Path;
 
 use super::super::label::FrameLabel;
 use super::table::{Column, Kind, Table, TableFormat, Value};
-use super::{FrameScore, leans_to_virus};
+use super::{ChunkPlace, FrameScore, leans_to_virus};
 
 /// The names of the tables.
-pub(super) const TABLES: [&str; 3] = ["frames", "chunks", "contigs"];
+pub(super) const TABLES: [&str; 3] = [FRAME_TABLE, "chunks", "contigs"];
 
-const FRAME_COLUMNS: [Column; 7] = [
+/// The name of the table of frames.
+pub(in crate::viral) const FRAME_TABLE: &str = "frames";
+
+/// The columns that say where a chunk lies; empty where that is not known.
+pub(in crate::viral) const START: &str = "start";
+pub(in crate::viral) const END: &str = "end";
+pub(in crate::viral) const CONTIG_LENGTH: &str = "contig_length";
+
+const FRAME_COLUMNS: [Column; 10] = [
     ("sequence_id", Kind::Text),
     ("contig", Kind::Text),
     ("chunk", Kind::Count),
@@ -18,9 +26,12 @@ const FRAME_COLUMNS: [Column; 7] = [
     ("prediction", Kind::Text),
     ("score_others", Kind::Score),
     ("score_virus", Kind::Score),
+    (START, Kind::Count),
+    (END, Kind::Count),
+    (CONTIG_LENGTH, Kind::Count),
 ];
 
-const CHUNK_COLUMNS: [Column; 9] = [
+const CHUNK_COLUMNS: [Column; 12] = [
     ("chunk_id", Kind::Text),
     ("contig", Kind::Text),
     ("chunk", Kind::Count),
@@ -30,6 +41,9 @@ const CHUNK_COLUMNS: [Column; 9] = [
     ("score_others", Kind::Score),
     ("score_virus", Kind::Score),
     ("is_virus", Kind::Flag),
+    (START, Kind::Count),
+    (END, Kind::Count),
+    (CONTIG_LENGTH, Kind::Count),
 ];
 
 const CONTIG_COLUMNS: [Column; 8] = [
@@ -61,6 +75,7 @@ struct Chunk {
     others: f32,
     virus: f32,
     best_frame: String,
+    place: Option<ChunkPlace>,
 }
 
 impl Chunk {
@@ -95,6 +110,15 @@ impl Contig {
     }
 }
 
+/// The fields of the columns that say where a chunk lies.
+fn fields(place: Option<ChunkPlace>) -> [Value<'static>; 3] {
+    [
+        Value::Count(place.map(|place| place.start)),
+        Value::Count(place.map(|place| place.end)),
+        Value::Count(place.map(|place| place.contig_length)),
+    ]
+}
+
 impl Tables {
     pub(super) fn create(folder: &Path, format: TableFormat) -> io::Result<Self> {
         let [frames, chunks, contigs] = TABLES;
@@ -110,6 +134,7 @@ impl Tables {
 
     pub(super) fn add(&mut self, label: &FrameLabel<'_>, frame: FrameScore<'_>) -> io::Result<()> {
         let [others, virus] = frame.scores;
+        let [start, end, length] = fields(frame.place);
         self.frames.row(&[
             Value::Text(frame.id),
             Value::Text(label.contig),
@@ -118,6 +143,9 @@ impl Tables {
             Value::Text(frame.label()),
             Value::Score(others),
             Value::Score(virus),
+            start,
+            end,
+            length,
         ])?;
         if (self.chunk.as_ref()).is_some_and(|chunk| chunk.id != label.chunk_id) {
             self.end_chunk()?;
@@ -131,6 +159,7 @@ impl Tables {
             others: f32::NEG_INFINITY,
             virus: f32::NEG_INFINITY,
             best_frame: String::new(),
+            place: frame.place,
         });
         chunk.frames += 1;
         chunk.virus_frames += u64::from(leans_to_virus(others, virus));
@@ -175,6 +204,7 @@ impl Tables {
         contig.frames += chunk.frames;
         contig.sum += f64::from(chunk.virus);
         contig.best = contig.best.max(chunk.virus);
+        let [start, end, length] = fields(chunk.place);
         self.chunks.row(&[
             Value::Text(&chunk.id),
             Value::Text(&contig.id),
@@ -185,6 +215,9 @@ impl Tables {
             Value::Score(chunk.others),
             Value::Score(chunk.virus),
             Value::Flag(chunk.is_virus()),
+            start,
+            end,
+            length,
         ])
     }
 
