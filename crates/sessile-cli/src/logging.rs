@@ -5,7 +5,6 @@ use std::fmt;
 use std::io::{IsTerminal, stderr};
 
 use sessile_server::LogLevel;
-use sessile_server::logging::Line as Said;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};

@@ -3,14 +3,13 @@
 
 mod json;
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{IsTerminal, stderr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sessile_models::hub;
 use sessile_pipelines::{Observer, Progress};
-use sessile_server::logging;
 
 pub(crate) use json::JsonLog;
 

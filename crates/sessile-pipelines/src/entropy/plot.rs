@@ -9,7 +9,7 @@ use super::survey::{Survey, Wanted};
 use crate::drawing::PictureFormat;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::{Destination, Sources, check_outputs};
+use crate::output::{Sources, check_outputs};
 use crate::progress::Observer;
 
 /// A picture of a run.

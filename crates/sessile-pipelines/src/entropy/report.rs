@@ -7,7 +7,7 @@ mod tables;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sessile_seq::inputs::{self, Format};
 

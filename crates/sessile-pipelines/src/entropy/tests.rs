@@ -62,7 +62,8 @@ fn genomes(
     twelve: bool,
 ) -> Vec<Genome> {
     let code = GeneticCode::of(table).unwrap();
-    let cds = SampleCds::collect(sample, schema, code, |place, reason| {
+    let census = sessile_seq::inputs::Census::default();
+    let cds = SampleCds::collect(sample, schema, code, &census, |place, reason| {
         panic!("{place}: {reason}")
     });
     let finding = Finding {

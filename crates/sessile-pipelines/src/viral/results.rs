@@ -12,7 +12,6 @@ use super::sorted::{Best, SortedChunks};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::journal::{BESIDE, beside};
 use crate::output::{Sources, WholeFile, check_absent};
-use crate::output::WholeFile;
 pub(super) use tables::{CONTIG_LENGTH, END, FRAME_TABLE, START};
 use tables::{TABLES, Tables};
 

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
     }
     let predictor = Predictor::load(dnabert, esm, options)?;
     if !quiet && !arguments.json_progress && arguments.pool.devices == DeviceChoice::Auto {
-        eprintln!("devices: auto takes {}", predictor.pool().devices());
+        say!("devices: auto takes {}", predictor.pool().devices());
     }
     let mut watcher = Watcher::new(quiet, arguments.json_progress);
     let mut whole = Summary::default();

@@ -199,6 +199,7 @@ impl FrameReader {
     fn record(&mut self, record: &Record, record_number: u64) -> Option<()> {
         Reading::add(&self.reading.records, 1);
         let id = record.id.clone();
+        let number = record_number;
         self.send(Item::Record { id, number }, None)?;
         let mut scanner = std::mem::take(&mut self.scanner);
         let sequence = &record.sequence;
