@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use sessile_pipelines::bench::BenchSet;
 use sessile_pipelines::embed::Long;
 use sessile_pipelines::journal::JournalOptions;
-use sessile_pipelines::output::{Format, OutputName};
+use sessile_pipelines::output::{Compression, Format, OutputName};
 use sessile_runtime::options::MAX_THREADS;
 use sessile_runtime::{DTypeChoice, DeviceChoice, PoolOptions};
 use sessile_server::LogLevel;
@@ -86,7 +86,12 @@ pub(crate) struct PoolArguments {
     pub(crate) devices: DeviceChoice,
 
     /// Lanes per device that share the weights [default: one per thread]
-    #[arg(long, value_name = "N", value_parser = parse_threads::<usize>)]
+    #[arg(
+        long,
+        visible_alias = "lanes",
+        value_name = "N",
+        value_parser = parse_threads::<usize>
+    )]
     pub(crate) instances: Option<usize>,
 
     /// CPU threads in total [default: one per core]
@@ -160,23 +165,15 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
 --outputs mean,cls\n  \
     sessile embed --model esm2_t6_8M --input p.fasta --output p.parquet --output p.h5\n  \
     zcat proteins.fa.gz | sessile embed --model demo --input - --output -\n\n\
-    A run that was stopped or killed goes on when the same command is given again.")]
+    An interrupted run resumes when the same command is given again.")]
 pub(crate) struct EmbedArguments {
     /// Model: a directory, file or hub name, or `demo` (built in, untrained, for trying things out)
-    #[arg(long, value_name = "MODEL")]
+    #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
 
     /// FASTA files, folders, patterns, or - for standard input
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(short, long, required = true, num_args = 1.., value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
-
-    /// File to write, or - for standard output; may be given several times
-    #[arg(long, required = true, action = clap::ArgAction::Append, value_name = "FILE")]
-    pub(crate) output: Vec<PathBuf>,
-
-    /// jsonl, parquet, hdf5, safetensors, npy or npz [default: by the extension of the output]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<Format>,
 
     /// What to compute: mean, mean_all, cls, per_residue, logits, contacts, likelihood
     #[arg(
@@ -195,9 +192,8 @@ pub(crate) struct EmbedArguments {
     #[arg(long, default_value = "fail", value_name = "CHOICE")]
     pub(crate) long: Long,
 
-    /// Write over an output that exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) rows: RowArguments,
 
     #[command(flatten)]
     pub(crate) resume: ResumeArguments,
@@ -209,19 +205,55 @@ pub(crate) struct EmbedArguments {
     pub(crate) pool: PoolArguments,
 }
 
-/// How a job goes on that was stopped: the same for every command that keeps a journal.
+/// Whether files that exist are replaced: the same for every command that writes.
 #[derive(Clone, Copy, Debug, Args)]
-#[command(next_help_heading = "Going on after a stop")]
+pub(crate) struct OverwriteArguments {
+    /// Overwrite outputs that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// How little is said: the same for every command that talks.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct QuietArguments {
+    /// Print errors only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// Where the rows of a job go: the same for every job with rows.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RowArguments {
+    /// File to write, or - for standard output; can be given several times
+    #[arg(short, long, required = true, action = clap::ArgAction::Append, value_name = "FILE")]
+    pub(crate) output: Vec<PathBuf>,
+
+    /// Output format: jsonl, json, tsv, csv, parquet, hdf5, safetensors, npy or npz [default: by the
+    /// extension of the output]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+
+    /// Compress text formats: none, gzip or zstd [default: by the extension: .gz, .zst]
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) compress: Option<Compression>,
+
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
+}
+
+/// How an interrupted job resumes: the same for every command that keeps a journal.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Resuming")]
 pub(crate) struct ResumeArguments {
-    /// Go on although the model, number format or kernels differ from the earlier run's
+    /// Resume even if the model, number format or kernels differ from the earlier run's
     #[arg(long)]
     pub(crate) allow_mixed: bool,
 
-    /// Begin anew, whatever an earlier run has finished
+    /// Start again and discard what an earlier run has finished
     #[arg(long)]
     pub(crate) restart: bool,
 
-    /// Keep no journal: what is stopped begins anew
+    /// Keep no journal: an interrupted run starts again from the beginning
     #[arg(long)]
     pub(crate) no_journal: bool,
 }
@@ -239,7 +271,7 @@ impl ResumeArguments {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Messages")]
 pub(crate) struct ReportArguments {
-    /// File for the list of records without a result (JSON Lines)
+    /// File for the records without a result: id, place and reason (JSON Lines)
     #[arg(long, value_name = "FILE")]
     pub(crate) failures: Option<PathBuf>,
 
@@ -247,9 +279,8 @@ pub(crate) struct ReportArguments {
     #[arg(long)]
     pub(crate) json_progress: bool,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Debug, Args)]
@@ -266,7 +297,7 @@ pub(crate) struct DevicesArguments {
     sessile plan --model facebook/bart-large-cnn --memory 24GiB --memory-reserve 2GiB")]
 pub(crate) struct PlanArguments {
     /// Model: a directory, file or hub name, or `demo`
-    #[arg(long, value_name = "MODEL")]
+    #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
 
     /// What would be computed
@@ -320,7 +351,7 @@ pub(crate) struct PlanWritingArguments {
     sessile bench --model ./bart-large-cnn --generate --requests 32")]
 pub(crate) struct BenchArguments {
     /// Model: a directory, file or hub name, or `demo`
-    #[arg(long, value_name = "MODEL")]
+    #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
 
     /// Sequences: uniform, lognormal, orfs, chunks (of 500), or a FASTA file
@@ -400,9 +431,8 @@ pub(crate) enum ModelsCommand {
         /// The weights follow from this number
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Write over a checkpoint that exists
-        #[arg(long)]
-        force: bool,
+        #[command(flatten)]
+        overwrite: OverwriteArguments,
     },
 }
 
@@ -415,6 +445,6 @@ pub(crate) struct CompletionsArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ManArguments {
     /// Directory to write; without it the page of `sessile` goes to standard output
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
 }

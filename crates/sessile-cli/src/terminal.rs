@@ -19,6 +19,9 @@ const NAMED_FAILURES: u64 = 20;
 /// How often the line is drawn again.
 const REDRAW: Duration = Duration::from_millis(200);
 
+/// How often progress is printed where there is no terminal to draw on.
+const PRINT: Duration = Duration::from_secs(30);
+
 /// Shows a job on standard error.
 pub(crate) struct Terminal {
     bar: Option<ProgressBar>,
@@ -69,24 +72,28 @@ impl Terminal {
 
 impl Observer for Terminal {
     fn progress(&mut self, progress: &Progress) {
-        let Some(bar) = &self.bar else {
-            return;
-        };
-        if self.drawn.elapsed() < REDRAW {
+        let every = if self.bar.is_some() { REDRAW } else { PRINT };
+        if self.quiet || self.drawn.elapsed() < every {
             return;
         }
         self.drawn = Instant::now();
         let seconds = progress.elapsed.as_secs_f64().max(1e-3);
         let left = seconds_left(progress)
             .map_or_else(String::new, |left| format!(", {} left", duration(left)));
-        bar.set_message(format!(
+        let line = format!(
             "{} records, {:.0} tokens/s, devices {:.0} % busy, {}{left}",
             count(progress.records),
             progress.tokens as f64 / seconds,
             100.0 * progress.busy,
             duration(seconds),
-        ));
-        bar.tick();
+        );
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(line);
+                bar.tick();
+            }
+            None => say!("{line}"),
+        }
     }
 
     fn failure(&mut self, record: &str, reason: &str) {

@@ -1,10 +1,9 @@
 //! Embeddings of protein sequences: FASTA in, vectors out.
 
-mod job;
 mod long;
 mod records;
-mod requests;
 mod rows;
+mod task;
 
 use std::path::PathBuf;
 
@@ -13,14 +12,13 @@ use sessile_runtime::{Pool, PoolOptions};
 use sessile_seq::inputs::{self, Input};
 
 use crate::error::{PipelineError, PipelineErrorKind};
-use crate::failures::FailureList;
 use crate::interrupt::Interrupt;
+use crate::job::{self, Engine, Task};
 use crate::journal::{Fingerprint, JournalOptions};
-use crate::output::{Format, OutputFiles, OutputName, Sources, output_set};
+use crate::output::{Compression, Format, OutputFiles, OutputName, Sources, output_set};
 use crate::progress::{Observer, Summary, note_devices};
-use job::Job;
-use records::Records;
-use requests::{Requests, Wanted};
+use records::Wanted;
+use task::EmbedTask;
 
 pub use long::Long;
 
@@ -37,6 +35,8 @@ pub struct EmbedOptions {
     pub outputs: Vec<PathBuf>,
     /// The format of all of them; `None`: what their extensions say.
     pub format: Option<Format>,
+    /// How text formats are compressed; `None`: what the extensions say.
+    pub compression: Option<Compression>,
     /// What is wanted of each sequence.
     pub names: Vec<OutputName>,
     /// Whether rows have the description of the record: its header behind the identifier.
@@ -101,6 +101,7 @@ pub fn run(
     );
     outputs.check(&schema)?;
     let wanted = Wanted {
+        tokenizer,
         outputs: output_set(&options.names),
         long: options.long,
         max_tokens: model.max_tokens,
@@ -111,36 +112,34 @@ pub fn run(
         false => None,
         true => {
             let fingerprint = fingerprint(&files, &pool, options, &schema.describe())?;
-            outputs.journal(&fingerprint, options.resume)?
+            let resume = options.resume;
+            job::open_journal(
+                &mut outputs,
+                &fingerprint,
+                resume,
+                EmbedTask::UNIT,
+                observer,
+            )?
         }
     };
-    if let Some(journal) = &journal {
-        tell(journal, observer);
-    }
-    let finished = journal.as_ref().map_or(0, |journal| journal.remaining());
-    let writers = outputs.open(&schema, journal.as_ref())?;
-    let failures = match &options.failures {
-        Some(path) => Some(FailureList::new(
-            path,
-            outputs.open_one(path, journal.as_ref())?,
-        )),
-        None => None,
-    };
-    let records = Records::start(inputs, tokenizer, interrupt)?;
-    Job {
+    let task = EmbedTask {
         names: &options.names,
         long: options.long,
         with_description: options.with_description,
+        outputs: outputs.open(&schema, journal.as_ref())?,
         schema,
-        pool: &pool,
+        told_of_bases: false,
+    };
+    let items = records::start(inputs, wanted, interrupt)?;
+    let engine = Engine {
+        pool: Some(&pool),
+        failures: outputs.failures(options.failures.as_deref(), journal.as_ref())?,
         journal,
-        outputs: writers,
-        failures,
-        reading: records.reading(),
         observer,
         interrupt,
-    }
-    .run(Requests::new(records, wanted, finished))
+    };
+    let (summary, ()) = engine.run(task, items)?;
+    Ok(summary)
 }
 
 /// Refuses what is wrong with the options, the inputs or the outputs, before a model is fetched.
@@ -156,7 +155,12 @@ fn prepare(
     options: &EmbedOptions,
     model: Vec<PathBuf>,
 ) -> Result<(Vec<Input>, OutputFiles), PipelineError> {
-    let mut outputs = OutputFiles::new(&options.outputs, options.format, options.force)?;
+    let mut outputs = OutputFiles::new(
+        &options.outputs,
+        options.format,
+        options.compression,
+        options.force,
+    )?;
     if options.long == Long::Windows && options.names.contains(&OutputName::Contacts) {
         return Err(PipelineError::new(
             PipelineErrorKind::Usage,
@@ -173,23 +177,6 @@ fn prepare(
     Ok((inputs, outputs))
 }
 
-/// What an earlier run left, for people.
-fn tell(journal: &crate::journal::Journal, observer: &mut dyn Observer) {
-    if journal.bytes_cut() > 0 {
-        observer.note(&format!(
-            "the end of {} was not whole ({} bytes); what stood there is computed again",
-            journal.path().display(),
-            journal.bytes_cut()
-        ));
-    }
-    if journal.remaining() > 0 {
-        observer.note(&format!(
-            "going on after {} records of an earlier run",
-            journal.remaining()
-        ));
-    }
-}
-
 /// The pool's options, with the longest sequence that is to be computed as a whole.
 fn pool_options(
     models: &[ModelFiles],
@@ -197,14 +184,8 @@ fn pool_options(
 ) -> Result<PoolOptions, PipelineError> {
     let mut outputs = output_set(&options.names);
     if options.long == Long::Windows {
-        let wanted = Wanted {
-            outputs,
-            long: options.long,
-            max_tokens: 0,
-            special_tokens: 0,
-            leading_tokens: 0,
-        };
-        outputs = outputs.iter().chain(wanted.of_window().iter()).collect();
+        let of_window = records::outputs_of_window(outputs);
+        outputs = outputs.iter().chain(of_window.iter()).collect();
     }
     let mut pool = PoolOptions {
         outputs,

@@ -258,6 +258,11 @@ impl Journal {
         &self.path
     }
 
+    /// Whether nothing is finished yet.
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
     /// Records of the earlier run that are still to be taken. A job that reads ahead asks this
     /// before it starts: the first so many records need not be computed.
     pub fn remaining(&self) -> u64 {

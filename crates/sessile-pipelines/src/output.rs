@@ -4,11 +4,13 @@
 //! not grow with their number. The same rows give the same bytes, whenever and wherever they are
 //! written.
 
+mod compressed;
+mod delimited;
 mod destination;
 mod files;
 mod format;
 mod hdf5;
-mod jsonl;
+mod json;
 mod key_index;
 mod names;
 mod npy;
@@ -24,18 +26,13 @@ mod zip;
 
 use std::io::{self, Write};
 
+pub use compressed::{Compressed, Compression, ParseCompressionError};
 pub use destination::{Destination, OutputPlace};
 pub use files::{OutputFiles, Outputs, check_outputs};
-pub use format::{Format, JSON_LINES, ParseFormatError, check_ending};
-pub use hdf5::Hdf5;
-pub use jsonl::JsonLines;
+pub use format::{Format, ParseFormatError, check_ending};
 pub use names::{OutputName, ParseOutputNameError, output_set};
-pub use npy::Npy;
-pub use npz::Npz;
-pub use parquet::Parquet;
 pub use row::{Cell, Row};
-pub use safetensors::Safetensors;
-pub use schema::{Column, ColumnKind, Schema};
+pub use schema::{Column, ColumnKind, Presence, Schema};
 pub use sources::Sources;
 pub(crate) use sources::check_absent;
 pub use whole_file::WholeFile;
@@ -62,6 +59,28 @@ pub trait RowWriter {
 pub struct Finished {
     /// Keys that came more than once and got `#2`, `#3`, … behind them.
     pub renamed: u64,
+}
+
+/// What formats of typed columns cannot hold: lists of whole numbers, and the input's own fields.
+fn columns_refusal(format: &str, schema: &Schema) -> Option<format::Refusal> {
+    let holds = |column: &Column| !matches!(column.kind, ColumnKind::Integers | ColumnKind::Fields);
+    format::Refusal::of_column(
+        format,
+        schema,
+        holds,
+        "use jsonl, json, tsv, csv or parquet",
+    )
+}
+
+/// What formats that are made for arrays cannot hold: rows without any as well.
+fn array_refusal(format: &str, schema: &Schema) -> Option<format::Refusal> {
+    if schema.columns.iter().any(Column::is_array) {
+        return columns_refusal(format, schema);
+    }
+    Some(format::Refusal {
+        reason: format!("{format} holds arrays, and these results have none"),
+        hint: "use jsonl, tsv or parquet",
+    })
 }
 
 /// Values that are turned into bytes at a time.

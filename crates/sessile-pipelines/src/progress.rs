@@ -54,6 +54,31 @@ pub struct Summary {
     pub generation: Option<GeneratorReport>,
 }
 
+impl Summary {
+    /// Adds another part of the same job, such as a sample.
+    pub fn add(&mut self, other: &Summary) {
+        let (ours, theirs) = (self.run.as_secs_f64(), other.run.as_secs_f64());
+        let both = (ours + theirs).max(f64::MIN_POSITIVE);
+        self.busy = (self.busy * ours + other.busy * theirs) / both;
+        self.records += other.records;
+        self.failed += other.failed;
+        self.resumed += other.resumed;
+        self.shared += other.shared;
+        self.residues += other.residues;
+        self.tokens += other.tokens;
+        self.run += other.run;
+        let (stages, more) = (&mut self.stages, &other.stages);
+        stages.reading += more.reading;
+        stages.computing += more.computing;
+        stages.waiting += more.waiting;
+        stages.journal += more.journal;
+        stages.writing += more.writing;
+        // The models stay loaded.
+        self.load = other.load;
+        self.model_loads = other.model_loads;
+    }
+}
+
 /// Time by stage. Stages run side by side, so they may add up to more than the run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stages {

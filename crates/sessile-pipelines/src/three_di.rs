@@ -3,12 +3,12 @@
 //! [`run`] is a job over files. A pipeline that has its proteins in memory asks the pool with
 //! [`request`] and reads the answers with [`Encoded`].
 
-mod job;
 mod json;
 mod kept;
 mod model;
 mod proteins;
 mod row;
+mod task;
 
 use std::path::PathBuf;
 
@@ -16,23 +16,31 @@ use sessile_device::{ModelIndex, OutputKind, OutputSet};
 use sessile_models::ModelInfo;
 use sessile_models::tokenizer::Tokenizer;
 use sessile_runtime::{PoolOptions, PoolRequest};
+use sessile_seq::inputs::{self, Input};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::journal::JournalOptions;
+use crate::job::{self, Engine, Task};
+use crate::journal::{Fingerprint, JournalOptions};
+use crate::output::{Compression, Format, OutputFiles, Schema, Sources};
 use crate::progress::{Observer, Summary};
-pub(crate) use model::{Identity, StateModel};
+pub(crate) use model::{Identity, StateModel, StateRequests};
 
 pub use model::StateFiles;
-pub use row::Encoded;
+pub use row::{Encoded, schema};
+use task::StateTask;
 
 /// What to encode and where to put it.
 #[derive(Clone, Debug)]
 pub struct ThreeDiOptions {
     /// FASTA files, JSON files of proteins, folders, patterns, or `-`.
     pub inputs: Vec<PathBuf>,
-    /// JSON Lines to write, or `-`.
-    pub output: PathBuf,
+    /// The files to write, or `-`.
+    pub outputs: Vec<PathBuf>,
+    /// The format of all of them; `None`: what their extensions say.
+    pub format: Option<Format>,
+    /// How text formats are compressed; `None`: what the extensions say.
+    pub compression: Option<Compression>,
     /// FASTA of 3Di to write beside it, for Foldseek.
     pub fasta: Option<PathBuf>,
     /// States that are less probable are written as X.
@@ -51,6 +59,12 @@ pub struct ThreeDiOptions {
     pub failures: Option<PathBuf>,
     /// Devices, lanes and batches.
     pub pool: PoolOptions,
+}
+
+impl ThreeDiOptions {
+    fn schema(&self) -> Schema {
+        schema(self.with_description, self.probabilities)
+    }
 }
 
 /// What a model is asked for: all alphabets it has.
@@ -115,27 +129,100 @@ pub(crate) fn check_residues(residues: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Refuses what is wrong with the options, the inputs or the outputs, before a model is fetched;
-/// `has_probabilities` says whether the states are scored and not written one after the other.
-///
-/// # Errors
-///
-/// As [`run`].
-pub fn check(options: &ThreeDiOptions, has_probabilities: bool) -> Result<(), PipelineError> {
-    job::check(options, has_probabilities)
-}
-
 /// Encodes every protein of the inputs.
 ///
 /// # Errors
 ///
 /// What ends the job as a whole; proteins that fail are counted in the [`Summary`] and told to the
-/// observer. What was finished until then is kept in the journal, and the same call goes on there.
+/// observer.
 pub fn run(
     files: StateFiles,
     options: &ThreeDiOptions,
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Summary, PipelineError> {
-    job::run(files, options, observer, interrupt)
+    check_method(files.has_probabilities(), options)?;
+    let (inputs, mut outputs) = prepare(options, files.files())?;
+    outputs.claim(options.journal, interrupt)?;
+    let identity = match options.journal {
+        true => Some(Identity::of(&files)?),
+        false => None,
+    };
+    let model = StateModel::load(files, &options.pool, observer)?;
+    let journal = match identity {
+        None => None,
+        Some(identity) => {
+            let fingerprint = Fingerprint::new("entropy encode3di");
+            let fingerprint = identity.mark(fingerprint, model.pool());
+            let unit = StateTask::UNIT;
+            job::open_journal(&mut outputs, &fingerprint, options.resume, unit, observer)?
+        }
+    };
+    let fasta = options.fasta.as_deref();
+    let fasta = fasta.map(|path| outputs.open_one(path, journal.as_ref()));
+    let task = StateTask {
+        options,
+        model: &model,
+        outputs: outputs.open(&options.schema(), journal.as_ref())?,
+        fasta: fasta.transpose()?,
+    };
+    let items = proteins::start(inputs, model.requests(), interrupt)?;
+    let engine = Engine {
+        pool: Some(model.pool()),
+        failures: outputs.failures(options.failures.as_deref(), journal.as_ref())?,
+        journal,
+        observer,
+        interrupt,
+    };
+    let (summary, ()) = engine.run(task, items)?;
+    Ok(summary)
+}
+
+/// Refuses what is wrong with the options, the inputs or the outputs, before a model is fetched.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn check(options: &ThreeDiOptions, has_probabilities: bool) -> Result<(), PipelineError> {
+    check_method(has_probabilities, options)?;
+    prepare(options, Vec::new()).map(drop)
+}
+
+fn prepare(
+    options: &ThreeDiOptions,
+    model: Vec<PathBuf>,
+) -> Result<(Vec<Input>, OutputFiles), PipelineError> {
+    let mut outputs = OutputFiles::new(
+        &options.outputs,
+        options.format,
+        options.compression,
+        options.force,
+    )?;
+    for path in options.fasta.iter().chain(&options.failures) {
+        outputs.accompany(path)?;
+    }
+    outputs.check(&options.schema())?;
+    let inputs = inputs::expand(&options.inputs, inputs::Format::Fasta)?;
+    let sources = Sources::default().with_inputs(&inputs).with_model(model);
+    outputs.check_sources(&sources, options.journal)?;
+    Ok((inputs, outputs))
+}
+
+fn check_method(has_probabilities: bool, options: &ThreeDiOptions) -> Result<(), PipelineError> {
+    if !has_probabilities && (options.probabilities || options.mask_below.is_some()) {
+        return Err(PipelineError::new(
+            PipelineErrorKind::Usage,
+            "states that are written one after the other have no probabilities",
+        )
+        .with_hint("leave --probabilities and --mask-below out, or use --method head"));
+    }
+    if let Some(threshold) = options.mask_below
+        && !(0.0..=1.0).contains(&threshold)
+    {
+        return Err(PipelineError::new(
+            PipelineErrorKind::Usage,
+            format!("a probability lies between 0 and 1, {threshold} does not"),
+        ));
+    }
+    Ok(())
 }

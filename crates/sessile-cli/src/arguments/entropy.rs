@@ -13,6 +13,7 @@ use sessile_pipelines::shard::Shard;
 
 use super::summarize::ChanceArguments;
 use super::{PoolArguments, ReportArguments, ResumeArguments};
+use crate::arguments::{OverwriteArguments, QuietArguments, RowArguments};
 
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
@@ -51,7 +52,7 @@ pub(crate) enum EntropyCommand {
 #[command(next_help_heading = "Structure model")]
 pub(crate) struct StateModelArguments {
     /// ProstT5 or a ModernProst model: a directory, file or hub name
-    #[arg(long, value_name = "MODEL")]
+    #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
 
     #[command(flatten)]
@@ -134,19 +135,18 @@ proteins.fasta --output states.jsonl\n  \
 --fasta states_ss.fasta --mask-below 0.25\n  \
     sessile entropy encode3di --model Rostlab/ProstT5 --method generate --input proteins.fasta \
 --output states.jsonl\n\n\
-    A run that was stopped or killed goes on when the same command is given again."
+    An interrupted run resumes when the same command is given again."
 )]
 pub(crate) struct Encode3DiArguments {
     #[command(flatten)]
     pub(crate) model: StateModelArguments,
 
     /// FASTA files, JSON of proteins, folders of FASTA, patterns, or - for standard input
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(short, long, required = true, num_args = 1.., value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
-    /// JSON Lines to write, or - for standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) rows: RowArguments,
 
     /// FASTA of the 3Di states to write too, for Foldseek
     #[arg(long, value_name = "FILE")]
@@ -163,10 +163,6 @@ pub(crate) struct Encode3DiArguments {
     /// Also write the probability of every residue's state
     #[arg(long)]
     pub(crate) probabilities: bool,
-
-    /// Write over outputs that exist
-    #[arg(long)]
-    pub(crate) force: bool,
 
     #[command(flatten)]
     pub(crate) writing: StateWritingArguments,
@@ -211,7 +207,7 @@ pub(crate) const NO_MODEL: &str = "none";
 --model Rostlab/ProstT5 --head cnn_chkpnt/model.pt\n  \
     sessile entropy run --sample-sheet samples.csv --output results --format json,tsv\n  \
     sessile entropy run --input all.fa --shard 3/16 --output part3.json\n\n\
-    After a crash, a full disk or Ctrl-C the same command goes on where it stopped.")]
+    After a crash, a full disk or Ctrl-C the same command resumes where it stopped.")]
 pub(crate) struct RunArguments {
     /// FASTA files, folders, patterns, or - for standard input
     #[arg(short, long, num_args = 1.., required_unless_present_any = ["genbank", "sample_sheet"],
@@ -293,9 +289,8 @@ pub(crate) struct RunArguments {
     #[arg(long, default_value = "1/1", value_name = "N/M")]
     pub(crate) shard: Shard,
 
-    /// Write over outputs that exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
     #[command(flatten)]
     pub(crate) resume: ResumeArguments,
@@ -323,16 +318,14 @@ pub(crate) struct MergeRecordsArguments {
     pub(crate) parts: Vec<PathBuf>,
 
     /// File to write, in the form of the parts, or - for standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
-    /// Write over a file that exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 /// The genetic code of a number; the error lists all.
@@ -361,13 +354,11 @@ pub(crate) struct StageArguments {
     #[arg(short, long, default_value = "-", value_name = "FILE")]
     pub(crate) output: PathBuf,
 
-    /// Write over an output that exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -171,7 +171,7 @@ pub(crate) struct BenchServiceArguments {
     pub(crate) api_key: Option<String>,
 
     /// JSON report to write, or - for standard output
-    #[arg(long, default_value = "-", value_name = "FILE")]
+    #[arg(short, long, default_value = "-", value_name = "FILE")]
     pub(crate) output: PathBuf,
 
     /// Chart to write (.svg or .png)

@@ -9,6 +9,7 @@ use sessile_pipelines::summarize::LongArticle;
 use sessile_runtime::{DTypeChoice, DeviceChoice, Instances};
 
 use super::{ReportArguments, ResumeArguments, parse_bytes, parse_threads};
+use crate::arguments::RowArguments;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -17,17 +18,16 @@ use super::{ReportArguments, ResumeArguments, parse_bytes, parse_threads};
     A line of input is an object with the article in `text`; its other fields stay in the row.")]
 pub(crate) struct SummarizeArguments {
     /// Model: a directory, file or hub name (BART)
-    #[arg(long, value_name = "MODEL")]
+    #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: String,
 
     /// JSON Lines (.jsonl, .ndjson, .json), text files (an article each), or - for JSON Lines on
     /// standard input
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+    #[arg(short, long, required = true, num_args = 1.., value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
-    /// File of JSON Lines to write, or - for standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) rows: RowArguments,
 
     /// Field that holds the article
     #[arg(long, default_value = "text", value_name = "NAME")]
@@ -41,10 +41,6 @@ pub(crate) struct SummarizeArguments {
     /// (parts are summarised, then their summaries)
     #[arg(long, default_value = "fail", value_name = "CHOICE")]
     pub(crate) long: LongArticle,
-
-    /// Write over an output that exists
-    #[arg(long)]
-    pub(crate) force: bool,
 
     #[command(flatten)]
     pub(crate) generation: GenerationArguments,

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use sessile_pipelines::viral::results::TableFormat;
 
+use crate::arguments::OverwriteArguments;
+use crate::exit::Failure;
 pub(crate) use classifier::{ClassifyArguments, TrainArguments};
 pub(crate) use frames::{ChunkArguments, IdentifyArguments, PrepareArguments};
 pub(crate) use predict::{MergeArguments, PredictArguments, VerifyArguments};
@@ -55,6 +57,34 @@ pub(crate) enum ViralCommand {
     GenerateConfig(GenerateConfigArguments),
 }
 
+/// Sequences to read: by place, or by --input as in the other commands.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SequenceArguments {
+    /// FASTA files, folders, patterns, or - for standard input
+    #[arg(value_name = "IN")]
+    files: Vec<PathBuf>,
+
+    /// The same
+    #[arg(short, long, num_args = 1.., value_name = "FILE")]
+    input: Vec<PathBuf>,
+}
+
+impl SequenceArguments {
+    /// All of them.
+    ///
+    /// # Errors
+    ///
+    /// When there are none.
+    pub(crate) fn all(&self) -> Result<Vec<PathBuf>, Failure> {
+        let all = [self.files.clone(), self.input.clone()].concat();
+        match all.is_empty() {
+            false => Ok(all),
+            true => Err(Failure::usage("no input was named")
+                .with_hint(Some("name FASTA files, or - for standard input"))),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Tables {
     /// Text, fields separated by tabs
@@ -87,7 +117,7 @@ pub(crate) struct PlotArguments {
     pub(crate) input: Vec<PathBuf>,
 
     /// File to write (.svg or .png), or - for SVG on standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
     /// Contigs to draw [default: the first ones]
@@ -102,17 +132,15 @@ pub(crate) struct PlotArguments {
     #[arg(long, default_value = "500", value_name = "BASES")]
     pub(crate) chunk: NonZeroUsize,
 
-    /// Write over a file that exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sessile viral validate 'genomes/*.fa.gz'")]
 pub(crate) struct ValidateArguments {
-    /// FASTA files, folders, patterns, or - for standard input
-    #[arg(required = true, value_name = "IN")]
-    pub(crate) input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) sequences: SequenceArguments,
 
     /// Print JSON
     #[arg(long)]
@@ -124,16 +152,15 @@ pub(crate) struct ValidateArguments {
     sessile viral generate-config --output viral.toml && sessile --config viral.toml viral …")]
 pub(crate) struct GenerateConfigArguments {
     /// File to write, or - for standard output
-    #[arg(long, default_value = "-", value_name = "FILE")]
+    #[arg(short, long, default_value = "-", value_name = "FILE")]
     pub(crate) output: PathBuf,
 
     /// Format [default: that of the file's ending, else TOML]
     #[arg(long, value_enum)]
     pub(crate) format: Option<ConfigFormat>,
 
-    /// Write over a file that exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

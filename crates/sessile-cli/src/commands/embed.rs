@@ -26,12 +26,13 @@ fn embed(
 ) -> Result<Done, Failure> {
     let options = EmbedOptions {
         inputs: arguments.input,
-        outputs: arguments.output,
-        format: arguments.format,
+        outputs: arguments.rows.output,
+        format: arguments.rows.format,
+        compression: arguments.rows.compress,
         names: arguments.outputs,
         with_description: arguments.with_description,
         long: arguments.long,
-        force: arguments.force,
+        force: arguments.rows.overwrite.force,
         journal: !arguments.resume.no_journal,
         resume: arguments.resume.options(),
         failures: arguments.report.failures,

@@ -36,7 +36,7 @@ pub(crate) fn run(
             }
         };
     }
-    let mut terminal = Terminal::new(report.quiet);
+    let mut terminal = Terminal::new(report.messages.quiet);
     let result = job(&mut terminal, &interrupt);
     terminal.clear();
     let Done { summary, text } = result?;

@@ -41,8 +41,8 @@ pub(crate) fn run(arguments: &ModelsArguments) -> Result<ExitCode, Failure> {
             name,
             output,
             seed,
-            force,
-        } => make(name, output, *seed, *force),
+            overwrite,
+        } => make(name, output, *seed, overwrite.force),
     }
 }
 

@@ -30,12 +30,14 @@ fn summarize(
     let settings = GenerationSettings::default();
     let mut options = SummarizeOptions {
         inputs: arguments.input,
-        output: arguments.output,
+        outputs: arguments.rows.output,
+        format: arguments.rows.format,
+        compression: arguments.rows.compress,
         text_field: arguments.text_field,
         with_ids: arguments.with_ids,
         long: arguments.long,
         failures: arguments.report.failures,
-        force: arguments.force,
+        force: arguments.rows.overwrite.force,
         journal: !arguments.resume.no_journal,
         resume: arguments.resume.options(),
         pool: pool(&arguments.pool, settings.clone()),
@@ -58,7 +60,8 @@ fn summarize(
     options.settings = settings;
     let summary = summarize::run(&files, &options, observer, interrupt);
     let summary = summary.map_err(|error| Failure::ended(error, interrupt))?;
-    let text = describe(&summary, &place(&options.output));
+    let places: Vec<String> = options.outputs.iter().map(|path| place(path)).collect();
+    let text = describe(&summary, &places.join(", "));
     Ok(Done { summary, text })
 }
 

@@ -19,7 +19,7 @@ use crate::exit::Failure;
 
 pub(crate) fn run(arguments: ViralArguments) -> Result<ExitCode, Failure> {
     match arguments.command {
-        ViralCommand::Predict(arguments) => predict::run(*arguments),
+        ViralCommand::Predict(arguments) => predict::run(&arguments),
         ViralCommand::Merge(arguments) => merge::run(&arguments),
         ViralCommand::Verify(arguments) => verify::run(&arguments),
         ViralCommand::Chunk(arguments) => chunk::run(arguments),

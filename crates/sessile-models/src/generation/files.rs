@@ -49,7 +49,8 @@ impl GeneratorArchitecture {
         }
     }
 
-    fn vocabulary(&self) -> usize {
+    /// Tokens that it has a row for.
+    pub fn vocabulary(&self) -> usize {
         match self {
             Self::Bart(config) => config.vocabulary,
             Self::T5(config) => config.vocabulary,

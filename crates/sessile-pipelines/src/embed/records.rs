@@ -1,22 +1,20 @@
-//! Records on their way to the pool: read and tokenised on a thread of their own, a bounded number
-//! ahead of the lanes.
+//! From records to what the model is asked: upper case, tokens, windows of long sequences.
 
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::ops::Range;
+use std::time::Instant;
 
+use sessile_device::{ModelIndex, OutputKind, OutputSet};
 use sessile_models::tokenizer::{Tokenizer, without_stop};
+use sessile_runtime::PoolRequest;
 use sessile_seq::fasta::{Reader, Record};
-use sessile_seq::inputs::{Census, Input};
+use sessile_seq::inputs::Input;
 
+use super::long::{Long, windows};
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
+use crate::job::{AHEAD, Handover, Item, Items, Key, Problem};
 use crate::journal::InputHash;
-use crate::read_ahead::{BytesRead, Listener, ReadAhead};
-
-/// Records read ahead.
-const AHEAD: usize = 256;
 
 /// Longest protein that is read at all. The longest one known has about 45,000 residues
 /// (UniProt A0A5A9P0L4); a file beyond this is not of proteins.
@@ -25,216 +23,199 @@ const MAX_RESIDUES: u64 = 1 << 20;
 /// Letters of nothing but A, C, G, T, U and N from which on a sequence is hardly a protein.
 const NUCLEIC_LENGTH: usize = 60;
 
-/// What is kept of a record while it is computed.
-pub(super) struct RecordInfo {
-    pub(super) id: String,
+/// What is kept of a sequence while it is computed.
+#[derive(Default)]
+pub(super) struct Sequence {
     /// The rest of its header.
     pub(super) description: String,
-    /// File, number and identifier, for messages.
-    pub(super) place: String,
     pub(super) length: u64,
-    /// Hash of the residues, or of what stands in their place.
-    pub(super) hash: InputHash,
     /// Whether the model gets the beginning only.
     pub(super) is_truncated: bool,
-    /// Windows in which the model gets it.
-    pub(super) windows: usize,
-    /// Why it can not be computed.
-    pub(super) problem: Option<String>,
-    /// Whether the problem is one of the whole file behind this place.
-    pub(super) is_file_problem: bool,
+    /// What is kept of the answer for each window, in residues of the window; empty when the
+    /// sequence is asked for as a whole.
+    pub(super) windows: Vec<Range<usize>>,
     /// Whether these are bases, given to a model of proteins.
     pub(super) looks_nucleic: bool,
 }
 
-impl RecordInfo {
-    /// Something that is not a record: what the reader says went wrong, place included.
-    fn unreadable(error: &sessile_seq::Error) -> Self {
-        let mut problem = error.to_string();
-        if let Some(hint) = error.hint() {
-            problem = format!("{problem} ({hint})");
-        }
-        RecordInfo {
-            id: error.record_id().unwrap_or_default().to_owned(),
-            description: String::new(),
-            place: String::new(),
-            length: 0,
-            hash: InputHash::of(problem.as_bytes()),
-            is_truncated: false,
-            windows: 1,
-            problem: Some(problem),
-            is_file_problem: !error.is_record_error(),
-            looks_nucleic: false,
-        }
-    }
+/// What is asked of the model, and how.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) tokenizer: Tokenizer,
+    /// Of a sequence that is asked for as a whole.
+    pub(super) outputs: OutputSet,
+    pub(super) long: Long,
+    /// Longest sequence that is asked for as a whole, in tokens.
+    pub(super) max_tokens: usize,
+    /// Tokens before the first residue and behind the last, together.
+    pub(super) special_tokens: usize,
+    /// How many of them stand before the first residue.
+    pub(super) leading_tokens: usize,
 }
 
-/// A record and its tokens, unless something is wrong with it.
-pub(super) struct Prepared {
-    pub(super) record: RecordInfo,
-    pub(super) tokens: Option<Vec<u32>>,
+/// What is asked of a window: means are made of residues when all windows are there.
+pub(super) fn outputs_of_window(outputs: OutputSet) -> OutputSet {
+    let of_window = |kind| match kind {
+        OutputKind::Mean => OutputKind::PerResidue,
+        other => other,
+    };
+    outputs.iter().map(of_window).collect()
 }
 
-/// How much of the inputs was read, and how long that took.
-#[derive(Clone, Default)]
-pub(super) struct Reading {
-    bytes: BytesRead,
-    nanos: Arc<AtomicU64>,
-    census: Census,
-}
-
-impl Reading {
-    /// Bytes read and bytes in all, as stored.
-    pub(super) fn bytes(&self) -> (u64, u64) {
-        self.bytes.get()
-    }
-
-    /// What was met in the inputs.
-    pub(super) fn census(&self) -> &Census {
-        &self.census
-    }
-
-    /// Time the reader was not waiting to hand over what it had read.
-    pub(super) fn time(&self) -> Duration {
-        Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
-    }
-}
-
-/// The records of all inputs, in their order.
-pub(super) struct Records {
-    prepared: ReadAhead<Prepared>,
-    reading: Reading,
-}
-
-impl Records {
-    /// Begins to read.
-    pub(super) fn start(
-        inputs: Vec<Input>,
-        tokenizer: Tokenizer,
-        interrupt: &Interrupt,
-    ) -> Result<Self, PipelineError> {
-        let reading = Reading {
-            bytes: BytesRead::of(&inputs),
-            ..Reading::default()
-        };
-        let counters = reading.clone();
-        let prepared = ReadAhead::start(AHEAD, interrupt, move |listener| {
-            read_all(&inputs, &tokenizer, &listener, &counters);
-        })?;
-        Ok(Records { prepared, reading })
-    }
-
-    pub(super) fn reading(&self) -> Reading {
-        self.reading.clone()
-    }
-}
-
-impl Iterator for Records {
-    type Item = Prepared;
-
-    fn next(&mut self) -> Option<Prepared> {
-        self.prepared.next()
-    }
-}
-
-/// Reads all inputs, until the end or until nobody listens. A file that can not be read costs what
-/// is left of it; the others go on.
-fn read_all(
-    inputs: &[Input],
-    tokenizer: &Tokenizer,
-    listener: &Listener<Prepared>,
-    reading: &Reading,
-) {
-    for input in inputs {
-        let listening = match Reader::from_input(input) {
+/// Begins to read all inputs.
+pub(super) fn start(
+    inputs: Vec<Input>,
+    wanted: Wanted,
+    interrupt: &Interrupt,
+) -> Result<Items<Sequence>, PipelineError> {
+    Items::start(
+        inputs,
+        AHEAD,
+        interrupt,
+        move |input, handover| match Reader::from_input(input) {
             Ok(reader) => {
-                let name = input.name();
-                let reader = reader.counted_by(&reading.census);
-                read_input(reader, &name, tokenizer, listener, reading)
+                let reader = reader.counted_by(&handover.reading.census);
+                read(reader, &input.name(), &wanted, handover)
             }
-            Err(error) => listener.send(unreadable(&error)),
-        };
-        if !listening {
-            return;
-        }
-        reading.bytes.add(input);
-    }
+            Err(error) => handover.send(unreadable(&error)),
+        },
+    )
 }
 
 /// Reads one input; false when nobody listens any more.
-fn read_input<R: Read>(
+fn read<R: Read>(
     reader: Reader<R>,
     name: &str,
-    tokenizer: &Tokenizer,
-    listener: &Listener<Prepared>,
-    reading: &Reading,
+    wanted: &Wanted,
+    handover: &Handover<Sequence>,
 ) -> bool {
     let mut reader = reader.max_residues(MAX_RESIDUES);
     let mut record = Record::default();
     loop {
         let begun = Instant::now();
-        let prepared = match reader.read(&mut record) {
-            Ok(true) => prepare(name, &mut record, tokenizer),
+        let item = match reader.read(&mut record) {
+            Ok(true) => wanted.item(name, &mut record),
             Ok(false) => return true,
             Err(error) => unreadable(&error),
         };
-        let nanos = begun.elapsed().as_nanos() as u64;
-        reading.nanos.fetch_add(nanos, Ordering::Relaxed);
-        if !listener.send(prepared) {
+        handover.reading.add_time(begun);
+        if !handover.send(item) {
             return false;
         }
     }
 }
 
-fn unreadable(error: &sessile_seq::Error) -> Prepared {
-    Prepared {
-        record: RecordInfo::unreadable(error),
-        tokens: None,
+/// Something that is not a record: what the reader says went wrong, place included.
+fn unreadable(error: &sessile_seq::Error) -> Item<Sequence> {
+    let problem = Problem::of_reader(error);
+    Item {
+        id: error.record_id().unwrap_or_default().to_owned(),
+        place: String::new(),
+        key: Some(Key {
+            name: String::new(),
+            input: InputHash::of(problem.reason.as_bytes()),
+        }),
+        requests: Vec::new(),
+        problem: Some(problem),
+        is_record: true,
+        content: Sequence::default(),
     }
 }
 
-/// Upper case, no stop at the end, tokens.
-fn prepare(file: &str, record: &mut Record, tokenizer: &Tokenizer) -> Prepared {
-    record.sequence.make_ascii_uppercase();
-    record
-        .sequence
-        .truncate(without_stop(&record.sequence).len());
-    let place = format!(
-        "{file}: record {} ({}), line {}",
-        record.ordinal, record.id, record.line
-    );
-    let encoding = tokenizer.encode(&record.sequence);
-    let problem = match encoding.unknown {
-        _ if record.sequence.is_empty() => Some("the record has no residues".to_owned()),
-        Some((position, symbol)) => Some(format!(
-            "`{}` at position {} is not a residue that the model knows",
-            char::from(symbol).escape_default(),
-            position + 1
-        )),
-        None => None,
-    };
-    let info = RecordInfo {
-        id: std::mem::take(&mut record.id),
-        description: std::mem::take(&mut record.description),
-        place,
-        length: record.sequence.len() as u64,
-        hash: InputHash::of(&record.sequence),
-        is_truncated: false,
-        windows: 1,
-        problem,
-        is_file_problem: false,
-        looks_nucleic: !matches!(tokenizer, Tokenizer::Bpe(_))
-            && record.sequence.len() >= NUCLEIC_LENGTH
-            && record.sequence.contains(&b'C')
-            && record.sequence.contains(&b'G')
-            && record
-                .sequence
-                .iter()
-                .all(|letter| b"ACGTUN".contains(letter)),
-    };
-    let tokens = info.problem.is_none().then_some(encoding.tokens);
-    Prepared {
-        record: info,
-        tokens,
+impl Wanted {
+    /// Upper case, no stop at the end, tokens, requests.
+    fn item(&self, file: &str, record: &mut Record) -> Item<Sequence> {
+        record.sequence.make_ascii_uppercase();
+        let length = without_stop(&record.sequence).len();
+        record.sequence.truncate(length);
+        let letters = &record.sequence;
+        let encoding = self.tokenizer.encode(letters);
+        let mut content = Sequence {
+            description: std::mem::take(&mut record.description),
+            length: letters.len() as u64,
+            looks_nucleic: !matches!(self.tokenizer, Tokenizer::Bpe(_)) && looks_nucleic(letters),
+            ..Sequence::default()
+        };
+        let requests = match encoding.unknown {
+            _ if letters.is_empty() => Err("the record has no residues".to_owned()),
+            Some((position, symbol)) => Err(format!(
+                "`{}` at position {} is not a residue that the model knows",
+                char::from(symbol).escape_default(),
+                position + 1
+            )),
+            None => self.requests(encoding.tokens, &mut content),
+        };
+        let (requests, problem) = match requests {
+            Ok(requests) => (requests, None),
+            Err(reason) => (Vec::new(), Some(Problem::of_record(reason))),
+        };
+        let id = std::mem::take(&mut record.id);
+        Item {
+            place: format!(
+                "{file}: record {} ({id}), line {}",
+                record.ordinal, record.line
+            ),
+            key: Some(Key {
+                name: id.clone(),
+                input: InputHash::of(&record.sequence),
+            }),
+            id,
+            requests,
+            problem,
+            is_record: true,
+            content,
+        }
     }
+
+    /// What is asked for a sequence, or why it is not.
+    fn requests(
+        &self,
+        mut tokens: Vec<u32>,
+        content: &mut Sequence,
+    ) -> Result<Vec<PoolRequest>, String> {
+        let leading = self.leading_tokens;
+        let most = self.max_tokens - self.special_tokens;
+        let residues = tokens.len().saturating_sub(self.special_tokens);
+        let ask = |tokens, outputs| PoolRequest::new(ModelIndex(0), tokens, outputs);
+        if residues <= most {
+            return Ok(vec![ask(tokens, self.outputs)]);
+        }
+        match self.long {
+            Long::Fail => Err(format!(
+                "{residues} residues are more than {most}; see --long"
+            )),
+            Long::Full => Err(format!(
+                "{residues} residues are more than {most}, what the memory allows"
+            )),
+            Long::Truncate => {
+                // The beginning, and what stands behind the last residue.
+                tokens.drain(leading + most..leading + residues);
+                content.is_truncated = true;
+                Ok(vec![ask(tokens, self.outputs)])
+            }
+            Long::Windows => {
+                let outputs = outputs_of_window(self.outputs);
+                let (first, last) = (&tokens[..leading], &tokens[leading + residues..]);
+                let mut requests = Vec::new();
+                for window in windows(residues, most) {
+                    let range = leading + window.residues.start..leading + window.residues.end;
+                    let tokens = first.iter().chain(&tokens[range]).chain(last).copied();
+                    requests.push(ask(tokens.collect(), outputs));
+                    let start = window.residues.start;
+                    content
+                        .windows
+                        .push(window.kept.start - start..window.kept.end - start);
+                }
+                Ok(requests)
+            }
+        }
+    }
+}
+
+/// Whether these letters are bases rather than residues.
+fn looks_nucleic(letters: &[u8]) -> bool {
+    letters.len() >= NUCLEIC_LENGTH
+        && letters.contains(&b'C')
+        && letters.contains(&b'G')
+        && letters.iter().all(|letter| b"ACGTUN".contains(letter))
 }

@@ -7,7 +7,7 @@ use sessile_device::{HostTensor, Output, OutputKind};
 use sessile_models::ModelInfo;
 
 use super::long::Long;
-use super::records::RecordInfo;
+use super::records::Sequence;
 use crate::output::{Cell, Column, ColumnKind, OutputName, Row, Schema};
 
 /// The columns of embeddings: `description` if it is wanted, `length`, `truncated`, `windows` if there
@@ -46,32 +46,41 @@ pub(super) fn schema(
     Schema::new(columns)
 }
 
-/// The row of a record from what is kept of its answers.
+/// The row of a record from its answers, one for each window or one for all.
 pub(super) fn row(
-    record: &RecordInfo,
+    id: &str,
+    sequence: &Sequence,
     names: &[OutputName],
     long: Long,
     with_description: bool,
-    answers: &[(Rc<Output>, Option<Range<usize>>)],
+    answers: &[Rc<Output>],
 ) -> Result<Row, String> {
+    let kept = sequence.windows.iter().cloned().map(Some);
+    let answers: Vec<_> = match sequence.windows.is_empty() {
+        true => answers
+            .iter()
+            .map(|answer| (Rc::clone(answer), None))
+            .collect(),
+        false => answers.iter().cloned().zip(kept).collect(),
+    };
     let mut cells = Vec::new();
     if with_description {
-        cells.push(Cell::Text(record.description.clone()));
+        cells.push(Cell::Text(sequence.description.clone()));
     }
-    cells.push(Cell::Integer(record.length as i64));
-    cells.push(Cell::Flag(record.is_truncated));
+    cells.push(Cell::Integer(sequence.length as i64));
+    cells.push(Cell::Flag(sequence.is_truncated));
     if long == Long::Windows {
-        cells.push(Cell::Integer(record.windows as i64));
+        cells.push(Cell::Integer(sequence.windows.len().max(1) as i64));
     }
     for &name in names {
         let cell = match name {
-            OutputName::Likelihood => likelihood(answers).map(Cell::Numbers),
-            _ => tensor(name, answers).map(Cell::Tensor),
+            OutputName::Likelihood => likelihood(&answers).map(Cell::Numbers),
+            _ => tensor(name, &answers).map(Cell::Tensor),
         };
         cells.push(cell.ok_or_else(|| format!("the model gave no `{name}`"))?);
     }
     Ok(Row {
-        id: record.id.clone(),
+        id: id.to_owned(),
         cells,
     })
 }

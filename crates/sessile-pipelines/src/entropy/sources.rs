@@ -7,7 +7,7 @@ use sessile_seq::{fasta, genbank};
 use super::sample::Sample;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::read_ahead::{BytesRead, Listener, ReadAhead};
+use crate::job::{Listener, ReadAhead, Reading};
 use crate::shard::Shard;
 
 /// Bases of a batch: work for about ten milliseconds, so that many small records cost little.
@@ -28,7 +28,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    fn input(&self) -> &Input {
+    pub(super) fn input(&self) -> &Input {
         match self {
             Source::Fasta(input) | Source::GenBank(input) => input,
         }
@@ -76,8 +76,6 @@ pub(super) enum Content {
 /// The records of a sample that are of a part, in batches, in their order.
 pub(super) struct Batches {
     batches: ReadAhead<Vec<ReadRecord>>,
-    bytes: BytesRead,
-    census: Census,
 }
 
 impl Batches {
@@ -85,17 +83,14 @@ impl Batches {
     pub(super) fn start(
         sources: Vec<Source>,
         shard: Shard,
+        reading: Reading,
         interrupt: &Interrupt,
     ) -> Result<Self, PipelineError> {
-        let bytes = BytesRead::of(sources.iter().map(Source::input));
-        let reading = bytes.clone();
-        let census = Census::default();
-        let counting = census.clone();
         let batches = ReadAhead::start(AHEAD, interrupt, move |listener| {
-            let mut reader = Reader {
+            let mut reader = RecordReader {
                 listener,
                 shard,
-                census: counting,
+                census: reading.census.clone(),
                 batch: Vec::new(),
                 bases: 0,
                 number: 0,
@@ -104,23 +99,11 @@ impl Batches {
                 if !reader.read(source) {
                     return;
                 }
-                reading.add(source.input());
+                reading.bytes.add(source.input());
             }
             reader.hand_over();
         })?;
-        Ok(Batches {
-            batches,
-            bytes,
-            census,
-        })
-    }
-
-    pub(super) fn bytes(&self) -> BytesRead {
-        self.bytes.clone()
-    }
-
-    pub(super) fn census(&self) -> Census {
-        self.census.clone()
+        Ok(Batches { batches })
     }
 }
 
@@ -132,7 +115,7 @@ impl Iterator for Batches {
     }
 }
 
-struct Reader {
+struct RecordReader {
     listener: Listener<Vec<ReadRecord>>,
     shard: Shard,
     census: Census,
@@ -141,7 +124,7 @@ struct Reader {
     number: u64,
 }
 
-impl Reader {
+impl RecordReader {
     /// Reads one file; false when nobody listens any more. A file that can not be read costs what
     /// is left of it; the others go on.
     fn read(&mut self, source: &Source) -> bool {

@@ -13,8 +13,8 @@ use super::stored::{self, Stored, StoredOrf, StoredRecord};
 use crate::drawing::Sampled;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::job::stored_bytes;
 use crate::progress::{Observer, Progress};
-use crate::read_ahead::stored_bytes;
 
 /// ORFs of each class that a scatter shows, at most.
 const MOST_DOTS: usize = 6_000;

@@ -1,44 +1,20 @@
 //! A file of records on its way to the disk, with the table of a part beside it where it is one.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 use super::format::RecordFormat;
 use super::part::PartTable;
 use crate::error::PipelineError;
-use crate::output::Destination;
+use crate::output::{Compressed, Compression, Destination};
 
 /// Writes the texts of records in their order.
 pub(super) struct RecordWriter {
     name: String,
     format: RecordFormat,
-    out: Sink,
+    out: Compressed,
     records: u64,
     part: Option<PartTable>,
-}
-
-enum Sink {
-    Plain(Destination),
-    Gzip(Box<GzEncoder<Destination>>),
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Sink::Plain(out) => out.write(bytes),
-            Sink::Gzip(out) => out.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Sink::Plain(out) => out.flush(),
-            Sink::Gzip(out) => out.flush(),
-        }
-    }
 }
 
 impl RecordWriter {
@@ -49,14 +25,16 @@ impl RecordWriter {
         part: Option<PartTable>,
     ) -> Result<Self, PipelineError> {
         // No time and no name in the header: the same records give the same bytes.
-        let out = match format.gzip {
-            true => Sink::Gzip(Box::new(GzEncoder::new(out, Compression::default()))),
-            false => Sink::Plain(out),
+        let compression = match format.gzip {
+            true => Compression::Gzip,
+            false => Compression::None,
         };
+        let name = path.display().to_string();
+        let out = Compressed::new(out, compression);
         let mut writer = RecordWriter {
-            name: path.display().to_string(),
+            out: out.map_err(|error| PipelineError::output(&name, error))?,
+            name,
             format,
-            out,
             records: 0,
             part,
         };
@@ -108,10 +86,7 @@ impl RecordWriter {
             if let Some(part) = self.part {
                 part.finish()?;
             }
-            match self.out {
-                Sink::Plain(out) => out.finish(),
-                Sink::Gzip(out) => out.finish()?.finish(),
-            }
+            self.out.finish()
         };
         finish().map_err(|error| PipelineError::output(&name, error))
     }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::destination::{Destination, OutputPlace};
 use super::sources::check_absent;
-use super::{Format, Npy, Row, RowWriter, Schema, Sources};
+use super::{Compression, Format, Row, RowWriter, Schema, Sources};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::job::FailureList;
 use crate::journal::{BESIDE, Fingerprint, Journal, JournalOptions, Lock, beside};
 
 /// Digits of the name that a job's unfinished files have in common.
@@ -18,7 +19,7 @@ const KEY_DIGITS: usize = 8;
 /// The outputs that a job is about to write.
 #[derive(Default)]
 pub struct OutputFiles {
-    outputs: Vec<(PathBuf, Format)>,
+    outputs: Vec<(PathBuf, Format, Compression)>,
     /// Outputs that the job writes in formats of its own.
     plain: Vec<PathBuf>,
     /// Other files that are written with them.
@@ -28,7 +29,8 @@ pub struct OutputFiles {
 }
 
 impl OutputFiles {
-    /// Checks where the results are to go and in which format; `format` instead of the extensions'.
+    /// Checks where the results are to go and in which format; `format` and `compression` instead
+    /// of the extensions'.
     ///
     /// # Errors
     ///
@@ -36,6 +38,7 @@ impl OutputFiles {
     pub fn new(
         paths: &[PathBuf],
         format: Option<Format>,
+        compression: Option<Compression>,
         force: bool,
     ) -> Result<Self, PipelineError> {
         let mut files = OutputFiles {
@@ -44,14 +47,19 @@ impl OutputFiles {
         };
         for path in paths {
             files.check_new(path)?;
-            let format = match format {
-                Some(format) => format,
-                None => Format::of(path)?,
+            let (format, compression) = match (format, compression) {
+                (Some(format), Some(compression)) => (format, compression),
+                (Some(format), None) => (format, Compression::split(path).1),
+                (None, compression) => {
+                    let (format, named) = Format::of(path)?;
+                    (format, compression.unwrap_or(named))
+                }
             };
-            if format == Format::Npy {
-                files.accompany(&Npy::rows_path(path))?;
+            format.check_compression(path, compression)?;
+            if let Some(suffix) = format.beside() {
+                files.accompany(&beside(path, suffix))?;
             }
-            files.outputs.push((path.clone(), format));
+            files.outputs.push((path.clone(), format, compression));
         }
         Ok(files)
     }
@@ -162,7 +170,7 @@ impl OutputFiles {
 
     /// The outputs without what is written with them.
     fn main_paths(&self) -> impl Iterator<Item = &PathBuf> {
-        let outputs = self.outputs.iter().map(|(path, _)| path);
+        let outputs = self.outputs.iter().map(|(path, _, _)| path);
         outputs.chain(&self.plain)
     }
 
@@ -209,7 +217,7 @@ impl OutputFiles {
     pub fn check(&self, schema: &Schema) -> Result<(), PipelineError> {
         self.outputs
             .iter()
-            .try_for_each(|(path, format)| format.check(path, schema))
+            .try_for_each(|(path, format, _)| format.check(path, schema))
     }
 
     /// Begins to write all of them. With a journal the unfinished files have names that the next
@@ -224,13 +232,27 @@ impl OutputFiles {
         journal: Option<&Journal>,
     ) -> Result<Outputs, PipelineError> {
         let mut writers = Vec::new();
-        for (path, format) in &self.outputs {
+        for (path, format, compression) in &self.outputs {
             let writer = format
-                .writer(self.open_one(path, journal)?, schema)
+                .writer(self.open_one(path, journal)?, *compression, schema)
                 .map_err(|error| PipelineError::output(&path.display().to_string(), error))?;
             writers.push((path.clone(), writer));
         }
         Ok(Outputs { writers })
+    }
+
+    /// Begins the list of what has no result, where one is wanted.
+    ///
+    /// # Errors
+    ///
+    /// `Output` when it cannot be made.
+    pub(crate) fn failures(
+        &self,
+        path: Option<&Path>,
+        journal: Option<&Journal>,
+    ) -> Result<Option<FailureList>, PipelineError> {
+        let list = |path| Ok(FailureList::new(path, self.open_one(path, journal)?));
+        path.map(list).transpose()
     }
 
     /// Begins to write one file in the same way.

@@ -1,75 +1,97 @@
-//! Formats of results.
+//! Formats of results: one table, in which each names its file endings and says what it cannot hold.
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
+use super::compressed::{Compressed, Compression};
 use super::destination::{Destination, OutputPlace};
-use super::hdf5::Hdf5;
-use super::jsonl::JsonLines;
-use super::npy::Npy;
-use super::npz::Npz;
-use super::parquet::Parquet;
-use super::safetensors::Safetensors;
 use super::{ColumnKind, RowWriter, Schema};
+use super::{delimited, hdf5, json, npy, npz, parquet, safetensors};
 use crate::error::{PipelineError, PipelineErrorKind};
 
-/// A format of results.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// JSON Lines: an object per record.
-    #[default]
-    Jsonl,
-    /// Apache Parquet, compressed with Zstandard: a row per record.
-    Parquet,
-    /// HDF5: a group per column, in it a dataset per record.
-    Hdf5,
-    /// safetensors: a tensor per column and record.
-    Safetensors,
-    /// One NumPy array, a row per record; the other columns go into a table beside it.
-    Npy,
-    /// An archive of NumPy arrays, one per column.
-    Npz,
+/// All formats, the default first. A new one is a file of its own and a line here.
+const FORMATS: [Definition; 9] = [
+    json::LINES,
+    json::LIST,
+    delimited::TSV,
+    delimited::CSV,
+    parquet::FORMAT,
+    hdf5::FORMAT,
+    safetensors::FORMAT,
+    npy::FORMAT,
+    npz::FORMAT,
+];
+
+/// What the table says of a format.
+pub(super) struct Definition {
+    /// The name that users know it by.
+    pub(super) name: &'static str,
+    /// The extensions of its files.
+    pub(super) extensions: &'static [&'static str],
+    /// Text, which may be compressed as a whole.
+    pub(super) is_text: bool,
+    /// Parts of the file are written again at the end, so that it cannot be a stream.
+    pub(super) needs_file: bool,
+    /// What the name of a file that is written beside it adds to its name.
+    pub(super) beside: Option<&'static str>,
+    /// Why rows of a schema cannot be written, and what to do.
+    pub(super) refuses: fn(&Schema) -> Option<Refusal>,
+    /// Begins to write.
+    pub(super) open: fn(Compressed, &Schema) -> io::Result<Box<dyn RowWriter>>,
 }
+
+/// Why a format cannot hold the rows of a schema.
+pub(super) struct Refusal {
+    pub(super) reason: String,
+    pub(super) hint: &'static str,
+}
+
+impl Refusal {
+    /// The first column that is none of `holds`.
+    pub(super) fn of_column(
+        format: &str,
+        schema: &Schema,
+        holds: impl Fn(&super::Column) -> bool,
+        hint: &'static str,
+    ) -> Option<Self> {
+        let column = schema.columns.iter().find(|column| !holds(column))?;
+        Some(Refusal {
+            reason: format!("{format} cannot hold `{}`", column.name),
+            hint,
+        })
+    }
+}
+
+/// A format of results.
+#[derive(Clone, Copy)]
+pub struct Format(&'static Definition);
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 6] = [
-        Format::Jsonl,
-        Format::Parquet,
-        Format::Hdf5,
-        Format::Safetensors,
-        Format::Npy,
-        Format::Npz,
-    ];
+    pub fn all() -> impl Iterator<Item = Format> {
+        const TABLE: &[Definition] = &FORMATS;
+        TABLE.iter().map(Format)
+    }
 
     /// The name that users know it by.
     pub const fn name(self) -> &'static str {
-        match self {
-            Format::Jsonl => "jsonl",
-            Format::Parquet => "parquet",
-            Format::Hdf5 => "hdf5",
-            Format::Safetensors => "safetensors",
-            Format::Npy => "npy",
-            Format::Npz => "npz",
-        }
+        self.0.name
     }
 
     /// The extensions of files in this format.
     pub const fn extensions(self) -> &'static [&'static str] {
-        match self {
-            Format::Jsonl => &["jsonl", "ndjson"],
-            Format::Parquet => &["parquet", "pq"],
-            Format::Hdf5 => &["h5", "hdf5"],
-            Format::Safetensors => &["safetensors"],
-            Format::Npy => &["npy"],
-            Format::Npz => &["npz"],
-        }
+        self.0.extensions
     }
 
-    /// The format that a file's extension names; JSON Lines for names without one and for
-    /// standard output.
+    /// What the name of a file that is written beside it adds to its name, if there is one.
+    pub(super) const fn beside(self) -> Option<&'static str> {
+        self.0.beside
+    }
+
+    /// The format and the compression that a file's name says; JSON Lines for names without an
+    /// extension and for standard output.
     ///
     /// # Errors
     ///
@@ -79,21 +101,48 @@ impl Format {
     ///
     /// ```
     /// use std::path::Path;
-    /// use sessile_pipelines::output::Format;
-    /// assert_eq!(Format::of(Path::new("out/vectors.h5"))?, Format::Hdf5);
-    /// assert!(Format::of(Path::new("vectors.csv")).is_err());
+    /// use sessile_pipelines::output::{Compression, Format};
+    /// assert_eq!(Format::of(Path::new("out/vectors.h5"))?.0.name(), "hdf5");
+    /// let (format, compression) = Format::of(Path::new("rows.tsv.gz"))?;
+    /// assert_eq!((format.name(), compression), ("tsv", Compression::Gzip));
+    /// assert!(Format::of(Path::new("vectors.xlsx")).is_err());
     /// # Ok::<(), sessile_pipelines::PipelineError>(())
     /// ```
-    pub fn of(path: &Path) -> Result<Self, PipelineError> {
-        let Some(extension) = extension(path) else {
-            return Ok(Format::default());
+    pub fn of(path: &Path) -> Result<(Self, Compression), PipelineError> {
+        let (name, compression) = match OutputPlace::of(path) {
+            OutputPlace::File => Compression::split(path),
+            _ => (path, Compression::None),
+        };
+        let Some(extension) = extension(name) else {
+            return Ok((Format::default(), compression));
         };
         let of_extension = |format: &Format| format.extensions().contains(&extension.as_str());
-        let found = Format::ALL.into_iter().find(of_extension);
-        found.ok_or_else(|| {
+        let format = Format::all().find(of_extension).ok_or_else(|| {
             unsupported(path, &extension, &format!("use {}", names()))
-                .with_hint("name the file so, or choose with --format")
-        })
+                .with_hint("give the file one of these extensions, or choose with --format")
+        })?;
+        Ok((format, compression))
+    }
+
+    /// Checks that this format can be compressed so.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` when it is compressed inside.
+    pub fn check_compression(
+        self,
+        path: &Path,
+        compression: Compression,
+    ) -> Result<(), PipelineError> {
+        if self.0.is_text || compression == Compression::None {
+            return Ok(());
+        }
+        let message = format!(
+            "{}: {self} cannot be compressed with {compression}",
+            path.display()
+        );
+        Err(PipelineError::new(PipelineErrorKind::Usage, message)
+            .with_hint("leave the compression out, or use jsonl, json, tsv or csv"))
     }
 
     /// Checks that rows of this schema can be written to `path` in this format.
@@ -107,24 +156,14 @@ impl Format {
             Err(PipelineError::new(PipelineErrorKind::Usage, message).with_hint(hint))
         };
         let is_file = OutputPlace::of(path) == OutputPlace::File;
-        if !is_file && matches!(self, Format::Hdf5 | Format::Npy) {
+        if !is_file && self.0.needs_file {
             return refused(
-                &format!("{self} can not be written as a stream"),
+                &format!("{self} cannot be written as a stream"),
                 "name a file, or use jsonl or parquet",
             );
         }
-        let arrays = schema.columns.iter().filter(|column| column.is_array());
-        if matches!(self, Format::Hdf5 | Format::Safetensors) && arrays.count() == 0 {
-            return refused(
-                &format!("{self} holds arrays, and these results have none"),
-                "use jsonl or parquet",
-            );
-        }
-        if self == Format::Npy && Npy::array(schema).is_none() {
-            return refused(
-                "npy holds one array of vectors of one length",
-                "ask for one of mean, mean_all and cls, or use npz",
-            );
+        if let Some(Refusal { reason, hint }) = (self.0.refuses)(schema) {
+            return refused(&reason, hint);
         }
         if schema
             .columns
@@ -144,16 +183,10 @@ impl Format {
     pub fn writer(
         self,
         destination: Destination,
+        compression: Compression,
         schema: &Schema,
     ) -> io::Result<Box<dyn RowWriter>> {
-        Ok(match self {
-            Format::Jsonl => Box::new(JsonLines::new(destination, schema)),
-            Format::Parquet => Box::new(Parquet::new(destination, schema)?),
-            Format::Hdf5 => Box::new(Hdf5::new(destination, schema)?),
-            Format::Safetensors => Box::new(Safetensors::new(destination, schema)?),
-            Format::Npy => Box::new(Npy::new(destination, schema)?),
-            Format::Npz => Box::new(Npz::new(destination, schema)?),
-        })
+        (self.0.open)(Compressed::new(destination, compression)?, schema)
     }
 }
 
@@ -183,9 +216,6 @@ pub fn check_ending(path: &Path, endings: &[&str]) -> Result<(), PipelineError> 
     }
 }
 
-/// The endings of JSON Lines: what jobs write that have no other format.
-pub const JSON_LINES: &[&str] = Format::Jsonl.extensions();
-
 /// What follows the last dot of a file's name, in lower case.
 fn extension(path: &Path) -> Option<String> {
     if OutputPlace::of(path) != OutputPlace::File {
@@ -196,21 +226,36 @@ fn extension(path: &Path) -> Option<String> {
 }
 
 fn unsupported(path: &Path, extension: &str, what: &str) -> PipelineError {
-    let json = match extension {
-        "json" => "; rows are written as JSON Lines, not as one JSON document",
-        _ => "",
-    };
-    PipelineError::new(
-        PipelineErrorKind::Usage,
-        format!(
-            "{}: unsupported output format `.{extension}` ({what}{json})",
-            path.display()
-        ),
-    )
+    let path = path.display();
+    let message = format!("{path}: unsupported output format `.{extension}` ({what})");
+    PipelineError::new(PipelineErrorKind::Usage, message)
 }
 
 fn names() -> String {
-    Format::ALL.map(Format::name).join(", ")
+    let names: Vec<&str> = Format::all().map(Format::name).collect();
+    names.join(", ")
+}
+
+impl Default for Format {
+    /// JSON Lines.
+    fn default() -> Self {
+        const FIRST: &Definition = &FORMATS[0];
+        Format(FIRST)
+    }
+}
+
+impl PartialEq for Format {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Format {}
+
+impl fmt::Debug for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl fmt::Display for Format {
@@ -235,8 +280,7 @@ impl FromStr for Format {
     type Err = ParseFormatError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Format::ALL
-            .into_iter()
+        Format::all()
             .find(|format| format.name() == text)
             .ok_or_else(|| ParseFormatError(text.to_owned()))
     }

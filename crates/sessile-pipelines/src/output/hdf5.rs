@@ -12,9 +12,21 @@ mod object;
 use std::io::{self, Write};
 
 use super::destination::Destination;
+use super::format::Definition;
 use super::key_index::KeyIndex;
-use super::{Cell, Finished, Row, RowWriter, Schema};
+use super::{Cell, Finished, Row, RowWriter, Schema, array_refusal};
 use object::{ALIGNMENT, Attribute, Dataset, Number};
+
+/// HDF5.
+pub(super) const FORMAT: Definition = Definition {
+    name: "hdf5",
+    extensions: &["h5", "hdf5"],
+    is_text: false,
+    needs_file: true,
+    beside: None,
+    refuses: |schema| array_refusal("hdf5", schema),
+    open: |out, schema| Ok(Box::new(Hdf5::new(out.plain()?, schema)?)),
+};
 
 /// Bytes of the superblock.
 const SUPERBLOCK_BYTES: u64 = 96;
@@ -86,7 +98,9 @@ impl Hdf5 {
                 Cell::Integer(number) => Number::Integer(*number),
                 Cell::Flag(flag) => Number::Flag(*flag),
                 Cell::Number(number) => Number::Float(*number),
-                Cell::Numbers(_) | Cell::Tensor(_) => return None,
+                Cell::Numbers(_) | Cell::Tensor(_) | Cell::Missing => return None,
+                // The schema has none: `FORMAT` refuses them.
+                Cell::Integers(_) | Cell::Fields(_) => return None,
             };
             Some(Attribute {
                 name: &column.name,

@@ -3,11 +3,31 @@
 //! Described at <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use super::destination::Destination;
+use super::format::{Definition, Refusal};
 use super::whole_file::WholeFile;
-use super::{Cell, ColumnKind, Finished, Row, RowWriter, Schema};
+use super::{Cell, ColumnKind, Finished, Row, RowWriter, Schema, columns_refusal};
+
+/// One NumPy array, a row per record.
+pub(super) const FORMAT: Definition = Definition {
+    name: "npy",
+    extensions: &["npy"],
+    is_text: false,
+    needs_file: true,
+    beside: Some(ROWS_SUFFIX),
+    refuses: |schema| match Npy::array(schema) {
+        Some(_) => columns_refusal("npy", schema),
+        None => Some(Refusal {
+            reason: "npy holds one array of vectors of one length".to_owned(),
+            hint: "ask for one of mean, mean_all and cls, or use npz",
+        }),
+    },
+    open: |out, schema| Ok(Box::new(Npy::new(out.plain()?, schema)?)),
+};
+
+/// What the name of the table beside an array adds to the array's.
+const ROWS_SUFFIX: &str = ".rows.tsv";
 
 /// The data of an array begins at a multiple of this.
 const ALIGNMENT: usize = 64;
@@ -68,7 +88,7 @@ impl Npy {
         let Destination::File(file) = &out else {
             return Err(io::ErrorKind::NotSeekable.into());
         };
-        let mut rows_file = file.beside(".rows.tsv")?;
+        let mut rows_file = file.beside(ROWS_SUFFIX)?;
         let mut names = vec!["id"];
         let others = schema.columns.iter().enumerate();
         let others = others.filter(|(place, _)| *place != array);
@@ -82,13 +102,6 @@ impl Npy {
             inner,
             rows: 0,
         })
-    }
-
-    /// Where the table lies.
-    pub fn rows_path(output: &std::path::Path) -> PathBuf {
-        let mut path = output.as_os_str().to_owned();
-        path.push(".rows.tsv");
-        path.into()
     }
 }
 
@@ -112,6 +125,9 @@ impl RowWriter for Npy {
                 Cell::Number(number) => write!(self.rows_file, "\t{number}")?,
                 // The schema has one array.
                 Cell::Tensor(_) | Cell::Numbers(_) => {}
+                Cell::Missing | Cell::Integers(_) | Cell::Fields(_) => {
+                    write!(self.rows_file, "\t")?;
+                }
             }
         }
         writeln!(self.rows_file)?;

@@ -7,10 +7,22 @@
 use std::io::{self, Read, Write};
 
 use super::destination::Destination;
+use super::format::Definition;
 use super::npy::header;
 use super::spool::Spool;
 use super::zip::{Archive, Entry};
-use super::{Cell, ColumnKind, Finished, Row, RowWriter, Schema};
+use super::{Cell, ColumnKind, Finished, Row, RowWriter, Schema, columns_refusal};
+
+/// NumPy's archive.
+pub(super) const FORMAT: Definition = Definition {
+    name: "npz",
+    extensions: &["npz"],
+    is_text: false,
+    needs_file: false,
+    beside: None,
+    refuses: |schema| columns_refusal("npz", schema),
+    open: |out, schema| Ok(Box::new(Npz::new(out.plain()?, schema)?)),
+};
 
 /// Writes rows as NumPy's `.npz`.
 pub struct Npz {
@@ -74,6 +86,10 @@ impl Npz {
                         shapes: spool()?,
                     })),
                 },
+                // `FORMAT` refuses them.
+                ColumnKind::Integers | ColumnKind::Fields => {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
             };
             columns.push((column.name.clone(), array));
         }
@@ -108,6 +124,11 @@ impl RowWriter for Npz {
                     super::write_f32(data, &tensor.data)?;
                 }
                 (Array::Uneven(uneven), Cell::Tensor(tensor)) => uneven.push(tensor)?,
+                // NumPy's arrays have no other way to lack a value.
+                (Array::Text(texts), Cell::Missing) => texts.push("")?,
+                (Array::Even("<f8", inner, data), Cell::Missing) if inner.is_empty() => {
+                    data.write_all(&f64::NAN.to_le_bytes())?;
+                }
                 _ => return Err(io::ErrorKind::InvalidInput.into()),
             }
         }

@@ -8,8 +8,9 @@ mod nested;
 use std::io;
 use std::sync::Arc;
 
+use arrow_array::StructArray;
+use arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow_array::{StructArray, builder::Float64Builder};
 use arrow_schema::{DataType, Field, Fields};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -18,7 +19,19 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::destination::Destination;
-use super::{Cell, Column, ColumnKind, Finished, Row, RowWriter, Schema};
+use super::format::Definition;
+use super::{Cell, Column, ColumnKind, Finished, Presence, Row, RowWriter, Schema, json};
+
+/// Apache Parquet.
+pub(super) const FORMAT: Definition = Definition {
+    name: "parquet",
+    extensions: &["parquet", "pq"],
+    is_text: false,
+    needs_file: false,
+    beside: None,
+    refuses: |_| None,
+    open: |out, schema| Ok(Box::new(Parquet::new(out.plain()?, schema)?)),
+};
 
 /// Bytes of rows that are handed over at a time.
 const BATCH_BYTES: usize = 1 << 18;
@@ -38,7 +51,7 @@ const ZSTD_LEVEL: i32 = 1;
 /// Writes rows as Parquet.
 ///
 /// `id` is a string; a vector of one length is a fixed-size list of floats, other tensors are lists
-/// of lists, several named numbers a struct. No value is missing.
+/// of lists, several named numbers a struct, fields of the input a string of JSON.
 pub struct Parquet {
     writer: ArrowWriter<Destination>,
     fields: Arc<arrow_schema::Schema>,
@@ -145,6 +158,12 @@ fn cell_bytes(cell: &Cell) -> usize {
         Cell::Integer(_) | Cell::Flag(_) | Cell::Number(_) => 8,
         Cell::Numbers(numbers) => 8 * numbers.len(),
         Cell::Tensor(tensor) => 4 * tensor.data.len(),
+        Cell::Integers(numbers) => 8 * numbers.len(),
+        Cell::Fields(fields) => {
+            let bytes = fields.iter().map(|(name, value)| name.len() + value.len());
+            bytes.sum()
+        }
+        Cell::Missing => 1,
     }
 }
 
@@ -156,8 +175,10 @@ fn field(column: &Column) -> Field {
         ColumnKind::Number => DataType::Float64,
         ColumnKind::Numbers(names) => DataType::Struct(number_fields(names)),
         ColumnKind::Tensor(shape) => nested::data_type(shape),
+        ColumnKind::Integers => DataType::List(nested::integer()),
+        ColumnKind::Fields => DataType::Utf8,
     };
-    Field::new(&column.name, kind, false)
+    Field::new(&column.name, kind, column.presence != Presence::Always)
 }
 
 fn number_fields(names: &[String]) -> Fields {
@@ -195,6 +216,7 @@ fn array(column: &Column, rows: &[Row], place: usize) -> io::Result<ArrayRef> {
         ($array:ty, $cell:ident) => {{
             let values = cells.map(|cell| match cell {
                 Some(Cell::$cell(value)) => Ok(Some(value.to_owned())),
+                Some(Cell::Missing) if column.presence != Presence::Always => Ok(None),
                 _ => Err(wrong()),
             });
             Arc::new(values.collect::<io::Result<$array>>()?)
@@ -231,6 +253,29 @@ fn array(column: &Column, rows: &[Row], place: usize) -> io::Result<ArrayRef> {
                 })
                 .collect::<io::Result<Vec<_>>>()?;
             nested::array(shape, &tensors)?
+        }
+        ColumnKind::Integers => {
+            let mut lists = ListBuilder::new(Int64Builder::new()).with_field(nested::integer());
+            for cell in cells {
+                match cell {
+                    Some(Cell::Integers(numbers)) => {
+                        lists.values().append_slice(numbers);
+                        lists.append(true);
+                    }
+                    Some(Cell::Missing) if column.presence != Presence::Always => {
+                        lists.append(false);
+                    }
+                    _ => return Err(wrong()),
+                }
+            }
+            Arc::new(lists.finish())
+        }
+        ColumnKind::Fields => {
+            let texts = cells.map(|cell| match cell {
+                Some(Cell::Fields(fields)) => json::object(fields).map(Some),
+                _ => Err(wrong()),
+            });
+            Arc::new(texts.collect::<io::Result<StringArray>>()?)
         }
     })
 }

@@ -19,6 +19,12 @@ pub enum Cell {
     Numbers(Vec<f64>),
     /// A tensor.
     Tensor(HostTensor),
+    /// Whole numbers.
+    Integers(Vec<i64>),
+    /// Names, and the JSON text of the value of each.
+    Fields(Vec<(String, String)>),
+    /// No value, in a column where there may be none.
+    Missing,
 }
 
 /// The results of one record: the cells are those of the columns of a [`Schema`](super::Schema),

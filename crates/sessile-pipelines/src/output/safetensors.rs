@@ -8,9 +8,21 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use super::destination::Destination;
+use super::format::Definition;
 use super::key_index::KeyIndex;
 use super::spool::Spool;
-use super::{Cell, Finished, Row, RowWriter, Schema};
+use super::{Cell, Finished, Row, RowWriter, Schema, array_refusal};
+
+/// safetensors.
+pub(super) const FORMAT: Definition = Definition {
+    name: "safetensors",
+    extensions: &["safetensors"],
+    is_text: false,
+    needs_file: false,
+    beside: None,
+    refuses: |schema| array_refusal("safetensors", schema),
+    open: |out, schema| Ok(Box::new(Safetensors::new(out.plain()?, schema)?)),
+};
 
 /// The reference reader refuses longer headers.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -77,6 +89,9 @@ impl Safetensors {
                 super::write_f32(&mut self.data, &tensor.data)?;
                 ("F32", tensor.shape.clone())
             }
+            Cell::Missing => return Ok(()),
+            // The schema has none: `FORMAT` refuses them.
+            Cell::Integers(_) | Cell::Fields(_) => return Err(io::ErrorKind::InvalidInput.into()),
         };
         let end = self.data.bytes();
         let key = format!("{}/{id}", self.schema.columns[column].name);

@@ -15,6 +15,11 @@ pub enum ColumnKind {
     Numbers(Vec<String>),
     /// An f32 tensor with these dimensions, outermost first; `None` differs from row to row.
     Tensor(Vec<Option<usize>>),
+    /// Whole numbers, as many as a row has.
+    Integers,
+    /// Named values as the input had them, of which each row has its own. In JSON they stand among
+    /// the row's keys and take the place of `id`; in tables they are one column of JSON text.
+    Fields,
 }
 
 /// A column: the same name is a JSON key, a Parquet column, an HDF5 group and a NumPy array.
@@ -24,15 +29,37 @@ pub struct Column {
     pub name: String,
     /// What it holds.
     pub kind: ColumnKind,
+    /// Whether every row has a value here.
+    pub presence: Presence,
+}
+
+/// Whether rows have a value in a column, and what JSON has in the place of
+/// [`Cell::Missing`](super::Cell::Missing); tables have an empty field, Parquet a null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Every row has one.
+    Always,
+    /// Rows without one have the key with `null`.
+    Nullable,
+    /// Rows without one lack the key.
+    Optional,
 }
 
 impl Column {
-    /// A column.
+    /// A column that has a value in every row.
     pub fn new(name: impl Into<String>, kind: ColumnKind) -> Self {
         Column {
             name: name.into(),
             kind,
+            presence: Presence::Always,
         }
+    }
+
+    /// The same with values that may be missing.
+    #[must_use]
+    pub fn with_presence(mut self, presence: Presence) -> Self {
+        self.presence = presence;
+        self
     }
 
     /// Whether it holds arrays of numbers: what formats that are made for arrays store as such.
@@ -54,6 +81,12 @@ impl Schema {
         Schema { columns }
     }
 
+    /// Whether rows carry the fields of their input, the identifier among them.
+    pub(super) fn has_fields(&self) -> bool {
+        let mut columns = self.columns.iter();
+        columns.any(|column| column.kind == ColumnKind::Fields)
+    }
+
     /// A text that is equal for equal schemas, for a job's fingerprint.
     pub fn describe(&self) -> String {
         let column = |column: &Column| {
@@ -73,8 +106,15 @@ impl Schema {
                         shape.iter().map(length).collect::<Vec<_>>().join("x")
                     )
                 }
+                ColumnKind::Integers => "integers".to_owned(),
+                ColumnKind::Fields => "fields".to_owned(),
             };
-            format!("{} {kind}", column.name)
+            let presence = match column.presence {
+                Presence::Always => "",
+                Presence::Nullable => "?",
+                Presence::Optional => "??",
+            };
+            format!("{} {kind}{presence}", column.name)
         };
         self.columns
             .iter()

@@ -47,7 +47,9 @@ fn row(number: usize) -> Row {
 
 fn write(format: Format, path: &Path, schema: &Schema, rows: &[Row]) -> Finished {
     let destination = Destination::open(path).unwrap();
-    let mut writer = format.writer(destination, schema).unwrap();
+    let mut writer = format
+        .writer(destination, Compression::None, schema)
+        .unwrap();
     for row in rows {
         writer.write(row).unwrap();
     }
@@ -59,11 +61,15 @@ fn write(format: Format, path: &Path, schema: &Schema, rows: &[Row]) -> Finished
 fn rows(format: Format, count: usize) -> (Schema, Vec<Row>) {
     let mut schema = schema();
     let mut rows: Vec<Row> = (0..count).map(row).collect();
-    if format == Format::Npy {
-        schema.columns.drain(3..6);
-        for row in &mut rows {
-            row.cells.drain(3..6);
-        }
+    // One array; no tensors whose length differs.
+    let left_out = match format.name() {
+        "npy" => 3..6,
+        "tsv" | "csv" => 3..5,
+        _ => 0..0,
+    };
+    schema.columns.drain(left_out.clone());
+    for row in &mut rows {
+        row.cells.drain(left_out.clone());
     }
     (schema, rows)
 }
@@ -71,7 +77,7 @@ fn rows(format: Format, count: usize) -> (Schema, Vec<Row>) {
 #[test]
 fn the_same_rows_give_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
-    for format in Format::ALL {
+    for format in Format::all() {
         let (schema, rows) = rows(format, 300);
         let path = |name: &str| directory.path().join(format!("{name}.{format}"));
         let finished = write(format, &path("one"), &schema, &rows);
@@ -81,17 +87,17 @@ fn the_same_rows_give_the_same_bytes() {
         let one = fs::read(path("one")).unwrap();
         assert!(one == fs::read(path("two")).unwrap(), "{format}");
         assert!(!one.is_empty());
-        let keyed = matches!(format, Format::Hdf5 | Format::Safetensors);
+        let keyed = matches!(format.name(), "hdf5" | "safetensors");
         assert_eq!(finished.renamed > 0, keyed, "{format}");
     }
     let left = fs::read_dir(directory.path()).unwrap();
-    assert_eq!(left.count(), 2 * Format::ALL.len() + 2);
+    assert_eq!(left.count(), 2 * Format::all().count() + 2);
 }
 
 #[test]
 fn no_rows_are_a_whole_file_too() {
     let directory = tempfile::tempdir().unwrap();
-    for format in Format::ALL {
+    for format in Format::all() {
         let (schema, rows) = rows(format, 0);
         let path = directory.path().join(format!("none.{format}"));
         write(format, &path, &schema, &rows);
@@ -104,7 +110,7 @@ fn cells_come_back_from_their_bytes() {
     let schema = schema();
     for number in [0, 1, 7] {
         let row = row(number);
-        let bytes = row.to_bytes();
+        let bytes = row.to_bytes(&schema);
         let back = Row::from_bytes(row.id.clone(), &bytes, &schema);
         assert_eq!(back.as_ref(), Some(&row));
         for length in 0..bytes.len() {
@@ -123,17 +129,148 @@ fn cells_come_back_from_their_bytes() {
 fn formats_say_what_they_can_not_hold() {
     let plain = Schema::new(vec![Column::new("length", ColumnKind::Integer)]);
     let file = Path::new("file");
-    for (format, schema, fits) in [
-        (Format::Jsonl, &plain, true),
-        (Format::Parquet, &plain, true),
-        (Format::Npz, &plain, true),
-        (Format::Hdf5, &plain, false),
-        (Format::Safetensors, &plain, false),
-        (Format::Npy, &plain, false),
-        (Format::Npy, &schema(), false),
-        (Format::Hdf5, &schema(), true),
+    let of_text = Schema::new(vec![
+        Column::new("fields", ColumnKind::Fields),
+        Column::new("token_ids", ColumnKind::Integers).with_presence(Presence::Optional),
+    ]);
+    for (name, schema, fits) in [
+        ("jsonl", &plain, true),
+        ("json", &schema(), true),
+        ("tsv", &plain, true),
+        ("csv", &schema(), false),
+        ("parquet", &plain, true),
+        ("npz", &plain, true),
+        ("hdf5", &plain, false),
+        ("safetensors", &plain, false),
+        ("npy", &plain, false),
+        ("npy", &schema(), false),
+        ("hdf5", &schema(), true),
+        ("csv", &of_text, true),
+        ("parquet", &of_text, true),
+        ("npz", &of_text, false),
+        ("safetensors", &of_text, false),
     ] {
-        assert_eq!(format.check(file, schema).is_ok(), fits, "{format}");
+        let format: Format = name.parse().unwrap();
+        assert_eq!(format.check(file, schema).is_ok(), fits, "{name}");
     }
-    assert!(Format::Hdf5.check(Path::new("-"), &schema()).is_err());
+    let hdf5: Format = "hdf5".parse().unwrap();
+    assert!(hdf5.check(Path::new("-"), &schema()).is_err());
+}
+
+/// Rows with what a text can have: fields of its input, and values that are missing.
+fn texts() -> (Schema, Vec<Row>) {
+    let optional = |name: &str, kind| Column::new(name, kind).with_presence(Presence::Optional);
+    let schema = Schema::new(vec![
+        Column::new("fields", ColumnKind::Fields),
+        optional("summary", ColumnKind::Text),
+        optional("token_ids", ColumnKind::Integers),
+        Column::new("mean", ColumnKind::Number).with_presence(Presence::Nullable),
+    ]);
+    let fields = |id: &str| {
+        vec![
+            ("id".to_owned(), id.to_owned()),
+            ("n".to_owned(), "[1,\"x\"]".to_owned()),
+        ]
+    };
+    let rows = vec![
+        Row {
+            id: "a".to_owned(),
+            cells: vec![
+                Cell::Fields(fields("\"a\"")),
+                Cell::Text("He said, \"no\".\nThen he left".to_owned()),
+                Cell::Integers(vec![0, -3]),
+                Cell::Number(0.5),
+            ],
+        },
+        Row {
+            id: "7".to_owned(),
+            cells: vec![
+                Cell::Fields(fields("7")),
+                Cell::Missing,
+                Cell::Missing,
+                Cell::Missing,
+            ],
+        },
+    ];
+    (schema, rows)
+}
+
+#[test]
+fn text_formats_write_these_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (schema, rows) = texts();
+    let lines = [
+        r#"{"id":"a","n":[1,"x"],"summary":"He said, \"no\".\nThen he left","token_ids":[0,-3],"mean":0.5}"#,
+        r#"{"id":7,"n":[1,"x"],"mean":null}"#,
+    ];
+    let object = |id: &str| format!("\"{{\"\"id\"\":{id},\"\"n\"\":[1,\"\"x\"\"]}}\"");
+    let text = "\"He said, \"\"no\"\".\nThen he left\"";
+    for (name, expected) in [
+        ("jsonl", format!("{}\n{}\n", lines[0], lines[1])),
+        ("json", format!("[\n{},\n{}\n]\n", lines[0], lines[1])),
+        (
+            "csv",
+            format!(
+                "id,fields,summary,token_ids,mean\na,{},{text},0 -3,0.5\n7,{},,,\n",
+                object("\"\"a\"\""),
+                object("7")
+            ),
+        ),
+        (
+            "tsv",
+            format!(
+                "id\tfields\tsummary\ttoken_ids\tmean\na\t{}\t{text}\t0 -3\t0.5\n7\t{}\t\t\t\n",
+                object("\"\"a\"\""),
+                object("7")
+            ),
+        ),
+    ] {
+        let path = directory.path().join(name);
+        write(name.parse().unwrap(), &path, &schema, &rows);
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{name}");
+    }
+    for row in &rows {
+        let bytes = row.to_bytes(&schema);
+        assert_eq!(
+            Row::from_bytes(row.id.clone(), &bytes, &schema).as_ref(),
+            Some(row)
+        );
+        for length in 0..bytes.len() {
+            assert_eq!(
+                Row::from_bytes(row.id.clone(), &bytes[..length], &schema),
+                None
+            );
+        }
+    }
+}
+
+#[test]
+fn compressed_text_is_the_same_text() {
+    use std::io::Read;
+
+    let directory = tempfile::tempdir().unwrap();
+    let (schema, rows) = texts();
+    let plain = directory.path().join("plain");
+    write(Format::default(), &plain, &schema, &rows);
+    for compression in [Compression::Gzip, Compression::Zstd] {
+        let path = directory.path().join(compression.name());
+        for _ in 0..2 {
+            let destination = Destination::open(&path).unwrap();
+            let writer = Format::default().writer(destination, compression, &schema);
+            let mut writer = writer.unwrap();
+            rows.iter().for_each(|row| writer.write(row).unwrap());
+            writer.finish().unwrap();
+        }
+        let file = fs::File::open(&path).unwrap();
+        let (mut read, _) = sessile_seq::compression::decompress(file).unwrap();
+        let mut text = Vec::new();
+        read.read_to_end(&mut text).unwrap();
+        assert_eq!(text, fs::read(&plain).unwrap(), "{compression}");
+    }
+    let parquet: Format = "parquet".parse().unwrap();
+    assert!(
+        parquet
+            .check_compression(&plain, Compression::Gzip)
+            .is_err()
+    );
 }

@@ -8,8 +8,6 @@ use sessile_seq::inputs::{Census, Format, Input};
 
 use super::row::Fields;
 use crate::error::{PipelineError, PipelineErrorKind};
-use crate::interrupt::Interrupt;
-use crate::read_ahead::ReadAhead;
 
 /// Longest line, and longest text file, in bytes: far beyond any article.
 const MAX_BYTES: u64 = 16 << 20;
@@ -62,33 +60,8 @@ pub(super) fn check(inputs: &[PathBuf]) -> Result<Vec<Input>, PipelineError> {
     Ok(checked)
 }
 
-/// Articles read ahead: few, for each may be large.
-const AHEAD: usize = 4;
-
-/// Begins to read the articles of all inputs.
-pub(super) fn start(
-    inputs: &[PathBuf],
-    text_field: &str,
-    census: &Census,
-    interrupt: &Interrupt,
-) -> Result<ReadAhead<Article>, PipelineError> {
-    let articles = Articles {
-        inputs: inputs.iter().cloned().collect(),
-        text_field: text_field.to_owned(),
-        census: census.clone(),
-        lines: None,
-    };
-    ReadAhead::start(AHEAD, interrupt, move |listener| {
-        for article in articles {
-            if !listener.send(article) {
-                return;
-            }
-        }
-    })
-}
-
 /// The articles of all inputs.
-struct Articles {
+pub(super) struct Articles {
     inputs: VecDeque<PathBuf>,
     text_field: String,
     census: Census,
@@ -103,6 +76,16 @@ struct Lines {
 }
 
 impl Articles {
+    /// Those of `inputs`, whose text is in the field `text_field`.
+    pub(super) fn new(inputs: &[PathBuf], text_field: &str, census: &Census) -> Self {
+        Articles {
+            inputs: inputs.iter().cloned().collect(),
+            text_field: text_field.to_owned(),
+            census: census.clone(),
+            lines: None,
+        }
+    }
+
     /// The next line that is not blank, as an article.
     fn next_line(&mut self) -> Option<Article> {
         let lines = self.lines.as_mut()?;

@@ -1,11 +1,11 @@
-//! A line of input taken apart, and the line of output that it becomes.
+//! A line of input taken apart, and the columns of the row that it becomes.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::articles::Article;
+use crate::output::{Cell, Column, ColumnKind, Presence, Row, Schema};
 
 /// The fields of a row, in their order, each as it was written.
 #[derive(Debug, Default)]
@@ -73,11 +73,41 @@ impl Fields {
     }
 }
 
+/// The names that a row's own columns have. A field of the input that is called like one of them
+/// gives way to it.
+const OWN: [&str; 6] = [
+    "summary",
+    "token_ids",
+    "truncated",
+    "parts",
+    "error",
+    "place",
+];
+
+/// The fields of the input, then those of a summary or of a failure.
+pub(super) fn schema(with_ids: bool) -> Schema {
+    let column = |name: &str, kind| Column::new(name, kind).with_presence(Presence::Optional);
+    let mut columns = vec![
+        Column::new("fields", ColumnKind::Fields),
+        column("summary", ColumnKind::Text),
+    ];
+    if with_ids {
+        columns.push(column("token_ids", ColumnKind::Integers));
+    }
+    columns.extend([
+        column("truncated", ColumnKind::Flag),
+        column("parts", ColumnKind::Integer),
+        column("error", ColumnKind::Text),
+        column("place", ColumnKind::Text),
+    ]);
+    Schema::new(columns)
+}
+
 /// What a row adds to its article's fields.
 pub(super) enum Written<'a> {
     Summary {
-        summary: &'a str,
-        tokens: Option<&'a Vec<u32>>,
+        summary: String,
+        tokens: &'a [u32],
         is_truncated: bool,
         /// Parts that were summarised each; 0 when the article was read whole.
         parts: usize,
@@ -85,32 +115,12 @@ pub(super) enum Written<'a> {
     Error(&'a str),
 }
 
-/// The line of an article. A field of the input that is called like one of the row's own gives
-/// way to it.
-pub(super) fn write(article: &Article, written: &Written<'_>) -> Vec<u8> {
-    let mut row = Vec::with_capacity(256);
-    row.push(b'{');
-    let mut add = |name: &str, value: &str| {
-        if row.len() > 1 {
-            row.push(b',');
-        }
-        row.extend_from_slice(json(name).as_bytes());
-        row.push(b':');
-        row.extend_from_slice(value.as_bytes());
-    };
-    let own = [
-        "summary",
-        "token_ids",
-        "truncated",
-        "parts",
-        "error",
-        "place",
-    ];
-    for (name, value) in &article.fields.0 {
-        if !own.contains(&name.as_str()) {
-            add(name, value.get());
-        }
-    }
+/// The row of an article. Where it has no `id`, tables name it by its place.
+pub(super) fn row(fields: &Fields, place: &str, written: &Written<'_>, with_ids: bool) -> Row {
+    let own = |name: &str| OWN.contains(&name);
+    let others = fields.0.iter().filter(|(name, _)| !own(name));
+    let others = others.map(|(name, value)| (name.clone(), value.get().to_owned()));
+    let mut cells = vec![Cell::Fields(others.collect())];
     match written {
         Written::Summary {
             summary,
@@ -118,25 +128,29 @@ pub(super) fn write(article: &Article, written: &Written<'_>) -> Vec<u8> {
             is_truncated,
             parts,
         } => {
-            add("summary", &json(summary));
-            if let Some(tokens) = tokens {
-                add("token_ids", &json(tokens));
+            cells.push(Cell::Text(summary.clone()));
+            if with_ids {
+                cells.push(Cell::Integers(
+                    tokens.iter().map(|&token| token.into()).collect(),
+                ));
             }
-            add("truncated", if *is_truncated { "true" } else { "false" });
-            if *parts > 0 {
-                add("parts", &parts.to_string());
-            }
+            cells.push(Cell::Flag(*is_truncated));
+            cells.push(match parts {
+                0 => Cell::Missing,
+                parts => Cell::Integer(*parts as i64),
+            });
+            cells.extend([Cell::Missing, Cell::Missing]);
         }
         Written::Error(reason) => {
-            add("error", &json(reason));
-            add("place", &json(&article.place));
+            let missing = if with_ids { 4 } else { 3 };
+            cells.extend(std::iter::repeat_n(Cell::Missing, missing));
+            cells.push(Cell::Text((*reason).to_owned()));
+            cells.push(Cell::Text(place.to_owned()));
         }
     }
-    row.extend_from_slice(b"}\n");
-    row
-}
-
-/// As JSON; texts and numbers always have one.
-fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+    let id = fields.id();
+    Row {
+        id: if id.is_empty() { place.to_owned() } else { id },
+        cells,
+    }
 }

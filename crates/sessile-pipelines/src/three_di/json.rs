@@ -7,9 +7,8 @@ use std::io::Read;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess};
 
-use super::proteins::Protein;
+use super::proteins::Proteins;
 use crate::genome_json::{self, Features, Records, Stopped};
-use crate::read_ahead::Listener;
 
 /// How the reading of a file ended.
 pub(super) enum End {
@@ -24,11 +23,11 @@ pub(super) enum End {
 }
 
 /// Reads a file and hands over its proteins.
-pub(super) fn read(source: impl Read, name: &str, listener: &Listener<Protein>) -> End {
+pub(super) fn read(source: impl Read, name: &str, proteins: &Proteins<'_>) -> End {
     let mut state = State {
         name,
-        listener,
-        proteins: 0,
+        proteins,
+        count: 0,
         is_list: false,
         unheard: false,
     };
@@ -36,8 +35,8 @@ pub(super) fn read(source: impl Read, name: &str, listener: &Listener<Protein>) 
     match result {
         _ if state.unheard => End::Unheard,
         Err(error) => End::Broken(format!("this JSON can not be read: {error}")),
-        Ok(()) if state.proteins == 0 && state.is_list => End::Empty,
-        Ok(()) if state.proteins == 0 => End::Broken(
+        Ok(()) if state.count == 0 && state.is_list => End::Empty,
+        Ok(()) if state.count == 0 => End::Broken(
             "there are no proteins in this JSON (features with protein.aa_sequence, or objects \
              with id and sequence)"
                 .to_owned(),
@@ -48,18 +47,20 @@ pub(super) fn read(source: impl Read, name: &str, listener: &Listener<Protein>) 
 
 struct State<'a> {
     name: &'a str,
-    listener: &'a Listener<Protein>,
-    proteins: u64,
+    proteins: &'a Proteins<'a>,
+    count: u64,
     is_list: bool,
     unheard: bool,
 }
 
 impl State<'_> {
     fn send(&mut self, id: String, sequence: String) -> Result<(), Stopped> {
-        self.proteins += 1;
-        let place = format!("{}: protein {} ({id})", self.name, self.proteins);
-        let protein = Protein::new(id, place, sequence.into_bytes());
-        if self.listener.send(protein) {
+        self.count += 1;
+        let place = format!("{}: protein {} ({id})", self.name, self.count);
+        if self
+            .proteins
+            .send(id, String::new(), place, sequence.as_bytes())
+        {
             return Ok(());
         }
         self.unheard = true;

@@ -3,11 +3,10 @@
 use sessile_models::three_di::StateSequence;
 
 use super::Encoded;
-use crate::error::{PipelineError, PipelineErrorKind};
 
 impl Encoded {
     /// States, a line for each alphabet, and behind a zero the probabilities of the first.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.three_di.states.clone().into_bytes();
         if let Some(twelve) = &self.twelve_state {
             bytes.push(b'\n');
@@ -19,40 +18,31 @@ impl Encoded {
         bytes
     }
 
-    /// The same back again. Of the second alphabet the probabilities are lost, which no row has.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, PipelineError> {
-        parse(bytes).ok_or_else(|| {
-            PipelineError::new(
-                PipelineErrorKind::Output,
-                "the journal has an entry that this version did not write",
-            )
-            .with_hint("--restart begins anew")
+    /// The same back again; none when the bytes are of no states. Of the second alphabet the
+    /// probabilities are lost, which no row has.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        let states = str::from_utf8(&bytes[..end]).ok()?;
+        let (numbers, rest) = bytes[end + 1..].as_chunks::<4>();
+        let probabilities: Vec<f32> = numbers.iter().copied().map(f32::from_le_bytes).collect();
+        let (three_di, twelve) = match states.split_once('\n') {
+            Some((three_di, twelve)) => (three_di, Some(twelve)),
+            None => (states, None),
+        };
+        let fits = |length: usize| length == three_di.len();
+        let all_fit = twelve.is_none_or(|twelve| fits(twelve.len()))
+            && (probabilities.is_empty() || fits(probabilities.len()));
+        (all_fit && rest.is_empty()).then(|| Encoded {
+            three_di: StateSequence {
+                states: three_di.to_owned(),
+                probabilities,
+            },
+            twelve_state: twelve.map(|twelve| StateSequence {
+                states: twelve.to_owned(),
+                probabilities: Vec::new(),
+            }),
         })
     }
-}
-
-fn parse(bytes: &[u8]) -> Option<Encoded> {
-    let end = bytes.iter().position(|byte| *byte == 0)?;
-    let states = str::from_utf8(&bytes[..end]).ok()?;
-    let (numbers, rest) = bytes[end + 1..].as_chunks::<4>();
-    let probabilities: Vec<f32> = numbers.iter().copied().map(f32::from_le_bytes).collect();
-    let (three_di, twelve) = match states.split_once('\n') {
-        Some((three_di, twelve)) => (three_di, Some(twelve)),
-        None => (states, None),
-    };
-    let fits = |length: usize| length == three_di.len();
-    let all_fit = twelve.is_none_or(|twelve| fits(twelve.len()))
-        && (probabilities.is_empty() || fits(probabilities.len()));
-    (all_fit && rest.is_empty()).then(|| Encoded {
-        three_di: StateSequence {
-            states: three_di.to_owned(),
-            probabilities,
-        },
-        twelve_state: twelve.map(|twelve| StateSequence {
-            states: twelve.to_owned(),
-            probabilities: Vec::new(),
-        }),
-    })
 }
 
 #[cfg(test)]
@@ -81,8 +71,8 @@ mod tests {
             Encoded::default(),
         ] {
             let bytes = encoded.to_bytes();
-            assert_eq!(Encoded::from_bytes(&bytes).unwrap(), encoded);
-            assert!(Encoded::from_bytes(&bytes[..bytes.len() - 1]).is_err());
+            assert_eq!(Encoded::from_bytes(&bytes), Some(encoded));
+            assert_eq!(Encoded::from_bytes(&bytes[..bytes.len() - 1]), None);
         }
     }
 }

@@ -122,16 +122,49 @@ impl Identity {
 }
 
 /// A model that says states, on its devices.
-pub(crate) enum StateModel {
+pub(crate) struct StateModel {
+    resident: Resident,
+    requests: StateRequests,
+}
+
+enum Resident {
+    Scored(Box<Pool>),
+    Written(Box<GeneratorPool>),
+}
+
+/// How a protein is asked for.
+#[derive(Clone)]
+pub(crate) enum StateRequests {
+    /// Of a head that scores the states of all residues.
     Scored {
-        pool: Box<Pool>,
         tokenizer: Tokenizer,
         outputs: OutputSet,
     },
-    Written {
-        generator: Box<GeneratorPool>,
-        translation: Translation,
-    },
+    /// Of a decoder.
+    Written(Translation),
+}
+
+impl StateRequests {
+    /// The request for one protein.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the protein.
+    pub(crate) fn of(&self, residues: &[u8]) -> Result<PoolRequest, String> {
+        match self {
+            StateRequests::Scored { tokenizer, outputs } => {
+                request(tokenizer, ModelIndex(0), *outputs, residues)
+            }
+            StateRequests::Written(translation) => {
+                check_residues(residues)?;
+                let tokens = translation.tokenizer().encode(residues).tokens;
+                let settings = translation.settings(residues.len());
+                let mut request = PoolRequest::new(ModelIndex(0), tokens, OutputSet::default());
+                request.generation = Some(Arc::new(settings));
+                Ok(request)
+            }
+        }
+    }
 }
 
 impl StateModel {
@@ -163,10 +196,9 @@ impl StateModel {
                     outputs,
                     ..options.clone()
                 };
-                Ok(StateModel::Scored {
-                    pool: Box::new(Pool::new(&[files], &options)?),
-                    tokenizer,
-                    outputs,
+                Ok(StateModel {
+                    resident: Resident::Scored(Box::new(Pool::new(&[files], &options)?)),
+                    requests: StateRequests::Scored { tokenizer, outputs },
                 })
             }
             StateFiles::Written { files, settings } => {
@@ -216,42 +248,31 @@ impl StateModel {
                         "memory is left for proteins up to {residues} residues"
                     ));
                 }
-                Ok(StateModel::Written {
-                    generator: Box::new(GeneratorPool::new(&files, &pool)?),
-                    translation,
+                let generator = Box::new(GeneratorPool::new(&files, &pool)?);
+                Ok(StateModel {
+                    resident: Resident::Written(generator),
+                    requests: StateRequests::Written(translation),
                 })
             }
         }
     }
 
     pub(crate) fn pool(&self) -> &Pool {
-        match self {
-            StateModel::Scored { pool, .. } => pool,
-            StateModel::Written { generator, .. } => &generator.pool,
+        match &self.resident {
+            Resident::Scored(pool) => pool,
+            Resident::Written(generator) => &generator.pool,
         }
     }
 
-    /// The request for one protein, or what is wrong with it.
-    pub(crate) fn request(&self, residues: &[u8]) -> Result<PoolRequest, String> {
-        match self {
-            StateModel::Scored {
-                tokenizer, outputs, ..
-            } => request(tokenizer, ModelIndex(0), *outputs, residues),
-            StateModel::Written { translation, .. } => {
-                check_residues(residues)?;
-                let tokens = translation.tokenizer().encode(residues).tokens;
-                let settings = translation.settings(residues.len());
-                let mut request = PoolRequest::new(ModelIndex(0), tokens, OutputSet::default());
-                request.generation = Some(Arc::new(settings));
-                Ok(request)
-            }
-        }
+    /// How proteins are asked for.
+    pub(crate) fn requests(&self) -> StateRequests {
+        self.requests.clone()
     }
 
     /// What an answer says of a protein of so many residues.
     pub(crate) fn encoded(&self, answer: &Output, residues: usize) -> Encoded {
-        match (self, answer.generated()) {
-            (StateModel::Written { translation, .. }, Some(written)) => Encoded {
+        match (&self.requests, answer.generated()) {
+            (StateRequests::Written(translation), Some(written)) => Encoded {
                 three_di: StateSequence {
                     states: translation.states(&written.tokens, residues),
                     probabilities: Vec::new(),

@@ -1,169 +1,149 @@
-//! Proteins on their way to the pool: read on a thread of their own, a bounded number ahead of the
-//! lanes.
+//! Proteins on their way to the pool, from FASTA or from the JSON of a genome.
 
 use std::io::{BufReader, Read};
 
 use sessile_models::tokenizer::without_stop;
 use sessile_seq::fasta::{Reader, Record};
-use sessile_seq::inputs::{Census, Input};
+use sessile_seq::inputs::Input;
 
 use super::json;
+use super::model::StateRequests;
 use crate::error::PipelineError;
 use crate::genome_json;
 use crate::interrupt::Interrupt;
-use crate::read_ahead::{BytesRead, Listener, ReadAhead};
-
-/// Proteins read ahead.
-const AHEAD: usize = 256;
+use crate::job::{AHEAD, Handover, Item, Items, Key, Problem};
+use crate::journal::InputHash;
 
 /// Longest protein that is read at all; a file beyond this is not of proteins.
 const MAX_RESIDUES: u64 = 1 << 20;
 
-/// A protein, or something in its place.
-#[derive(Clone, Debug, Default)]
+/// Where a reader puts its proteins.
+pub(super) struct Proteins<'a> {
+    requests: &'a StateRequests,
+    handover: &'a Handover<Protein>,
+}
+
+/// What is kept of a protein while it is encoded.
+#[derive(Default)]
 pub(super) struct Protein {
-    pub(super) id: String,
+    pub(super) residues: usize,
     /// The rest of its header.
     pub(super) description: String,
-    /// File, number and identifier, for messages.
-    pub(super) place: String,
-    /// Without a stop at the end.
-    pub(super) residues: Vec<u8>,
-    /// Why it can not be encoded.
-    pub(super) problem: Option<String>,
-    /// Whether the problem is one of the whole file behind this place.
-    pub(super) is_file_problem: bool,
 }
 
-impl Protein {
-    pub(super) fn new(id: String, place: String, mut residues: Vec<u8>) -> Self {
-        residues.truncate(without_stop(&residues).len());
-        Protein {
-            id,
+impl Proteins<'_> {
+    /// Hands over a protein; false when nobody listens any more.
+    pub(super) fn send(
+        &self,
+        id: String,
+        description: String,
+        place: String,
+        sequence: &[u8],
+    ) -> bool {
+        let residues = without_stop(sequence);
+        let (requests, problem) = match self.requests.of(residues) {
+            Ok(request) => (vec![request], None),
+            Err(reason) => (Vec::new(), Some(Problem::of_record(reason))),
+        };
+        self.handover.send(Item {
             place,
-            residues,
-            ..Protein::default()
-        }
-    }
-
-    fn unreadable(error: &sessile_seq::Error) -> Self {
-        let mut problem = error.to_string();
-        if let Some(hint) = error.hint() {
-            problem = format!("{problem} ({hint})");
-        }
-        Protein {
-            id: error.record_id().unwrap_or_default().to_owned(),
-            problem: Some(problem),
-            is_file_problem: !error.is_record_error(),
-            ..Protein::default()
-        }
-    }
-
-    /// The rest of a file is lost.
-    fn lost(file: &str, problem: String) -> Self {
-        Protein {
-            place: file.to_owned(),
-            problem: Some(problem),
-            is_file_problem: true,
-            ..Protein::default()
-        }
-    }
-}
-
-/// The proteins of all inputs, in their order.
-pub(super) struct Proteins {
-    proteins: ReadAhead<Protein>,
-    bytes: BytesRead,
-    census: Census,
-}
-
-impl Proteins {
-    /// Begins to read.
-    pub(super) fn start(inputs: Vec<Input>, interrupt: &Interrupt) -> Result<Self, PipelineError> {
-        let bytes = BytesRead::of(&inputs);
-        let reading = bytes.clone();
-        let census = Census::default();
-        let counting = census.clone();
-        let proteins = ReadAhead::start(AHEAD, interrupt, move |listener| {
-            for input in &inputs {
-                if !read(input, &counting, &listener) {
-                    return;
-                }
-                reading.add(input);
-            }
-        })?;
-        Ok(Proteins {
-            proteins,
-            bytes,
-            census,
+            key: Some(Key {
+                name: id.clone(),
+                input: InputHash::of(residues),
+            }),
+            id,
+            requests,
+            problem,
+            is_record: true,
+            content: Protein {
+                residues: residues.len(),
+                description,
+            },
         })
     }
 
-    pub(super) fn bytes(&self) -> BytesRead {
-        self.bytes.clone()
+    fn unreadable(&self, id: &str, place: &str, problem: Problem) -> bool {
+        self.handover.send(Item {
+            id: id.to_owned(),
+            place: place.to_owned(),
+            key: Some(Key {
+                name: String::new(),
+                input: InputHash::of(problem.reason.as_bytes()),
+            }),
+            requests: Vec::new(),
+            problem: Some(problem),
+            is_record: true,
+            content: Protein::default(),
+        })
     }
 
-    pub(super) fn census(&self) -> Census {
-        self.census.clone()
+    fn unread(&self, error: &sessile_seq::Error) -> bool {
+        let id = error.record_id().unwrap_or_default();
+        self.unreadable(id, "", Problem::of_reader(error))
     }
-}
 
-impl Iterator for Proteins {
-    type Item = Protein;
-
-    fn next(&mut self) -> Option<Protein> {
-        self.proteins.next()
+    /// The rest of a file is lost.
+    fn lost(&self, file: &str, reason: String) -> bool {
+        let is_file = true;
+        self.unreadable("", file, Problem { reason, is_file })
     }
-}
 
-/// Reads one input; false when nobody listens any more. A file that can not be read costs what is
-/// left of it; the others go on.
-fn read(input: &Input, census: &Census, listener: &Listener<Protein>) -> bool {
-    let mut source = match input.open() {
-        Ok(source) => BufReader::new(source),
-        Err(error) => return listener.send(Protein::unreadable(&error)),
-    };
-    let name = input.name();
-    match genome_json::first_symbol(&mut source) {
-        Ok(Some(b'[' | b'{')) => match json::read(source, &name, listener) {
-            json::End::Whole => true,
-            json::End::Empty => {
-                census.no_record(&name);
-                true
-            }
-            json::End::Unheard => false,
-            json::End::Broken(problem) => listener.send(Protein::lost(&name, problem)),
-        },
-        Ok(_) => {
-            let reader = Reader::new(source).named(&name).counted_by(census);
-            read_fasta(reader, &name, listener)
-        }
-        Err(error) => listener.send(Protein::lost(&name, format!("can not read: {error}"))),
-    }
-}
-
-fn read_fasta<R: Read>(reader: Reader<R>, name: &str, listener: &Listener<Protein>) -> bool {
-    let mut reader = reader.max_residues(MAX_RESIDUES);
-    let mut record = Record::default();
-    loop {
-        let protein = match reader.read(&mut record) {
-            Ok(true) => {
-                let place = format!(
-                    "{name}: record {} ({}), line {}",
-                    record.ordinal, record.id, record.line
-                );
-                let id = std::mem::take(&mut record.id);
-                let residues = std::mem::take(&mut record.sequence);
-                Protein {
-                    description: std::mem::take(&mut record.description),
-                    ..Protein::new(id, place, residues)
-                }
-            }
-            Ok(false) => return true,
-            Err(error) => Protein::unreadable(&error),
+    /// Reads one input; false when nobody listens any more.
+    fn read(&self, input: &Input) -> bool {
+        let mut source = match input.open() {
+            Ok(source) => BufReader::new(source),
+            Err(error) => return self.unread(&error),
         };
-        if !listener.send(protein) {
-            return false;
+        let name = input.name();
+        match genome_json::first_symbol(&mut source) {
+            Ok(Some(b'[' | b'{')) => match json::read(source, &name, self) {
+                json::End::Whole => true,
+                json::End::Empty => {
+                    self.handover.reading.census.no_record(&name);
+                    true
+                }
+                json::End::Unheard => false,
+                json::End::Broken(problem) => self.lost(&name, problem),
+            },
+            Ok(_) => {
+                let census = &self.handover.reading.census;
+                let reader = Reader::new(source).named(&name).counted_by(census);
+                self.read_fasta(reader, &name)
+            }
+            Err(error) => self.lost(&name, format!("cannot read: {error}")),
         }
     }
+
+    fn read_fasta<R: Read>(&self, reader: Reader<R>, name: &str) -> bool {
+        let mut reader = reader.max_residues(MAX_RESIDUES);
+        let mut record = Record::default();
+        loop {
+            let listening = match reader.read(&mut record) {
+                Ok(true) => {
+                    let Record { ordinal, line, .. } = record;
+                    let place = format!("{name}: record {ordinal} ({}), line {line}", record.id);
+                    let id = std::mem::take(&mut record.id);
+                    let description = std::mem::take(&mut record.description);
+                    self.send(id, description, place, &record.sequence)
+                }
+                Ok(false) => return true,
+                Err(error) => self.unread(&error),
+            };
+            if !listening {
+                return false;
+            }
+        }
+    }
+}
+
+/// Begins to read all inputs.
+pub(super) fn start(
+    inputs: Vec<Input>,
+    requests: StateRequests,
+    interrupt: &Interrupt,
+) -> Result<Items<Protein>, PipelineError> {
+    Items::start(inputs, AHEAD, interrupt, move |input, handover| {
+        let requests = &requests;
+        Proteins { requests, handover }.read(input)
+    })
 }

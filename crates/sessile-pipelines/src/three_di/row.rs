@@ -1,8 +1,9 @@
 //! From scores of states to rows.
 
-use serde::Serialize;
-use sessile_device::{Output, OutputKind};
+use sessile_device::{HostTensor, Output, OutputKind};
 use sessile_models::three_di::StateSequence;
+
+use crate::output::{Cell, Column, ColumnKind, Presence, Row, Schema};
 
 /// The states of one protein.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,23 +14,22 @@ pub struct Encoded {
     pub twelve_state: Option<StateSequence>,
 }
 
-/// A row of the output; the order of its keys is theirs here.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StateRow<'a> {
-    /// The protein's identifier.
-    pub id: &'a str,
-    /// The rest of its header, where it is asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<&'a str>,
-    /// A state for each residue, X where it is masked.
-    pub three_di: String,
-    /// A state of the second alphabet for each residue, or null.
-    pub twelve_state: Option<&'a str>,
-    /// The mean probability of the 3Di states, masked ones included.
-    pub mean_probability: Option<f64>,
-    /// The probability of each 3Di state, where they are asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub probabilities: Option<&'a [f32]>,
+/// The columns of rows of states, `description` and `probabilities` where they are asked for.
+pub fn schema(with_description: bool, probabilities: bool) -> Schema {
+    let mut columns = Vec::new();
+    if with_description {
+        columns.push(Column::new("description", ColumnKind::Text));
+    }
+    columns.extend([
+        Column::new("three_di", ColumnKind::Text),
+        Column::new("twelve_state", ColumnKind::Text).with_presence(Presence::Nullable),
+        Column::new("mean_probability", ColumnKind::Number).with_presence(Presence::Nullable),
+    ]);
+    if probabilities {
+        let kind = ColumnKind::Tensor(vec![None]);
+        columns.push(Column::new("probabilities", kind));
+    }
+    Schema::new(columns)
 }
 
 impl Encoded {
@@ -43,26 +43,38 @@ impl Encoded {
         }
     }
 
-    /// The row of a protein, with the states below `mask_below` masked.
-    pub fn row<'a>(
-        &'a self,
-        id: &'a str,
+    /// The 3Di states, those less probable than `mask_below` as X.
+    pub fn masked(&self, mask_below: Option<f32>) -> String {
+        match mask_below {
+            Some(threshold) => self.three_di.masked(threshold),
+            None => self.three_di.states.clone(),
+        }
+    }
+
+    /// The row of a protein: its states, the mean probability of the 3Di states, masked ones
+    /// included, its `description` and the probability of each state if they are asked for.
+    pub fn row(
+        &self,
+        id: &str,
+        description: Option<String>,
         mask_below: Option<f32>,
         probabilities: bool,
-    ) -> StateRow<'a> {
-        StateRow {
-            id,
-            description: None,
-            three_di: match mask_below {
-                Some(threshold) => self.three_di.masked(threshold),
-                None => self.three_di.states.clone(),
-            },
-            twelve_state: self
-                .twelve_state
-                .as_ref()
-                .map(|found| found.states.as_str()),
-            mean_probability: self.three_di.mean_probability(),
-            probabilities: probabilities.then_some(&self.three_di.probabilities[..]),
+    ) -> Row {
+        let twelve_state = self.twelve_state.as_ref();
+        let mean = self.three_di.mean_probability();
+        let mut cells: Vec<Cell> = description.map(Cell::Text).into_iter().collect();
+        cells.extend([
+            Cell::Text(self.masked(mask_below)),
+            twelve_state.map_or(Cell::Missing, |found| Cell::Text(found.states.clone())),
+            mean.map_or(Cell::Missing, Cell::Number),
+        ]);
+        if probabilities {
+            let values = self.three_di.probabilities.clone();
+            cells.push(Cell::Tensor(HostTensor::new(vec![values.len()], values)));
+        }
+        Row {
+            id: id.to_owned(),
+            cells,
         }
     }
 }

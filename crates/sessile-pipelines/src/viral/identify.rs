@@ -14,9 +14,9 @@ use sessile_seq::six_frame::{Counts, Outputs, run_batches};
 use crate::census;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::job::stored_bytes;
 use crate::output::{Destination, Sources, check_outputs};
 use crate::progress::{Observer, Progress, Summary};
-use crate::read_ahead::stored_bytes;
 
 /// What a genome may be written with, RNA being read as DNA: bases, ambiguity codes and the gaps of
 /// alignments. The

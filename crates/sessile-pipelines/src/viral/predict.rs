@@ -10,14 +10,13 @@
 //! ```
 
 mod frames;
-mod kept;
 mod run;
 mod samples;
 mod sampling;
 mod saved;
 mod shard;
+mod task;
 mod vectors;
-mod watch;
 mod writer;
 
 use std::num::NonZeroUsize;
@@ -39,7 +38,6 @@ pub use run::Predicted;
 pub use samples::{Sample, read_sample_sheet};
 pub use sampling::{SampledFrame, SampledResult};
 pub use shard::{Merged, merge};
-pub use watch::{Stage, Stages, Watch};
 
 /// What to predict with and how. What is predicted are the samples.
 #[derive(Clone, Debug)]
@@ -214,10 +212,9 @@ impl Predictor {
         &self,
         sample: &Sample,
         observer: &mut dyn Observer,
-        watch: &mut dyn Watch,
         interrupt: &Interrupt,
     ) -> Result<Predicted, PipelineError> {
-        run::run(self, sample, observer, watch, interrupt)
+        run::run(self, sample, observer, interrupt)
     }
 }
 

@@ -9,6 +9,7 @@ use sessile_pipelines::entropy::classifier::{ClassWeight, Split};
 
 use super::super::parse_threads;
 use super::Compat;
+use crate::arguments::{OverwriteArguments, QuietArguments};
 
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
@@ -58,13 +59,11 @@ pub(crate) struct TrainArguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write over files that exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 
     #[command(flatten)]
     pub(crate) kept_back: SplitArguments,
@@ -210,11 +209,9 @@ pub(crate) struct PredictArguments {
     #[arg(long, value_enum, value_name = "PROGRAM")]
     pub(crate) compat: Option<Compat>,
 
-    /// Write over a file that exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }

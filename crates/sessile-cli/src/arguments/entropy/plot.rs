@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::arguments::{OverwriteArguments, QuietArguments};
 use clap::{Args, ValueEnum};
 use sessile_pipelines::entropy::plot::Figure;
 
@@ -18,7 +19,7 @@ pub(crate) struct PlotArguments {
 
     /// Picture to write: .svg or .png, or - for SVG on standard output; .html is a report with all
     /// pictures and tables
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
     /// What to draw
@@ -33,13 +34,11 @@ pub(crate) struct PlotArguments {
     #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) most: u16,
 
-    /// Write over a file that exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

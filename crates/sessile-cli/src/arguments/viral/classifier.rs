@@ -8,6 +8,7 @@ use sessile_models::classifier::train::TrainOptions;
 
 use super::super::parse_threads;
 use super::Tables;
+use crate::arguments::{OverwriteArguments, QuietArguments};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
@@ -27,7 +28,7 @@ pub(crate) struct TrainArguments {
     pub(crate) features: Vec<PathBuf>,
 
     /// File to write: .safetensors, .pt (state dict) or .pth (whole module)
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
     /// Bases of the chunks that the features are of; the classifier is bound to it
@@ -46,13 +47,11 @@ pub(crate) struct TrainArguments {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write over a file that exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 
     #[command(flatten)]
     pub(crate) training: TrainingArguments,
@@ -156,7 +155,7 @@ pub(crate) struct ClassifyArguments {
     pub(crate) classifier: PathBuf,
 
     /// Folder for the result files
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
 
     /// Bases of the chunks that the features are of
@@ -183,11 +182,9 @@ pub(crate) struct ClassifyArguments {
     #[arg(long, value_name = "N", value_parser = parse_threads::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
 
-    /// Write over results that exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }

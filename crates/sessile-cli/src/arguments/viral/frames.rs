@@ -6,33 +6,32 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::super::parse_threads;
+use super::SequenceArguments;
+use crate::arguments::{OverwriteArguments, QuietArguments};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sessile viral chunk contigs.fa.gz --chunk 300 > chunked.fa")]
 pub(crate) struct ChunkArguments {
-    /// FASTA files, folders, patterns, or - for standard input
-    #[arg(required = true, value_name = "IN")]
-    pub(crate) input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) sequences: SequenceArguments,
 
     /// Bases of a chunk
     #[arg(long, default_value = "500", value_name = "BASES")]
     pub(crate) chunk: NonZeroUsize,
 
     /// File to write, or - for standard output
-    #[arg(long, default_value = "-", value_name = "FILE")]
+    #[arg(short, long, default_value = "-", value_name = "FILE")]
     pub(crate) output: PathBuf,
 
     /// CPU threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = parse_threads::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
 
-    /// Write over an output that exists
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Debug, Args)]
@@ -40,9 +39,8 @@ pub(crate) struct ChunkArguments {
     sessile viral identify chunked.fa --nucleotide n.fa --protein p.faa\n  \
     sessile viral identify contigs.fa --chunk 500 --nucleotide n.fa --protein p.faa --chunks c.fa")]
 pub(crate) struct IdentifyArguments {
-    /// FASTA files, folders, patterns, or - for standard input
-    #[arg(required = true, value_name = "IN")]
-    pub(crate) input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) sequences: SequenceArguments,
 
     /// File for the nucleotides of the frames
     #[arg(long, value_name = "FILE")]
@@ -64,13 +62,11 @@ pub(crate) struct IdentifyArguments {
     #[arg(long, value_name = "N", value_parser = parse_threads::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
 
-    /// Write over files that exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Debug, Args)]
@@ -102,11 +98,9 @@ pub(crate) struct PrepareArguments {
     #[arg(long, value_name = "N", value_parser = parse_threads::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
 
-    /// Write over files that exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }

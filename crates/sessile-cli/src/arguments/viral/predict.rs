@@ -7,7 +7,8 @@ use clap::Args;
 use sessile_pipelines::viral::predict::Shard;
 
 use super::super::PoolArguments;
-use super::Tables;
+use super::{SequenceArguments, Tables};
+use crate::arguments::{OverwriteArguments, QuietArguments, ReportArguments, ResumeArguments};
 
 /// Both models and the classifier.
 #[derive(Clone, Debug, Args)]
@@ -39,21 +40,25 @@ pub(crate) struct ViralModels {
     sessile viral predict --sample-sheet samples.csv --classifier 300_model.pth --chunk 300 \
 --output results\n  \
     sessile viral predict all.fa --classifier c.pth --chunk 500 --shard 3/16 --output part3\n\n\
-    After a crash, a full disk or Ctrl-C the same command goes on where it stopped.")]
+    After a crash, a full disk or Ctrl-C the same command resumes where it stopped.")]
 pub(crate) struct PredictArguments {
-    /// FASTA files, folders, patterns, or - for standard input
-    #[arg(required_unless_present = "sample_sheet", value_name = "IN")]
-    pub(crate) input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) sequences: SequenceArguments,
 
     /// Samples to predict apart from each other: a CSV file with lines of `sample,path`
-    #[arg(long, conflicts_with = "input", value_name = "FILE")]
+    #[arg(
+        long,
+        conflicts_with_all = ["files", "input", "failures"],
+        required_unless_present_any = ["files", "input"],
+        value_name = "FILE"
+    )]
     pub(crate) sample_sheet: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) models: ViralModels,
 
     /// Folder for the result files; with a sample sheet, for a folder of each sample
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
 
     /// Compute every M-th record only, from the N-th on; `sessile viral merge` joins the parts
@@ -68,33 +73,18 @@ pub(crate) struct PredictArguments {
     #[arg(long)]
     pub(crate) save_features: bool,
 
-    /// Throw away what an earlier run has finished
-    #[arg(long)]
-    pub(crate) restart: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Go on although the earlier run had another model, number format or processor
-    #[arg(long)]
-    pub(crate) allow_mixed: bool,
+    /// Show where the time goes, by operation
+    #[arg(long, alias = "profile")]
+    pub(crate) per_op: bool,
 
-    /// Keep no journal: nothing to go on with after a crash
-    #[arg(long)]
-    pub(crate) no_journal: bool,
+    #[command(flatten)]
+    pub(crate) resume: ResumeArguments,
 
-    /// Write over results that exist
-    #[arg(long)]
-    pub(crate) force: bool,
-
-    /// Print a line of JSON a second on standard error
-    #[arg(long)]
-    pub(crate) json_progress: bool,
-
-    /// Show where the time went, by stage and operation
-    #[arg(long)]
-    pub(crate) profile: bool,
-
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArguments,
 
     #[command(flatten)]
     pub(crate) pool: PoolArguments,
@@ -108,29 +98,26 @@ pub(crate) struct MergeArguments {
     pub(crate) parts: Vec<PathBuf>,
 
     /// Folder for the result files
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
 
     /// Format of the tables by frame, chunk and contig
     #[arg(long, value_enum, default_value = "tsv", value_name = "FORMAT")]
     pub(crate) tables: Tables,
 
-    /// Write over results that exist
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
 
-    /// Say nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     sessile viral verify genomes.fa --classifier 500_model.pth --chunk 500 --dtype bf16")]
 pub(crate) struct VerifyArguments {
-    /// FASTA files, folders, patterns, or - for standard input
-    #[arg(required = true, value_name = "IN")]
-    pub(crate) input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) sequences: SequenceArguments,
 
     #[command(flatten)]
     pub(crate) models: ViralModels,

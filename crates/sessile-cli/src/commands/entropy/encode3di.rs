@@ -26,12 +26,14 @@ fn encode(
     let model = &arguments.model;
     let options = ThreeDiOptions {
         inputs: arguments.input,
-        output: arguments.output,
+        outputs: arguments.rows.output,
+        format: arguments.rows.format,
+        compression: arguments.rows.compress,
         fasta: arguments.fasta,
         mask_below: arguments.mask_below,
         with_description: arguments.with_description,
         probabilities: arguments.probabilities,
-        force: arguments.force,
+        force: arguments.rows.overwrite.force,
         journal: !arguments.resume.no_journal,
         resume: arguments.resume.options(),
         failures: arguments.report.failures,
@@ -47,8 +49,7 @@ fn encode(
 
 fn describe(summary: &Summary, model: &str, options: &ThreeDiOptions) -> String {
     let seconds = summary.run.as_secs_f64().max(1e-9);
-    let places: Vec<String> = [&options.output]
-        .into_iter()
+    let places: Vec<String> = (options.outputs.iter())
         .chain(&options.fasta)
         .map(|path| path.display().to_string())
         .collect();

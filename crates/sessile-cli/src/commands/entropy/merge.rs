@@ -9,8 +9,12 @@ use crate::exit::{DONE, Failure};
 use crate::terminal::count;
 
 pub(super) fn run(arguments: &MergeRecordsArguments) -> Result<ExitCode, Failure> {
-    let merged = merge(&arguments.parts, &arguments.output, arguments.force)?;
-    if !arguments.quiet {
+    let merged = merge(
+        &arguments.parts,
+        &arguments.output,
+        arguments.overwrite.force,
+    )?;
+    if !arguments.messages.quiet {
         say!(
             "merged {} records of {} parts\nresult: {}",
             count(merged.records),

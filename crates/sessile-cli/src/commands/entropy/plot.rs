@@ -12,14 +12,14 @@ use crate::terminal::{Terminal, count, place};
 
 pub(super) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let output = place(&arguments.output);
     if report::is_page(&arguments.output) {
         let options = ReportOptions {
             inputs: arguments.input,
             is_annotated: None,
             output: arguments.output,
-            force: arguments.force,
+            force: arguments.overwrite.force,
         };
         let failed = report::write(&options, &mut terminal, &interrupt);
         terminal.clear();
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
         records: arguments.record,
         most: arguments.most.into(),
         output: arguments.output,
-        force: arguments.force,
+        force: arguments.overwrite.force,
     };
     let plotted = plot(&options, &mut terminal, &interrupt);
     terminal.clear();

@@ -51,7 +51,7 @@ fn compute(
         schema,
         skip_entropy: arguments.skip_entropy,
         shard: arguments.shard,
-        force: arguments.force,
+        force: arguments.overwrite.force,
         journal: !arguments.resume.no_journal,
         resume: arguments.resume.options(),
         pool: pool_options(arguments)?,
@@ -116,7 +116,7 @@ fn report_options(
             _ => None,
         },
         output: output.clone(),
-        force: arguments.force,
+        force: arguments.overwrite.force,
     }))
 }
 
@@ -143,7 +143,7 @@ fn check_report(
     }
     Ok(check_outputs(
         [&output.to_owned()],
-        arguments.force,
+        arguments.overwrite.force,
         &sources,
     )?)
 }

@@ -69,11 +69,11 @@ fn run(
     ) -> Result<StageCounts, PipelineError>,
 ) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let files = StageFiles {
         inputs: arguments.input,
         output: arguments.output,
-        force: arguments.force,
+        force: arguments.overwrite.force,
     };
     let result = stage(&files, &mut terminal, &interrupt);
     terminal.clear();

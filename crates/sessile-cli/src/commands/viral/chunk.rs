@@ -11,19 +11,19 @@ use crate::terminal::{Terminal, count, duration, several};
 
 pub(crate) fn run(arguments: ChunkArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let options = IdentifyOptions {
-        inputs: arguments.input,
+        inputs: arguments.sequences.all()?,
         chunk: Some(arguments.chunk),
         chunks: Some(arguments.output),
         threads: arguments.threads,
-        force: arguments.force,
+        force: arguments.overwrite.force,
         ..IdentifyOptions::default()
     };
     let result = identify::run(&options, &mut terminal, &interrupt);
     terminal.clear();
     let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
-    if !arguments.quiet {
+    if !arguments.messages.quiet {
         say!(
             "cut {} records into {} chunks of {} bases in {}{}",
             count(done.summary.records - done.summary.failed),

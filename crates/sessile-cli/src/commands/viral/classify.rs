@@ -12,7 +12,7 @@ use crate::terminal::{Terminal, count, duration, several};
 
 pub(crate) fn run(arguments: ClassifyArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let (nucleotides, proteins) = (arguments.nucleotide_features, arguments.protein_features);
     if nucleotides.len() != proteins.len() {
         return Err(Failure::usage(format!(
@@ -41,12 +41,12 @@ pub(crate) fn run(arguments: ClassifyArguments) -> Result<ExitCode, Failure> {
         tables: arguments.tables.into(),
         save_merged: arguments.save_merged,
         threads: arguments.threads,
-        force: arguments.force,
+        force: arguments.overwrite.force,
     };
     let result = classify::run(&options, &mut terminal, &interrupt);
     terminal.clear();
     let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
-    if !arguments.quiet {
+    if !arguments.messages.quiet {
         say!(
             "{} of {} chunks are viruses ({} frames in {} contigs) in {}{}\nresult: {}",
             count(done.counts.virus_chunks),

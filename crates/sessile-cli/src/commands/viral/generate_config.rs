@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &GenerateConfigArguments) -> Result<ExitCode, Failu
     if arguments.format.is_none() {
         check_ending(output, &["toml", "yaml", "yml"])?;
     }
-    check_outputs([output], arguments.force, &Sources::default())?;
+    check_outputs([output], arguments.overwrite.force, &Sources::default())?;
     let format = arguments.format.unwrap_or_else(|| of_ending(output));
     let failed = |error| PipelineError::output(&output.display().to_string(), error);
     let mut out = Destination::open(output).map_err(failed)?;

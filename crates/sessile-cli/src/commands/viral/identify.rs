@@ -11,20 +11,20 @@ use crate::terminal::{Terminal, count, duration, several};
 
 pub(crate) fn run(arguments: IdentifyArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let options = IdentifyOptions {
-        inputs: arguments.input,
+        inputs: arguments.sequences.all()?,
         chunk: arguments.chunk,
         chunks: arguments.chunks,
         nucleotide: Some(arguments.nucleotide),
         protein: Some(arguments.protein),
         threads: arguments.threads,
-        force: arguments.force,
+        force: arguments.overwrite.force,
     };
     let result = identify::run(&options, &mut terminal, &interrupt);
     terminal.clear();
     let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
-    if !arguments.quiet {
+    if !arguments.messages.quiet {
         say!(
             "found {} frames without a stop in {} chunks in {}{}",
             count(done.candidates),

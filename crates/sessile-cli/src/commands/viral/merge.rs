@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: &MergeArguments) -> Result<ExitCode, Failure> {
         &arguments.parts,
         &arguments.output,
         arguments.tables.into(),
-        arguments.force,
+        arguments.overwrite.force,
     )?;
     if merged.failed > 0 {
         say!(
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &MergeArguments) -> Result<ExitCode, Failure> {
             count(merged.failed)
         );
     }
-    if !arguments.quiet {
+    if !arguments.messages.quiet {
         say!(
             "merged {} parts: {} of {} chunks are viruses ({} frames in {} contigs)\nresult: {}",
             merged.parts,

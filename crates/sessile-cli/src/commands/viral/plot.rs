@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
         contigs_fasta: arguments.input,
         chunk: arguments.chunk,
         output: arguments.output,
-        force: arguments.force,
+        force: arguments.overwrite.force,
     };
     let plotted = plot::run(&options)?;
     if plotted.by_number > 0 {

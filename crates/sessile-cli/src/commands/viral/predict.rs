@@ -1,91 +1,74 @@
 //! `sessile viral predict`
 
-use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sessile_pipelines::journal::JournalOptions;
 use sessile_pipelines::viral::predict::{
-    self, PredictOptions, Predictor, Sample, Stage, Stages, Watch, read_sample_sheet,
+    self, PredictOptions, Predicted, Predictor, Sample, read_sample_sheet,
 };
-use sessile_pipelines::{Observer, Summary};
+use sessile_pipelines::{Interrupt, Observer, Summary};
 use sessile_runtime::{DeviceChoice, PoolOptions};
 
+use super::super::job::{self, Done};
 use super::super::open_model;
 use crate::arguments::viral::PredictArguments;
-use crate::exit::{Failure, finished};
-use crate::signals;
-use crate::terminal::{Terminal, count, duration, several};
+use crate::exit::Failure;
+use crate::terminal::{count, duration, several, times};
 
-/// How often a line of `--json-progress` is printed.
-const JSON_EVERY: Duration = Duration::from_secs(1);
+pub(crate) fn run(arguments: &PredictArguments) -> Result<ExitCode, Failure> {
+    job::run(&arguments.report, |observer, interrupt| {
+        predict(arguments, observer, interrupt)
+    })
+}
 
-pub(crate) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
-    let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(true);
-    let samples = samples(&arguments)?;
-    let models = arguments.models;
-    let quiet = arguments.quiet;
+fn predict(
+    arguments: &PredictArguments,
+    observer: &mut dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<Done, Failure> {
+    let samples = samples(arguments)?;
+    let models = &arguments.models;
     let options = PredictOptions {
         chunk: models.chunk,
-        classifier: models.classifier,
+        classifier: models.classifier.clone(),
         esm_layer: models.esm_layer,
         shard: arguments.shard,
         save_features: arguments.save_features,
         tables: arguments.tables.into(),
-        force: arguments.force,
-        journal: !arguments.no_journal,
-        resume: JournalOptions {
-            allow_mixed: arguments.allow_mixed,
-            restart: arguments.restart,
-        },
+        force: arguments.overwrite.force,
+        journal: !arguments.resume.no_journal,
+        resume: arguments.resume.options(),
         pool: PoolOptions {
-            timed: arguments.profile,
+            timed: arguments.per_op,
             ..arguments.pool.options()
         },
     };
     predict::check(&options, &samples)?;
     let (dnabert, esm) = (open_model(&models.dnabert)?, open_model(&models.esm)?);
-    if (dnabert.is_demo() || esm.is_demo()) && !quiet {
-        say!("note: `demo` is an untrained model; its scores mean nothing");
+    if dnabert.is_demo() || esm.is_demo() {
+        observer.note("note: `demo` is an untrained model; its scores mean nothing");
     }
     let predictor = Predictor::load(dnabert, esm, options)?;
-    if !quiet && !arguments.json_progress && arguments.pool.devices == DeviceChoice::Auto {
-        say!("devices: auto takes {}", predictor.pool().devices());
+    if arguments.pool.devices == DeviceChoice::Auto {
+        observer.note(&format!(
+            "devices: auto takes {}",
+            predictor.pool().devices()
+        ));
     }
-    let mut watcher = Watcher::new(quiet, arguments.json_progress);
     let mut whole = Summary::default();
+    let mut texts = Vec::new();
     for sample in &samples {
-        watcher.sample.clone_from(&sample.name);
-        let mut told = Told(&mut terminal, quiet);
-        let result = predictor.run(sample, &mut told, &mut watcher, &interrupt);
-        watcher.clear();
-        let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
-        whole.failed += done.summary.failed;
-        if !quiet {
-            let seconds = done.summary.run.as_secs_f64().max(1e-9);
-            say!(
-                "{}: {} of {} chunks are viruses ({} frames in {} contigs) in {}{} ({} tokens/s, \
-                 lanes busy {:.0} %, {} model loads)\nresult: {}",
-                sample.name,
-                count(done.counts.virus_chunks),
-                count(done.counts.chunks),
-                count(done.counts.frames),
-                count(done.counts.contigs),
-                duration(seconds),
-                several(done.summary.failed, "failed"),
-                count((done.summary.tokens as f64 / seconds) as u64),
-                100.0 * done.summary.busy,
-                done.summary.model_loads,
-                sample.output.display()
-            );
-        }
-        if arguments.profile {
-            profile(&predictor, &done.stages);
+        let done = predictor.run(sample, observer, interrupt);
+        let done = done.map_err(|error| Failure::ended(error, interrupt))?;
+        whole.add(&done.summary);
+        texts.push(describe(sample, &done));
+        if arguments.per_op {
+            profile(&predictor, observer);
         }
     }
-    Ok(finished(whole.failed))
+    Ok(Done {
+        summary: whole,
+        text: texts.join("\n"),
+    })
 }
 
 fn samples(arguments: &PredictArguments) -> Result<Vec<Sample>, Failure> {
@@ -95,132 +78,46 @@ fn samples(arguments: &PredictArguments) -> Result<Vec<Sample>, Failure> {
     let name = arguments.output.file_name().unwrap_or_default();
     Ok(vec![Sample {
         name: name.to_string_lossy().into_owned(),
-        inputs: arguments.input.clone(),
+        inputs: arguments.sequences.all()?,
         output: arguments.output.clone(),
+        failures: arguments.report.failures.clone(),
     }])
 }
 
-/// Failures and notes; progress is shown by stages.
-struct Told<'a>(&'a mut Terminal, bool);
-
-impl Observer for Told<'_> {
-    fn failure(&mut self, record: &str, reason: &str) {
-        self.0.failure(record, reason);
-    }
-
-    fn note(&mut self, message: &str) {
-        if !self.1 {
-            say!("{message}");
-        }
-    }
+fn describe(sample: &Sample, done: &Predicted) -> String {
+    let Predicted { counts, summary } = done;
+    let seconds = summary.run.as_secs_f64().max(1e-9);
+    format!(
+        "{}: {} of {} chunks are viruses ({} frames in {} contigs) in {}{}{} ({} tokens/s, devices \
+         {:.0} % busy, models loaded {} in {})\nresult: {}",
+        sample.name,
+        count(counts.virus_chunks),
+        count(counts.chunks),
+        count(counts.frames),
+        count(counts.contigs),
+        duration(seconds),
+        several(summary.failed, "failed"),
+        several(summary.resumed, "from the earlier run"),
+        count((summary.tokens as f64 / seconds) as u64),
+        100.0 * summary.busy,
+        times(summary.model_loads),
+        duration(summary.load.as_secs_f64()),
+        sample.output.display()
+    )
 }
 
-/// Shows the stages: a line on a terminal, or JSON.
-struct Watcher {
-    bar: Option<ProgressBar>,
-    json: bool,
-    printed: Option<Instant>,
-    sample: String,
-}
-
-impl Watcher {
-    fn new(quiet: bool, json: bool) -> Self {
-        let bar = (stderr().is_terminal() && !quiet && !json).then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{spinner} {msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar
-        });
-        Watcher {
-            bar,
-            json,
-            printed: None,
-            sample: String::new(),
-        }
-    }
-
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.set_message("");
-            bar.tick();
-        }
-    }
-}
-
-impl Watch for Watcher {
-    fn stages(&mut self, stages: &Stages) {
-        let seconds = stages.elapsed.as_secs_f64().max(1e-3);
-        let rate = |number: u64| number as f64 / seconds;
-        if let Some(bar) = &self.bar {
-            let left = stages.left().map_or_else(String::new, |left| {
-                format!(", {} left", duration(left.as_secs_f64()))
-            });
-            bar.set_message(format!(
-                "{}: {} chunks, DNA {:.0} seq/s {:.0} tok/s, protein {:.0} seq/s {:.0} tok/s, {} \
-                 frames scored, lanes {:.0} % busy{left}",
-                self.sample,
-                count(stages.chunks.sequences),
-                rate(stages.nucleotide.sequences),
-                rate(stages.nucleotide.tokens),
-                rate(stages.protein.sequences),
-                rate(stages.protein.tokens),
-                count(stages.scored.sequences),
-                100.0 * stages.busy
-            ));
-            bar.tick();
-        }
-        let is_due = self
-            .printed
-            .is_none_or(|printed| printed.elapsed() >= JSON_EVERY);
-        if self.json && is_due {
-            self.printed = Some(Instant::now());
-            let stage = |stage: Stage| {
-                serde_json::json!({
-                    "sequences": stage.sequences,
-                    "tokens": stage.tokens,
-                    "sequences_per_second": rate(stage.sequences),
-                    "tokens_per_second": rate(stage.tokens),
-                })
-            };
-            let line = serde_json::json!({
-                "sample": self.sample,
-                "seconds": seconds,
-                "left_seconds": stages.left().map(|left| left.as_secs_f64()),
-                "bytes": stages.bytes,
-                "bytes_total": stages.bytes_total,
-                "busy": stages.busy,
-                "chunks": stage(stages.chunks),
-                "dnabert": stage(stages.nucleotide),
-                "esm": stage(stages.protein),
-                "scored": stage(stages.scored),
-                "known": stages.known,
-                "failed": stages.failed,
-            });
-            say!("{line}");
-        }
-    }
-}
-
-/// Where the time went: stages by tokens, lanes by operation.
-fn profile(predictor: &Predictor, stages: &Stages) {
-    say!(
-        "stages: {} chunks ({} bases), DNABERT {} tokens, ESM {} tokens, {} frames scored",
-        count(stages.chunks.sequences),
-        count(stages.chunks.tokens),
-        count(stages.nucleotide.tokens),
-        count(stages.protein.tokens),
-        count(stages.scored.sequences)
-    );
+/// Where the time went, by operation.
+fn profile(predictor: &Predictor, observer: &mut dyn Observer) {
     let times = predictor.pool().operation_times();
     let all: f64 = times.iter().map(|(_, time)| time.time.as_secs_f64()).sum();
     for (class, time) in &times {
         let seconds = time.time.as_secs_f64();
-        say!(
+        observer.note(&format!(
             "  {:5.1} %  {class}, {} calls, {:.1} GFLOP/s per lane",
             100.0 * seconds / all.max(1e-9),
             count(time.calls),
             time.flops as f64 / seconds.max(1e-9) / 1e9
-        );
+        ));
     }
     predictor.pool().reset_operation_times();
 }

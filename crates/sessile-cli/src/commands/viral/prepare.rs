@@ -11,7 +11,7 @@ use crate::terminal::{Terminal, count, duration, several};
 
 pub(crate) fn run(arguments: PrepareArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let options = PrepareOptions {
         genbank: arguments.genbank,
         fasta: arguments.fasta,
@@ -19,12 +19,12 @@ pub(crate) fn run(arguments: PrepareArguments) -> Result<ExitCode, Failure> {
         nucleotide: arguments.nucleotide,
         protein: arguments.protein,
         threads: arguments.threads,
-        force: arguments.force,
+        force: arguments.overwrite.force,
     };
     let result = prepare::run(&options, &mut terminal, &interrupt);
     terminal.clear();
     let done = result.map_err(|error| Failure::ended(error, &interrupt))?;
-    if !arguments.quiet {
+    if !arguments.messages.quiet {
         say!(
             "found {} annotated frames in {} chunks of {} records in {}{}",
             count(done.candidates),

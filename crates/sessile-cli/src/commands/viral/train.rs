@@ -16,7 +16,7 @@ use crate::terminal::{Terminal, count, duration, several};
 
 pub(crate) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let sources = |paths: Vec<PathBuf>| paths.into_iter().map(FeatureSource::Merged).collect();
     let job = TrainJob {
         virus: sources(arguments.virus),
@@ -28,10 +28,10 @@ pub(crate) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
             protein: arguments.protein_size,
         },
         output: arguments.output,
-        force: arguments.force,
+        force: arguments.overwrite.force,
         options: arguments.training.options(),
     };
-    let quiet = arguments.quiet;
+    let quiet = arguments.messages.quiet;
     let mut on_epoch = |epoch: &Epoch| {
         if !quiet {
             say!("{}", describe(epoch));

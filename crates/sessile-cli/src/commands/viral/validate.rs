@@ -13,7 +13,7 @@ use crate::terminal::{Terminal, count};
 pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
     let mut terminal = Terminal::new(false);
-    let result = validate::run(&arguments.input, &mut terminal, &interrupt);
+    let result = validate::run(&arguments.sequences.all()?, &mut terminal, &interrupt);
     terminal.clear();
     let found = result.map_err(|error| Failure::ended(error, &interrupt))?;
     let mut out = stdout().lock();

@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     let open =
         || -> Result<_, Failure> { Ok((open_model(&models.dnabert)?, open_model(&models.esm)?)) };
     let options = VerifyOptions {
-        inputs: arguments.input.clone(),
+        inputs: arguments.sequences.all()?,
         frames: arguments.sample,
         predict: PredictOptions {
             chunk: models.chunk,

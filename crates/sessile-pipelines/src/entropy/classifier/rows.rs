@@ -8,8 +8,8 @@ use crate::census::no_records;
 use crate::entropy::stored::{self, Stored, StoredOrf};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::job::stored_bytes;
 use crate::progress::{Observer, Progress};
-use crate::read_ahead::stored_bytes;
 
 /// ORFs between looks at the clock and at signals.
 const STRIDE: u64 = 256;

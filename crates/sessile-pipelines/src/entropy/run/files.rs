@@ -8,10 +8,13 @@ use super::super::part::PartTable;
 use super::super::sample::Sample;
 use super::super::writer::{RecordWriter, table_path};
 use super::super::{Analysis, EntropyOptions};
+use super::task::RecordTask;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::job::{self, Task};
 use crate::journal::Journal;
 use crate::output::{OutputFiles, OutputPlace, Sources};
+use crate::progress::Observer;
 use crate::shard::Shard;
 
 /// The files of a sample, checked against what it reads.
@@ -54,13 +57,18 @@ pub(super) fn claim(
     analysis: &Analysis,
     sample: &Sample,
     shard: Shard,
+    observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<(OutputFiles, Option<Journal>), PipelineError> {
     let options = &analysis.options;
     let mut files = prepare(options, sample, shard, analysis.model_files.clone())?;
     files.claim(options.journal, interrupt)?;
     let journal = match options.journal {
-        true => files.journal(&analysis.fingerprint_of_part(shard), options.resume)?,
+        true => {
+            let fingerprint = analysis.fingerprint_of_part(shard);
+            let (resume, unit) = (options.resume, RecordTask::UNIT);
+            job::open_journal(&mut files, &fingerprint, resume, unit, observer)?
+        }
         false => None,
     };
     Ok((files, journal))

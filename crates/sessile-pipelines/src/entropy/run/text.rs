@@ -10,7 +10,7 @@ pub(super) struct Text {
     pub(super) number: u64,
     pub(super) id: String,
     pub(super) place: String,
-    pub(super) outcome: Result<Written, Lost>,
+    pub(super) written: Written,
     pub(super) issues: Vec<String>,
 }
 
@@ -39,19 +39,36 @@ impl Written {
 }
 
 impl Text {
-    pub(super) fn of(prepared: Prepared, forms: &[RecordForm], layout: &Layout) -> Self {
-        let outcome = prepared.genome.and_then(|genome| {
+    /// The texts of a record; its identifier, its place, why there is none, and what else was wrong
+    /// with it where it has none.
+    #[expect(clippy::type_complexity, reason = "taken apart where it is made")]
+    pub(super) fn of(
+        prepared: Prepared,
+        forms: &[RecordForm],
+        layout: &Layout,
+    ) -> Result<Self, (String, String, Lost, Vec<String>)> {
+        let Prepared {
+            number,
+            id,
+            place,
+            genome,
+            issues,
+        } = prepared;
+        let written = genome.and_then(|genome| {
             Written::of(&genome, forms, layout).map_err(|error| Lost {
                 reason: error.to_string(),
                 is_file: false,
             })
         });
-        Text {
-            number: prepared.number,
-            id: prepared.id,
-            place: prepared.place,
-            outcome,
-            issues: prepared.issues,
+        match written {
+            Ok(written) => Ok(Text {
+                number,
+                id,
+                place,
+                written,
+                issues,
+            }),
+            Err(lost) => Err((id, place, lost, issues)),
         }
     }
 }

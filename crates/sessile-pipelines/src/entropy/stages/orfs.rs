@@ -12,6 +12,7 @@ use super::list::ListWriter;
 use super::{OrfRecord, StageCounts, StageFiles, Told, interrupted};
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
+use crate::job::Reading;
 use crate::output::Destination;
 use crate::progress::Observer;
 use crate::shard::Shard;
@@ -52,8 +53,8 @@ pub fn find_orfs(
     let sources = inputs.into_iter().map(Source::Fasta).collect();
     let mut writer = Writer::create(files, code, form)?;
     let mut told = Told::new(observer);
-    let batches = Batches::start(sources, Shard::WHOLE, interrupt)?;
-    let census = batches.census();
+    let reading = Reading::default();
+    let batches = Batches::start(sources, Shard::WHOLE, reading.clone(), interrupt)?;
     for read in batches.flatten() {
         match read.content {
             Content::Fasta(sequence) => match writer.write(&read.id, sequence)? {
@@ -72,7 +73,7 @@ pub fn find_orfs(
     if interrupt.signal().is_some() {
         return Err(interrupted(&told.counts));
     }
-    crate::census::tell(&census, None, told.observer);
+    crate::census::tell(&reading.census, None, told.observer);
     told.check()?;
     writer.finish()?;
     Ok(told.counts)

@@ -11,6 +11,11 @@ use sessile_device::HostTensor;
 /// What Parquet calls the member of a list.
 pub(super) const ELEMENT: &str = "element";
 
+/// A member of a list of whole numbers.
+pub(super) fn integer() -> Arc<Field> {
+    Arc::new(Field::new(ELEMENT, DataType::Int64, false))
+}
+
 /// Lists of a fixed size where the dimension is known, of any size where not.
 pub(super) fn data_type(shape: &[Option<usize>]) -> DataType {
     let Some((outer, inner)) = shape.split_first() else {

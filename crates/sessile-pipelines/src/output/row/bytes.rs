@@ -1,22 +1,35 @@
 //! A row's cells as bytes, for the run journal.
 //!
 //! Little-endian, one cell after the other: text with its length before it, numbers as they are,
-//! tensors with their dimensions before them. What a cell is follows from the schema.
+//! tensors with their dimensions before them. What a cell is follows from the schema; where a value
+//! may be missing, a byte before it says whether it is there.
 
 use sessile_device::HostTensor;
 
 use super::{Cell, Row};
-use crate::output::{Column, ColumnKind, Schema};
+use crate::output::{Column, ColumnKind, Presence, Schema};
 
 impl Row {
     /// The cells as bytes; [`Row::from_bytes`] reads them.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self, schema: &Schema) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for cell in &self.cells {
+        for (cell, column) in self.cells.iter().zip(&schema.columns) {
+            if column.presence != Presence::Always {
+                bytes.push(u8::from(*cell != Cell::Missing));
+            }
             match cell {
-                Cell::Text(text) => {
-                    bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-                    bytes.extend_from_slice(text.as_bytes());
+                Cell::Missing => {}
+                Cell::Text(text) => push_text(&mut bytes, text),
+                Cell::Integers(numbers) => {
+                    bytes.extend_from_slice(&(numbers.len() as u64).to_le_bytes());
+                    bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+                }
+                Cell::Fields(fields) => {
+                    bytes.extend_from_slice(&(fields.len() as u64).to_le_bytes());
+                    for (name, value) in fields {
+                        push_text(&mut bytes, name);
+                        push_text(&mut bytes, value);
+                    }
                 }
                 Cell::Integer(number) => bytes.extend_from_slice(&number.to_le_bytes()),
                 Cell::Flag(flag) => bytes.push(u8::from(*flag)),
@@ -45,7 +58,8 @@ impl Row {
     ///
     /// let schema = Schema::new(vec![Column::new("length", ColumnKind::Integer)]);
     /// let row = Row { id: "a".to_owned(), cells: vec![Cell::Integer(3)] };
-    /// assert_eq!(Row::from_bytes("a".to_owned(), &row.to_bytes(), &schema), Some(row));
+    /// let bytes = row.to_bytes(&schema);
+    /// assert_eq!(Row::from_bytes("a".to_owned(), &bytes, &schema), Some(row));
     /// assert_eq!(Row::from_bytes("a".to_owned(), &[1, 2], &schema), None);
     /// ```
     pub fn from_bytes(id: String, bytes: &[u8], schema: &Schema) -> Option<Self> {
@@ -59,13 +73,31 @@ impl Row {
     }
 }
 
+fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
 fn cell(column: &Column, rest: &mut &[u8]) -> Option<Cell> {
+    if column.presence != Presence::Always {
+        match take::<1>(rest)? {
+            [0] => return Some(Cell::Missing),
+            [1] => {}
+            _ => return None,
+        }
+    }
     Some(match &column.kind {
-        ColumnKind::Text => {
-            let length = usize::try_from(u64::from_le_bytes(take(rest)?)).ok()?;
-            let (text, left) = rest.split_at_checked(length)?;
-            *rest = left;
-            Cell::Text(String::from_utf8(text.to_vec()).ok()?)
+        ColumnKind::Text => Cell::Text(text(rest)?),
+        ColumnKind::Integers => {
+            let count = count(rest, size_of::<i64>())?;
+            let numbers = (0..count).map(|_| take(rest).map(i64::from_le_bytes));
+            Cell::Integers(numbers.collect::<Option<_>>()?)
+        }
+        ColumnKind::Fields => {
+            // A name and a value take their lengths at least.
+            let count = count(rest, 2 * size_of::<u64>())?;
+            let fields = (0..count).map(|_| Some((text(rest)?, text(rest)?)));
+            Cell::Fields(fields.collect::<Option<_>>()?)
         }
         ColumnKind::Integer => Cell::Integer(i64::from_le_bytes(take(rest)?)),
         ColumnKind::Flag => match take::<1>(rest)? {
@@ -82,6 +114,19 @@ fn cell(column: &Column, rest: &mut &[u8]) -> Option<Cell> {
         ),
         ColumnKind::Tensor(shape) => Cell::Tensor(tensor(shape, rest)?),
     })
+}
+
+fn text(rest: &mut &[u8]) -> Option<String> {
+    let length = usize::try_from(u64::from_le_bytes(take(rest)?)).ok()?;
+    let (text, left) = rest.split_at_checked(length)?;
+    *rest = left;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+/// A number of things of at least so many bytes each, if the bytes can hold them.
+fn count(rest: &mut &[u8], bytes: usize) -> Option<usize> {
+    let count = usize::try_from(u64::from_le_bytes(take(rest)?)).ok()?;
+    (count <= rest.len() / bytes).then_some(count)
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

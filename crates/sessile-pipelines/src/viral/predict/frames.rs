@@ -1,29 +1,25 @@
-//! Frames on their way to the pool: read, cut, translated and tokenised on a thread of their own, a
-//! bounded number ahead of the lanes.
+//! From records to frames and what is asked of both models: records are cut, translated and
+//! tokenised.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use sessile_device::{ModelIndex, OutputKind, OutputSet};
 use sessile_models::tokenizer::Tokenizer;
 use sessile_runtime::PoolRequest;
 use sessile_seq::chunk::ranges;
 use sessile_seq::fasta::{Reader, Record};
-use sessile_seq::inputs::{Census, Input};
+use sessile_seq::inputs::Input;
 use sessile_seq::nucleotide::rna_to_dna;
 use sessile_seq::six_frame::FrameScanner;
 
-use super::super::identify::{GENOME, with_hint};
+use super::super::identify::GENOME;
 use super::super::results::ChunkPlace;
 use super::{NUCLEOTIDE, PROTEIN, Shard};
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
+use crate::job::{AHEAD, Handover, Item, Items, Key, Problem, Reading};
 use crate::journal::InputHash;
-use crate::read_ahead::{Listener, ReadAhead, stored_bytes};
-
-/// Items read ahead.
-const AHEAD: usize = 256;
 
 /// The tokenizers of both models.
 #[derive(Clone)]
@@ -32,51 +28,16 @@ pub(super) struct Tokenizers {
     pub(super) protein: Tokenizer,
 }
 
-/// A candidate frame.
-#[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) id: String,
-    /// The number of its record over all inputs of the sample, from 0.
-    pub(super) record: u64,
-    /// Where its chunk lies.
-    pub(super) place: ChunkPlace,
-    pub(super) input: InputHash,
-}
-
-/// What the reader sends on.
-#[derive(Debug)]
-pub(super) enum Item {
-    /// A record that can not be read, or a file.
-    Unreadable {
-        id: String,
-        reason: String,
-        is_file: bool,
-    },
-    /// A record begins; its frames follow, if it has any.
-    Record { id: String, number: u64 },
-    /// A frame that an earlier run has finished.
-    Known(Frame),
-    /// A frame, first half: its nucleotides are asked for.
-    Nucleotide { frame: Frame, tokens: usize },
-    /// Its second half: the protein of the frame before.
-    Protein { tokens: usize },
-}
-
-/// How far the reader is.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub(super) records: AtomicU64,
-    pub(super) chunks: AtomicU64,
-    pub(super) bases: AtomicU64,
-    pub(super) bytes: AtomicU64,
-    pub(super) bytes_total: AtomicU64,
-    pub(super) census: Census,
-}
-
-impl Reading {
-    fn add(counter: &AtomicU64, count: u64) {
-        counter.fetch_add(count, Ordering::Relaxed);
-    }
+/// What an item is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Piece {
+    /// A record begins, the number of it over all inputs of the sample, from 0. Its frames follow,
+    /// if it has any.
+    Record(u64),
+    /// A candidate frame of a record, and where its chunk lies.
+    Frame(u64, ChunkPlace),
+    /// There is no record.
+    Lost,
 }
 
 /// How frames are made.
@@ -89,27 +50,18 @@ pub(super) struct Making {
     pub(super) known: u64,
 }
 
-/// The items of all inputs, in order, each with what is asked of the pool.
-pub(super) struct Frames {
-    items: ReadAhead<(Item, Option<PoolRequest>)>,
-    reading: Arc<Reading>,
-}
-
-impl Frames {
+impl Making {
     /// Begins to read.
     pub(super) fn start(
+        self,
         inputs: Vec<Input>,
-        making: Making,
         interrupt: &Interrupt,
-    ) -> Result<Self, PipelineError> {
-        let reading = Arc::new(Reading::default());
-        Reading::add(&reading.bytes_total, inputs.iter().map(stored_bytes).sum());
-        let counters = Arc::clone(&reading);
-        let items = ReadAhead::start(AHEAD, interrupt, move |listener| {
+    ) -> Result<Items<Piece>, PipelineError> {
+        let reading = Reading::of(&inputs);
+        Items::start_thread(reading, AHEAD, interrupt, move |handover| {
             let mut reader = FrameReader {
-                making,
-                listener,
-                reading: counters,
+                making: self,
+                handover,
                 scanner: FrameScanner::new(),
                 record: 0,
                 frames: 0,
@@ -118,48 +70,32 @@ impl Frames {
                 if reader.input(input).is_none() {
                     return;
                 }
+                handover.reading.bytes.add(input);
             }
-        })?;
-        Ok(Frames { items, reading })
-    }
-
-    pub(super) fn reading(&self) -> Arc<Reading> {
-        Arc::clone(&self.reading)
+        })
     }
 }
 
-impl Iterator for Frames {
-    type Item = (Item, Option<PoolRequest>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.items.next()
-    }
-}
-
-struct FrameReader {
+struct FrameReader<'h> {
     making: Making,
-    listener: Listener<(Item, Option<PoolRequest>)>,
-    reading: Arc<Reading>,
+    handover: &'h Handover<Piece>,
     scanner: FrameScanner,
     /// Records met over all inputs.
     record: u64,
-    /// Frames sent.
+    /// Frames handed over.
     frames: u64,
 }
 
-impl FrameReader {
-    /// Reads one input; `None` when nobody listens any more. A file that can not be read costs
-    /// what is left of it; the others go on.
+impl FrameReader<'_> {
+    /// Reads one input; `None` when nobody listens any more.
     fn input(&mut self, input: &Input) -> Option<()> {
         match Reader::from_input(input) {
             Ok(reader) => {
-                let reader = reader.counted_by(&self.reading.census);
-                self.records(reader, &input.name())?;
+                let reader = reader.counted_by(&self.handover.reading.census);
+                self.records(reader, &input.name())
             }
-            Err(error) => self.unreadable(&error)?,
+            Err(error) => self.unreadable(&error),
         }
-        Reading::add(&self.reading.bytes, stored_bytes(input));
-        Some(())
     }
 
     fn records<R: std::io::Read>(&mut self, mut reader: Reader<R>, name: &str) -> Option<()> {
@@ -188,74 +124,79 @@ impl FrameReader {
     }
 
     fn unreadable(&self, error: &sessile_seq::Error) -> Option<()> {
-        let item = Item::Unreadable {
-            id: error.record_id().unwrap_or_default().to_owned(),
-            reason: with_hint(error),
-            is_file: !error.is_record_error(),
-        };
-        self.send(item, None)
+        let id = error.record_id().unwrap_or_default();
+        let mut item = item(id.to_owned(), Piece::Lost);
+        item.place.clear();
+        item.problem = Some(Problem::of_reader(error));
+        self.send(item)
     }
 
-    fn record(&mut self, record: &Record, record_number: u64) -> Option<()> {
-        Reading::add(&self.reading.records, 1);
-        let id = record.id.clone();
-        let number = record_number;
-        self.send(Item::Record { id, number }, None)?;
+    fn record(&mut self, record: &Record, number: u64) -> Option<()> {
+        self.send(item(record.id.clone(), Piece::Record(number)))?;
         let mut scanner = std::mem::take(&mut self.scanner);
         let sequence = &record.sequence;
-        for (number, range) in (1..).zip(ranges(sequence.len(), self.making.chunk)) {
+        for (chunk, range) in (1..).zip(ranges(sequence.len(), self.making.chunk)) {
             let place = ChunkPlace {
                 start: range.start as u64 + 1,
                 end: range.end as u64,
                 contig_length: sequence.len() as u64,
             };
-            Reading::add(&self.reading.chunks, 1);
-            Reading::add(&self.reading.bases, range.len() as u64);
             for open in scanner.scan(&sequence[range]) {
                 if open.protein.is_empty() {
                     continue;
                 }
+                let begun = Instant::now();
                 let mut both = open.nucleotide.to_vec();
                 both.push(b'\n');
                 both.extend_from_slice(open.protein);
-                let frame = Frame {
-                    id: format!("{}_chunk_{number}{}", record.id, open.suffix()),
-                    record: record_number,
-                    place,
-                    input: InputHash::of(&both),
-                };
+                let name = format!("{}_chunk_{chunk}{}", record.id, open.suffix());
+                let mut item = item(name.clone(), Piece::Frame(number, place));
+                let input = InputHash::of(&both);
+                item.key = Some(Key { name, input });
+                item.is_record = true;
                 self.frames += 1;
-                if self.frames <= self.making.known {
-                    self.send(Item::Known(frame), None)?;
-                    continue;
+                if self.frames > self.making.known {
+                    item.requests = self.making.requests(open.nucleotide, open.protein);
                 }
-                let Tokenizers {
-                    nucleotide,
-                    protein,
-                } = &self.making.tokenizers;
-                // The models' own tokens for letters that they do not know (N) are what the
-                // classifier was trained with.
-                let of_nucleotide = OutputSet::default().with(OutputKind::MeanAll);
-                let of_protein = OutputSet::default().with(self.making.protein_output);
-                let ask = |model, tokens, outputs| {
-                    Some(PoolRequest::new(ModelIndex(model), tokens, outputs))
-                };
-                let ids = nucleotide.encode(open.nucleotide).tokens;
-                let item = Item::Nucleotide {
-                    frame,
-                    tokens: ids.len(),
-                };
-                self.send(item, ask(NUCLEOTIDE, ids, of_nucleotide))?;
-                let ids = protein.encode(open.protein).tokens;
-                let item = Item::Protein { tokens: ids.len() };
-                self.send(item, ask(PROTEIN, ids, of_protein))?;
+                self.handover.reading.add_time(begun);
+                self.send(item)?;
             }
         }
         self.scanner = scanner;
         Some(())
     }
 
-    fn send(&self, item: Item, request: Option<PoolRequest>) -> Option<()> {
-        self.listener.send((item, request)).then_some(())
+    fn send(&self, item: Item<Piece>) -> Option<()> {
+        self.handover.send(item).then_some(())
+    }
+}
+
+impl Making {
+    /// What is asked of both models. Their own tokens for letters that they do not know (N) are
+    /// what the classifier was trained with.
+    fn requests(&self, nucleotide: &[u8], protein: &[u8]) -> Vec<PoolRequest> {
+        let ask = |model, tokens, output| {
+            let outputs = OutputSet::default().with(output);
+            PoolRequest::new(ModelIndex(model), tokens, outputs)
+        };
+        let tokenizers = &self.tokenizers;
+        let bases = tokenizers.nucleotide.encode(nucleotide).tokens;
+        let residues = tokenizers.protein.encode(protein).tokens;
+        vec![
+            ask(NUCLEOTIDE, bases, OutputKind::MeanAll),
+            ask(PROTEIN, residues, self.protein_output),
+        ]
+    }
+}
+
+fn item(id: String, content: Piece) -> Item<Piece> {
+    Item {
+        place: id.clone(),
+        id,
+        key: None,
+        requests: Vec::new(),
+        problem: None,
+        is_record: false,
+        content,
     }
 }

@@ -14,6 +14,8 @@ pub struct Sample {
     pub inputs: Vec<PathBuf>,
     /// The folder of its results.
     pub output: PathBuf,
+    /// A file for the list of frames and records without a result, beside that in the folder.
+    pub failures: Option<PathBuf>,
 }
 
 /// Reads a sample sheet: lines of `sample,path` (or separated by tabs), with a header or without.
@@ -29,6 +31,7 @@ pub fn read_sample_sheet(sheet: &Path, output: &Path) -> Result<Vec<Sample>, Pip
         output: output.join(&sample.name),
         name: sample.name,
         inputs: sample.files,
+        failures: None,
     };
     Ok(samples.into_iter().map(sample).collect())
 }

@@ -1,11 +1,13 @@
 //! The first frames of some inputs, computed and kept in memory.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
+use sessile_device::{Output, RequestErrorKind};
 use sessile_seq::inputs::{self, Format};
 
 use super::Predictor;
-use super::frames::{Frames, Item};
+use super::frames::Piece;
 use super::vectors::vectors;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
@@ -32,36 +34,57 @@ pub(super) fn sample(
     interrupt: &Interrupt,
 ) -> Result<Vec<SampledFrame>, PipelineError> {
     let inputs = inputs::expand(paths, Format::Fasta)?;
-    let making = predictor.making(0);
-    let items = Frames::start(inputs, making, interrupt)?;
+    let items = predictor.making(0).start(inputs, interrupt)?;
     let mut lane = predictor.classifier.lane()?;
-    let (mut sampled, mut first_half) = (Vec::new(), None);
-    for (item, answer) in predictor.pool.in_order(items).until(interrupt.flag()) {
-        match (item, answer) {
-            (Item::Unreadable { reason, .. }, _) => observer.failure("", &reason),
-            (Item::Nucleotide { frame, .. }, Some(answer)) => first_half = Some((frame, answer)),
-            (Item::Protein { .. }, Some(protein)) => {
-                let Some((frame, nucleotide)) = first_half.take() else {
-                    continue;
-                };
-                let result = match vectors(predictor, nucleotide, protein)? {
-                    Ok(vectors) => {
-                        let mut scores = Vec::new();
-                        lane.probabilities(&vectors, &mut scores)?;
-                        Some((vectors, scores[0]))
-                    }
-                    Err(reason) => {
-                        observer.failure(&frame.id, &reason);
-                        None
-                    }
-                };
-                sampled.push(SampledFrame {
-                    id: frame.id,
-                    result,
-                });
-            }
-            _ => {}
+    let mut sampled = Vec::new();
+    // The last request of a frame brings the frame.
+    let steps = items.flat_map(|mut item| {
+        let mut requests = std::mem::take(&mut item.requests);
+        let last = requests.pop();
+        let before = requests.into_iter().map(|request| (None, Some(request)));
+        let mut steps: Vec<_> = before.collect();
+        steps.push((Some(item), last));
+        steps
+    });
+    let mut answers = Vec::new();
+    for (item, answer) in predictor.pool.in_order(steps).until(interrupt.flag()) {
+        answers.extend(answer);
+        let Some(item) = item else {
+            continue;
+        };
+        let answers: Result<Vec<Output>, _> = std::mem::take(&mut answers).into_iter().collect();
+        if let Some(problem) = &item.problem {
+            observer.failure(&item.id, &problem.reason);
         }
+        if !matches!(item.content, Piece::Frame(..)) {
+            continue;
+        }
+        let answers = match answers {
+            Err(error) if error.kind() == RequestErrorKind::NoDevice => {
+                let message = error.to_string();
+                return Err(PipelineError::new(PipelineErrorKind::Device, message));
+            }
+            other => other.map_err(|error| error.to_string()),
+        };
+        let vectors = answers.and_then(|answers| {
+            let answers: Vec<Rc<Output>> = answers.into_iter().map(Rc::new).collect();
+            vectors(predictor, &answers)
+        });
+        let result = match vectors {
+            Ok(vectors) => {
+                let mut scores = Vec::new();
+                lane.probabilities(&vectors, &mut scores)?;
+                Some((vectors, scores[0]))
+            }
+            Err(reason) => {
+                observer.failure(&item.id, &reason);
+                None
+            }
+        };
+        sampled.push(SampledFrame {
+            id: item.id,
+            result,
+        });
         if sampled.len() >= frames || interrupt.signal().is_some() {
             break;
         }

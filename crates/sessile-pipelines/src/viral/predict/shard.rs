@@ -13,7 +13,6 @@ use super::super::results::{
     ChunkPlace, FAILURES, FAILURES_HEADER, FrameScore, ResultCounts, Results, SHARD_TABLE,
     TEMPORARY, TableFormat, check_folder, files,
 };
-use super::frames::Frame;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::output::{Sources, WholeFile};
 use crate::shard::{LineError, PartHeader, PartLines, Shard, check_parts, next_part};
@@ -36,17 +35,22 @@ impl ShardTable {
         writeln!(self.0, "{number}\t{id}")
     }
 
-    pub(super) fn write(&mut self, frame: &Frame, [others, virus]: [f32; 2]) -> io::Result<()> {
+    pub(super) fn write(
+        &mut self,
+        id: &str,
+        record: u64,
+        [others, virus]: [f32; 2],
+        place: ChunkPlace,
+    ) -> io::Result<()> {
+        let (others, virus) = (ShortFloat(others), ShortFloat(virus));
+        let ChunkPlace {
+            start,
+            end,
+            contig_length,
+        } = place;
         writeln!(
             self.0,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}",
-            frame.record,
-            frame.id,
-            ShortFloat(others),
-            ShortFloat(virus),
-            frame.place.start,
-            frame.place.end,
-            frame.place.contig_length
+            "{record}\t{id}\t{others}\t{virus}\t{start}\t{end}\t{contig_length}"
         )
     }
 

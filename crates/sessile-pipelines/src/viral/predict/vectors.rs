@@ -1,32 +1,21 @@
 //! What the classifier reads of the answers of both models.
 
-use sessile_device::{HostTensor, Output, OutputKind, RequestError, RequestErrorKind};
+use std::rc::Rc;
+
+use sessile_device::{HostTensor, Output, OutputKind};
 
 use super::Predictor;
-use crate::error::{PipelineError, PipelineErrorKind};
+
+/// What the halves of a frame are called.
+pub(super) const HALVES: [&str; 2] = ["nucleotides", "protein"];
 
 /// Both vectors of a frame, one behind the other.
-pub(super) fn vectors(
-    predictor: &Predictor,
-    nucleotide: Result<Output, RequestError>,
-    protein: Result<Output, RequestError>,
-) -> Result<Result<Vec<f32>, String>, PipelineError> {
+pub(super) fn vectors(predictor: &Predictor, answers: &[Rc<Output>]) -> Result<Vec<f32>, String> {
     let mut vectors = Vec::new();
     let kinds = [OutputKind::MeanAll, predictor.protein_output];
-    let names = ["nucleotides", "protein"];
-    for ((answer, kind), name) in [nucleotide, protein].into_iter().zip(kinds).zip(names) {
-        let output = match answer {
-            Ok(output) => output,
-            Err(error) if error.kind() == RequestErrorKind::NoDevice => {
-                return Err(
-                    PipelineError::new(PipelineErrorKind::Device, error.to_string())
-                        .with_hint("what was finished is kept; the same command goes on"),
-                );
-            }
-            Err(error) => return Ok(Err(format!("{name}: {error}"))),
-        };
+    for (half, (name, kind)) in HALVES.into_iter().zip(kinds).enumerate() {
         let before = vectors.len();
-        match output.get(kind) {
+        match answers.get(half).and_then(|answer| answer.get(kind)) {
             Some(states) if kind == OutputKind::HiddenStates => {
                 let layer = predictor.options.esm_layer.unwrap_or_default();
                 vectors.extend(mean_of_layer(states, layer));
@@ -34,17 +23,13 @@ pub(super) fn vectors(
             Some(vector) => vectors.extend_from_slice(&vector.data),
             None => {}
         }
-        let size = predictor.sizes[usize::from(name == "protein")];
-        if vectors.len() - before != size {
-            return Ok(Err(format!("{name}: the model gave no vector")));
+        if vectors.len() - before != predictor.sizes[half] {
+            return Err(format!("{name}: the model gave no vector"));
         }
     }
-    if vectors.iter().all(|value| value.is_finite()) {
-        Ok(Ok(vectors))
-    } else {
-        Ok(Err(
-            "an embedding holds numbers that are not finite".to_owned()
-        ))
+    match vectors.iter().all(|value| value.is_finite()) {
+        true => Ok(vectors),
+        false => Err("an embedding holds numbers that are not finite".to_owned()),
     }
 }
 

@@ -3,12 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::super::results::{FrameScore, ListedFailures, ResultCounts, Results};
+use super::super::results::{ChunkPlace, FrameScore, ListedFailures, ResultCounts, Results};
 use super::Predictor;
-use super::frames::Frame;
-use super::kept::Kept;
 use super::saved::Saver;
 use super::shard::ShardTable;
+use super::task::Scored;
 use crate::error::PipelineError;
 
 /// All files of a sample.
@@ -65,18 +64,26 @@ impl Writer {
         begun.map_err(|error| self.failed(error))
     }
 
-    pub(super) fn write(&mut self, frame: &Frame, kept: &Kept) -> Result<(), PipelineError> {
+    /// A frame of the record of this number.
+    pub(super) fn write(
+        &mut self,
+        id: &str,
+        record: u64,
+        place: ChunkPlace,
+        scored: &Scored,
+    ) -> Result<(), PipelineError> {
+        let scores = scored.scores;
         self.results.write(FrameScore {
-            id: &frame.id,
-            scores: kept.scores,
-            place: Some(frame.place),
+            id,
+            scores,
+            place: Some(place),
         })?;
         let mut also = || {
             if let Some(shard) = &mut self.shard {
-                shard.write(frame, kept.scores)?;
+                shard.write(id, record, scores, place)?;
             }
             if let Some(saver) = &mut self.saver {
-                saver.push(&frame.id, &kept.features)?;
+                saver.push(id, &scored.features)?;
             }
             Ok(())
         };

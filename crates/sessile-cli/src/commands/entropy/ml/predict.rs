@@ -14,7 +14,7 @@ use crate::terminal::{Terminal, count, duration, place};
 
 pub(super) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let options = PredictOptions {
         inputs: arguments.input,
         model: arguments.model,
@@ -24,7 +24,7 @@ pub(super) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
             Some(Compat::GenomeEntropy01) => PredictionColumns::GenomeEntropy01,
             None => PredictionColumns::WithRecord,
         },
-        force: arguments.force,
+        force: arguments.overwrite.force,
     };
     let result = predict(&options, &mut terminal, &interrupt);
     terminal.clear();

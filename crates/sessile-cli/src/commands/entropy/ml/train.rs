@@ -19,7 +19,7 @@ const STRIDE: usize = 10;
 
 pub(super) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(arguments.quiet);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let kept_back = arguments.kept_back;
     let (inputs, split) = match arguments.split_dir {
         Some(folder) => (vec![folder], Split::Files),
@@ -39,9 +39,9 @@ pub(super) fn run(arguments: TrainArguments) -> Result<ExitCode, Failure> {
         threads: arguments.threads,
         output: arguments.output,
         report: arguments.report,
-        force: arguments.force,
+        force: arguments.overwrite.force,
     };
-    let quiet = arguments.quiet;
+    let quiet = arguments.messages.quiet;
     let mut on_round = |round: &Round| {
         if !quiet && round.number.is_multiple_of(STRIDE) {
             say!("{}", describe_round(round));

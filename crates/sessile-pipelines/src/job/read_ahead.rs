@@ -104,6 +104,11 @@ impl BytesRead {
         self.read.fetch_add(stored_bytes(input), Ordering::Relaxed);
     }
 
+    /// Some bytes of an input are through.
+    pub(crate) fn add_bytes(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Read, and in all.
     pub(crate) fn get(&self) -> (u64, u64) {
         (self.read.load(Ordering::Relaxed), self.total)
