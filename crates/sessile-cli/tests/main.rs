@@ -3,6 +3,7 @@
 
 mod accounting;
 mod bad_input;
+mod contract;
 mod devices;
 mod embed;
 mod encode3di;

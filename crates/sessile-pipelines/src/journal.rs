@@ -9,7 +9,7 @@
 //! nobody disturbed, byte for byte. [`Lock`] lets one writer at a time do so.
 //!
 //! ```text
-//! SESSJNL1 | frame | frame | …        frame: length, kind, number, body, checksum
+//! SESSJNL2 | frame | frame | …        frame: length, kind, number, body, checksum
 //! ```
 
 mod entry;
@@ -20,7 +20,7 @@ mod lock;
 mod replay;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -446,11 +446,19 @@ fn check_is_ours(path: &Path) -> Result<(), PipelineError> {
 
 /// Removes a journal. A file of another kind stays, and so does what has another name too.
 fn begin_anew(path: &Path) -> io::Result<()> {
-    match File::open(path) {
-        Ok(file) => Scan::run(path, &file)?,
+    let file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
+    // Of whatever version, and begun or not.
+    let mut first = Vec::new();
+    (&file)
+        .take(frame::FAMILY.len() as u64)
+        .read_to_end(&mut first)?;
+    if !frame::FAMILY.starts_with(&first) {
+        Scan::run(path, &file)?;
+    }
     fs::remove_file(path)
 }
 

@@ -12,8 +12,11 @@
 
 use std::io::{self, Read};
 
-/// The first bytes of a journal.
-pub(super) const MAGIC: &[u8; 8] = b"SESSJNL1";
+/// The first bytes of a journal; the last one counts the layouts of entries.
+pub(super) const MAGIC: &[u8; 8] = b"SESSJNL2";
+
+/// What the first bytes are in all versions.
+pub(super) const FAMILY: &[u8] = b"SESSJNL";
 
 const HEADER_BYTES: usize = 16;
 const CHECKSUM_BYTES: usize = 4;

@@ -40,7 +40,8 @@ impl Scan {
         if &magic != MAGIC {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "it is not a journal of this version; move it away",
+                "it is a journal of another version of sessile, or none: resume it with that version, \
+                 or start again with --restart",
             ));
         }
         let left = length.saturating_sub(MAGIC.len() as u64);

@@ -201,3 +201,25 @@ fn a_journal_without_its_lock_takes_nothing_more() {
     let error = journal.finishing().unwrap_err();
     assert!(error.to_string().contains("took over"), "{error}");
 }
+
+#[test]
+fn a_journal_of_another_layout_is_refused_by_name_and_can_be_restarted() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("out");
+    let mut journal = open(&output);
+    journal.append(&entry(0)).unwrap();
+    let path = journal.path().to_owned();
+    drop(journal);
+    let mut earlier = fs::read(&path).unwrap();
+    earlier[frame::MAGIC.len() - 1] = b'1';
+    fs::write(&path, &earlier).unwrap();
+    let open = |options| Journal::open(lock(&output), &fingerprint(), options);
+    let error = open(JournalOptions::default()).err().unwrap().to_string();
+    assert!(error.contains("another version"), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), earlier);
+    let restart = JournalOptions {
+        restart: true,
+        ..JournalOptions::default()
+    };
+    assert_eq!(open(restart).unwrap().remaining(), 0);
+}
