@@ -72,7 +72,13 @@ fn genomes(
         cds: cds.unwrap(),
     };
     let sources = Source::of(sample).unwrap();
-    let batches = Batches::start(sources, Shard::WHOLE, &Interrupt::default()).unwrap();
+    let batches = Batches::start(
+        sources,
+        Shard::WHOLE,
+        Reading::default(),
+        &Interrupt::default(),
+    )
+    .unwrap();
     let prepared = batches.flatten().map(|read| finding.prepare(read));
     let with_states = |Prepared { genome, issues, .. }: Prepared| {
         assert!(issues.is_empty(), "{issues:?}");
@@ -259,7 +265,13 @@ fn its_error_cases_have_answers() {
             shortest: Shortest::Residues(5),
             cds: SampleCds::None,
         };
-        let batches = Batches::start(sources, Shard::WHOLE, &Interrupt::default()).unwrap();
+        let batches = Batches::start(
+            sources,
+            Shard::WHOLE,
+            Reading::default(),
+            &Interrupt::default(),
+        )
+        .unwrap();
         let (good, bad): (Vec<_>, Vec<_>) = batches
             .flatten()
             .map(|read| finding.prepare(read).genome)
