@@ -75,7 +75,7 @@ fn genomes(
     let batches = Batches::start(
         sources,
         Shard::WHOLE,
-        Reading::default(),
+        crate::job::Reading::default(),
         &Interrupt::default(),
     )
     .unwrap();
@@ -268,7 +268,7 @@ fn its_error_cases_have_answers() {
         let batches = Batches::start(
             sources,
             Shard::WHOLE,
-            Reading::default(),
+            crate::job::Reading::default(),
             &Interrupt::default(),
         )
         .unwrap();
