@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 use sessile_device::{Epilogue, HostTensor};
 
-use super::{Kernel, Out, Product, gelu, run};
+use super::{Kernel, Out, Product, run};
 use crate::bf16::testing::{Guarded, Random, kernels};
 use crate::bf16::{from_bf16, operand, panels, to_bf16};
+use crate::scalar::bf16::gelu;
 
 /// Where a test's product goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,10 +100,11 @@ impl Case {
             out,
         };
         let panels = product.panels();
+        let mut scratch = vec![f32::NAN; kernel.scratch_floats(self.k)];
         for split in 0..splits {
             let range = panels * split / splits..panels * (split + 1) / splits;
             // SAFETY: the kernel is one that the machine has; the buffers have the right sizes.
-            unsafe { run(kernel, &product, range) };
+            unsafe { run(kernel, &product, range, &mut scratch) };
         }
         let (floats, halves) = (floats.check(), halves.check());
         let steps = operand::steps(columns);
