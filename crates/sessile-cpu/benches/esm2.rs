@@ -13,9 +13,12 @@
 //! Every lane is one thread with its own batch; all share the weights. Rates count real tokens and
 //! the operations of products and attention.
 
+mod clock;
+
 use std::sync::Barrier;
 use std::time::Duration;
 
+use clock::processor_time;
 use sessile_cpu::{CpuDevice, CpuLane, CpuOptions, CpuWeight, Isa, peak};
 use sessile_device::{
     AttentionInput, AttentionSpec, Bias, DType, Device, DeviceError, Epilogue, Format, Lane,
@@ -406,28 +409,6 @@ impl Contestant {
             add_time(&mut self.seconds, name, *took);
         }
     }
-}
-
-/// Seconds that this thread has had a processor for.
-#[cfg(unix)]
-fn processor_time() -> f64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: the system writes one timespec through a pointer to one.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert!(failed == 0, "a thread has a clock");
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-#[cfg(not(unix))]
-fn processor_time() -> f64 {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    START
-        .get_or_init(std::time::Instant::now)
-        .elapsed()
-        .as_secs_f64()
 }
 
 fn add_time(seconds: &mut Vec<(&'static str, f64)>, name: &'static str, took: f64) {

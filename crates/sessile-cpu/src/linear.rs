@@ -19,7 +19,7 @@ use crate::rows::{Rows, RowsMut};
 use crate::simd::{self, Kernel, Simd, math};
 use crate::team::Team;
 pub(crate) use panels::Panels;
-pub(crate) use tile::{Left, ROW_STRIDE, Sums, tile};
+pub(crate) use tile::{Ahead, Left, ROW_STRIDE, Sums, tile};
 
 /// Floats of x that are packed at a time: 1 MiB, half of the L2 cache of a server core. The other
 /// half is for the panels that pass by and the results.
@@ -101,8 +101,12 @@ impl Kernel for Part<'_> {
         assert!(weight.shape() == S::SHAPE, "panels of another kernel");
         let (sums, packed) = self.scratch.split_at_mut(TILE_FLOATS);
         pack(s, x, self.rows.clone(), packed);
+        let tiles = self.rows.len().div_ceil(step);
         for index in self.panels {
             let panel = weight.panel(index);
+            let next = panel.as_ptr().wrapping_add(panel.len());
+            let is_last = index + 1 == weight.count();
+            let ask = if is_last { 0 } else { panel.len() };
             for (index_of_tile, first) in self.rows.clone().step_by(step).enumerate() {
                 let rows = step.min(self.rows.end - first);
                 let left = &packed[index_of_tile * step * depth..][..step * depth];
@@ -120,6 +124,7 @@ impl Kernel for Part<'_> {
                             stride: cols,
                             resume: false,
                         },
+                        Ahead::part(next, ask, self.rows.len(), (index_of_tile, tiles)),
                     );
                 }
                 finish(s, self.product, first..first + rows, index, sums);

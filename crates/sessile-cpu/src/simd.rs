@@ -263,6 +263,19 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         let _ = address;
     }
 
+    /// Asks for a cache line that will be read later, into the L2 cache. Any address will do.
+    #[inline(always)]
+    fn prefetch_far(self, address: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch reads nothing and can not fault.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T1>(address.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
+
     /// The values of `slice` from `index` on; zeros beyond its end.
     #[inline(always)]
     fn at(self, slice: &[f32], index: usize) -> Self::V {

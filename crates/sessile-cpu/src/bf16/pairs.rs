@@ -88,8 +88,9 @@ unsafe fn kernel<F: Finish>(product: &Product<'_>, range: Range<usize>) {
                         weight,
                         steps,
                         next: weight.wrapping_add((steps + tile * steps / tiles) * panels::BLOCK),
-                        // The first rows ask for the next panel, each tile for its part of it.
-                        lines: if row_panel == first {
+                        // The first rows ask for the next panel, if there is one, each tile for its
+                        // part of it.
+                        lines: if row_panel == first && panel + 1 < product.panels() {
                             LINES.div_ceil(tiles)
                         } else {
                             0

@@ -14,7 +14,7 @@ use crate::bf16::operand;
 use crate::bf16::panels;
 use crate::bf16::product::{Out, Product};
 use crate::isa::Isa;
-use crate::linear::{Left, Sums, tile};
+use crate::linear::{Ahead, Left, Sums, tile};
 use crate::rows::Rows;
 use crate::simd::{self, Kernel, Shape, Simd, halves, math};
 
@@ -75,16 +75,22 @@ impl Kernel for Panels<'_> {
             let rows = first..product.rows.min(first + block);
             // SAFETY: the rows exist; the caller's promise.
             unsafe { pack(s, product, rows.clone(), packed) };
+            let tiles = rows.len().div_ceil(group);
             for panel in self.range.clone() {
                 let from =
                     &product.weight[panel * steps * panels::BLOCK..][..steps * panels::BLOCK];
                 widen_panel(s, from, weights);
                 let bias = bias(product, panel);
+                let next = from.as_ptr_range().end.cast::<f32>();
+                // Two halves are as long as a float.
+                let is_last = panel + 1 == product.panels();
+                let ask = if is_last { 0 } else { from.len() / 2 };
+                let parts = panels::PANEL / cols;
                 for (index, row) in rows.clone().step_by(group).enumerate() {
                     let count = group.min(rows.end - row);
                     let left = &packed[index * group * depth..][..group * depth];
                     let start = sums.as_flattened_mut().as_mut_ptr();
-                    for part in 0..panels::PANEL / cols {
+                    for part in 0..parts {
                         let right = &weights[part * cols * depth..][..cols * depth];
                         // SAFETY: `left` holds `depth` steps of a tile's rows, `right` of a tile's
                         // columns; `sums` has rows of a panel for the largest tile.
@@ -95,7 +101,9 @@ impl Kernel for Panels<'_> {
                                 resume: false,
                             };
                             let left = Left::Packed(left.as_ptr());
-                            tile::<S, 2>(s, count, depth, left, right.as_ptr(), sums);
+                            let turn = (index * parts + part, tiles * parts);
+                            let ahead = Ahead::part(next, ask, rows.len(), turn);
+                            tile::<S, 2>(s, count, depth, left, right.as_ptr(), sums, ahead);
                         }
                     }
                     for (at, sums) in sums.iter_mut().enumerate().take(count) {
