@@ -21,14 +21,19 @@ use crate::simd::{self, Kernel, Shape, Simd, halves, math};
 /// Floats of rows that are widened at a time: 1 MiB, half of the L2 cache of a server core.
 const BLOCK_FLOATS: usize = 1 << 18;
 
+/// Steps of depth that are widened at a time: 24 KiB, which stay in the L1 cache while all rows of a
+/// block go by. A chain of sums stops in between and goes on, which changes no bit.
+const DEPTH: usize = 192;
+
 /// Rows of the largest tile.
 const TILE_ROWS: usize = 14;
 
 /// Floats of scratch for a product with `k` inputs.
 pub(crate) fn scratch_floats(isa: Isa, k: usize) -> usize {
     let depth = operand::steps(k) * operand::STEP;
-    let rows = BLOCK_FLOATS.max(Shape::of(isa).tile_rows * depth);
-    panels::PANEL * depth + rows
+    let group = Shape::of(isa).tile_rows;
+    let block = (BLOCK_FLOATS / depth.max(1) / group).max(1) * group;
+    panels::PANEL * (DEPTH + block) + block * depth
 }
 
 /// Computes the columns that the weight panels `range` make.
@@ -68,9 +73,10 @@ impl Kernel for Panels<'_> {
         let steps = operand::steps(product.k);
         let (depth, group) = (steps * operand::STEP, S::SHAPE.tile_rows);
         let cols = S::SHAPE.tile_cols();
-        let (weights, packed) = self.scratch.split_at_mut(panels::PANEL * depth);
+        let (weights, rest) = self.scratch.split_at_mut(panels::PANEL * DEPTH);
         let block = (BLOCK_FLOATS / depth.max(1) / group).max(1) * group;
-        let mut sums = [[0.0; panels::PANEL]; TILE_ROWS];
+        let block = block.min(product.rows.next_multiple_of(group));
+        let (sums, packed) = rest.split_at_mut(block * panels::PANEL);
         for first in (0..product.rows).step_by(block) {
             let rows = first..product.rows.min(first + block);
             // SAFETY: the rows exist; the caller's promise.
@@ -79,38 +85,47 @@ impl Kernel for Panels<'_> {
             for panel in self.range.clone() {
                 let from =
                     &product.weight[panel * steps * panels::BLOCK..][..steps * panels::BLOCK];
-                widen_panel(s, from, weights);
                 let bias = bias(product, panel);
                 let next = from.as_ptr_range().end.cast::<f32>();
                 // Two halves are as long as a float.
                 let is_last = panel + 1 == product.panels();
                 let ask = if is_last { 0 } else { from.len() / 2 };
                 let parts = panels::PANEL / cols;
-                for (index, row) in rows.clone().step_by(group).enumerate() {
-                    let count = group.min(rows.end - row);
-                    let left = &packed[index * group * depth..][..group * depth];
-                    let start = sums.as_flattened_mut().as_mut_ptr();
-                    for part in 0..parts {
-                        let right = &weights[part * cols * depth..][..cols * depth];
-                        // SAFETY: `left` holds `depth` steps of a tile's rows, `right` of a tile's
-                        // columns; `sums` has rows of a panel for the largest tile.
-                        unsafe {
-                            let sums = Sums {
-                                start: start.add(part * cols),
-                                stride: panels::PANEL,
-                                resume: false,
-                            };
-                            let left = Left::Packed(left.as_ptr());
-                            let turn = (index * parts + part, tiles * parts);
-                            let ahead = Ahead::part(next, ask, rows.len(), turn);
-                            tile::<S, 2>(s, count, depth, left, right.as_ptr(), sums, ahead);
+                // At least one, so that there are sums of nothing where there is no input.
+                let chunks = depth.div_ceil(DEPTH).max(1);
+                for chunk in 0..chunks {
+                    let done = chunk * DEPTH;
+                    let here = DEPTH.min(depth - done);
+                    let from = &from[done * panels::PANEL..][..here * panels::PANEL];
+                    widen_panel(s, from, weights);
+                    for index in 0..tiles {
+                        let count = group.min(rows.len() - index * group);
+                        let left = &packed[index * group * depth..][..group * depth];
+                        let sums = &mut sums[index * group * panels::PANEL..];
+                        assert!(sums.len() >= count * panels::PANEL);
+                        for part in 0..parts {
+                            let right = &weights[part * cols * here..][..cols * here];
+                            // SAFETY: `left` holds `here` steps of a tile's rows from `done` on,
+                            // `right` of a tile's columns; `sums` has rows of a panel for them.
+                            unsafe {
+                                let sums = Sums {
+                                    start: sums.as_mut_ptr().add(part * cols),
+                                    stride: panels::PANEL,
+                                    resume: chunk > 0,
+                                };
+                                let left = Left::Packed(left.as_ptr().add(done * group));
+                                let turn = (chunk * tiles + index) * parts + part;
+                                let turn = (turn, chunks * tiles * parts);
+                                let ahead = Ahead::part(next, ask, rows.len(), turn);
+                                tile::<S, 2>(s, count, here, left, right.as_ptr(), sums, ahead);
+                            }
                         }
                     }
-                    for (at, sums) in sums.iter_mut().enumerate().take(count) {
-                        finish(s, product.epilogue, &bias, sums);
-                        // SAFETY: a row and a panel of the result, which are this call's alone.
-                        unsafe { store(s, product, panel, row + at, sums) };
-                    }
+                }
+                for (row, sums) in rows.clone().zip(sums.as_chunks_mut().0) {
+                    finish(s, product.epilogue, &bias, sums);
+                    // SAFETY: a row and a panel of the result, which are this call's alone.
+                    unsafe { store(s, product, panel, row, sums) };
                 }
             }
         }
