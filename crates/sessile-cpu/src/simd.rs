@@ -223,14 +223,15 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// They are readable.
     #[inline(always)]
     unsafe fn load_pairs(self, from: *const u16) -> [Self::V; 2] {
-        let mut values = [[0.0; MOST_LANES]; 2];
-        for i in 0..Self::LANES {
-            // SAFETY: two of the values that the caller promises.
-            let pair = unsafe { [*from.add(2 * i), *from.add(2 * i + 1)] };
-            (values[0][i], values[1][i]) = (from_bf16(pair[0]), from_bf16(pair[1]));
-        }
-        // SAFETY: there are as many values.
-        values.map(|values| unsafe { self.load(values.as_ptr()) })
+        [0, 1].map(|which| {
+            let mut values = [0.0; MOST_LANES];
+            for (i, value) in values.iter_mut().enumerate().take(Self::LANES) {
+                // SAFETY: one of the values that the caller promises.
+                *value = from_bf16(unsafe { *from.add(2 * i + which) });
+            }
+            // SAFETY: there are as many values.
+            unsafe { self.load(values.as_ptr()) }
+        })
     }
 
     /// `LANES` values to memory as the bf16 nearest to each, ties to even; a NaN stays.

@@ -20,6 +20,7 @@ use std::ops::Range;
 use crate::attention::Attention;
 use crate::bf16::operand;
 use crate::bf16::product::Kernel;
+#[cfg(target_arch = "x86_64")]
 use crate::isa::Isa;
 use crate::rows::Rows;
 
@@ -81,6 +82,7 @@ impl<'a> Head<'a> {
     }
 
     /// Whether a score depends on anything but its query and key.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn has_distances(&self) -> bool {
         !self.spec.is_plain()
     }
@@ -152,12 +154,15 @@ pub(crate) unsafe fn run(kernel: Kernel, head: &Head<'_>, scratch: &mut [f32]) {
 
 /// Weight bits by which a score of one (in natural units) moves a weight: 128 steps for a power
 /// of two.
+#[cfg(any(target_arch = "x86_64", test))]
 pub(crate) const BITS_PER_UNIT: f32 = 128.0 * std::f32::consts::LOG2_E;
 
 /// The bits of 1.0 in bf16.
+#[cfg(any(target_arch = "x86_64", test))]
 pub(crate) const ONE_BITS: f32 = 127.0 * 128.0;
 
 /// The mantissa of a power of two: `round(128 (2^(i / 128) − 1))`.
+#[cfg(any(target_arch = "x86_64", test))]
 #[rustfmt::skip]
 pub(crate) static MANTISSA: [u8; 128] = [
     0, 1, 1, 2, 3, 4, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11,

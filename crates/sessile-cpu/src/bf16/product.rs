@@ -120,7 +120,10 @@ impl Kernel {
     pub(crate) fn scratch_floats(self, k: usize) -> usize {
         match self {
             Kernel::Widened(isa) => widened::scratch_floats(isa, k),
-            _ => 0,
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx | Kernel::Pairs => 0,
+            #[cfg(test)]
+            Kernel::Twin => 0,
         }
     }
 }

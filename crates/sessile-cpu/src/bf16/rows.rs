@@ -17,15 +17,14 @@ use crate::simd::{self, Simd, halves};
 /// - The processor has `kernel`.
 /// - `to` is the start of a row of an operand with as many columns, and nobody else uses that row.
 pub(crate) unsafe fn write(kernel: Kernel, row: &[f32], to: *mut u16) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        match kernel {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Amx | Kernel::Pairs => write_avx512(row, to),
-            Kernel::Widened(isa) => simd::run(isa, Write { row, to }),
-            #[cfg(test)]
-            Kernel::Twin => write_portable(row, to),
-        }
+    match kernel {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: passed on to the caller.
+        Kernel::Amx | Kernel::Pairs => unsafe { write_avx512(row, to) },
+        Kernel::Widened(isa) => simd::run(isa, Write { row, to }),
+        #[cfg(test)]
+        // SAFETY: passed on to the caller.
+        Kernel::Twin => unsafe { write_portable(row, to) },
     }
 }
 

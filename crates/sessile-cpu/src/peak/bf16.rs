@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+#[cfg(target_arch = "x86_64")]
 use crate::isa::Isa;
 
 /// Operations per second of `threads` threads together in bf16 products (a multiply-add counts as
@@ -15,20 +16,24 @@ use crate::isa::Isa;
 pub fn bf16_flops(threads: usize, duration: Duration) -> Option<f64> {
     #[cfg(target_arch = "x86_64")]
     {
-        // SAFETY: the machine has the instructions; no tiles outlive a kernel.
-        let rate: &(dyn Fn() -> f64 + Sync) = match Isa::best(Isa::Amx) {
-            Isa::Amx => &|| unsafe { crate::amx::peak::flops(duration) },
-            // SAFETY: as above.
-            Isa::Avx512Bf16 => &|| unsafe { pairs(duration) },
-            _ => return None,
+        let best = Isa::best(Isa::Amx);
+        if best < Isa::Avx512Bf16 {
+            return None;
+        }
+        // SAFETY: the machine has the instructions of `best`; no tiles outlive a kernel.
+        let rate = || unsafe {
+            match best {
+                Isa::Amx => crate::amx::peak::flops(duration),
+                _ => pairs(duration),
+            }
         };
-        return Some(std::thread::scope(|scope| {
+        Some(std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(rate)).collect();
             let own = rate();
             // A thread that failed measured nothing.
             let rates = others.into_iter().map(|other| other.join().unwrap_or(0.0));
             own + rates.sum::<f64>()
-        }));
+        }))
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
