@@ -1,20 +1,30 @@
-//! ESM-2 with random weights in bf16, as a fraction of the measured peak.
+//! ESM-2 with random weights, as a fraction of the measured peak of its number format.
 //!
-//! `cargo bench -p sessile-cpu --bench esm2 [-- 8M|35M|150M|650M] [mixed|uniform] [LANES] [ops] [tokens=N]`
+//! `cargo bench -p sessile-cpu --bench esm2 [-- 8M|35M|150M|650M] [mixed|uniform] [LANES] [ops] [tokens=N]
+//! [CONTESTANT...]`
+//!
+//! A contestant is an instruction set and a number format, as in `avx512bf16:bf16`. They take turns
+//! in every round, so that what the machine does beside them happens to all; the ratio to the first
+//! one is the median over the rounds.
+//!
+//! Times are those that the processor gave to a lane's thread, so that other programs show as little as
+//! they can. The peaks are measured by the clock on the wall and need a quiet machine.
 //!
 //! Every lane is one thread with its own batch; all share the weights. Rates count real tokens and
 //! the operations of products and attention.
 
-use std::sync::Barrier;
-use std::time::{Duration, Instant};
+mod clock;
 
-use sessile_cpu::{CpuDevice, CpuLane, CpuOptions, CpuWeight, peak};
+use std::sync::Barrier;
+use std::time::Duration;
+
+use clock::processor_time;
+use sessile_cpu::{CpuDevice, CpuLane, CpuOptions, CpuWeight, Isa, peak};
 use sessile_device::{
     AttentionInput, AttentionSpec, Bias, DType, Device, DeviceError, Epilogue, Format, Lane,
     LaneSpec, Norm, PackedBatch, PlanDevice, Rotary, RowSource, WeightLayout,
 };
 
-const DTYPE: DType = DType::Bf16;
 const HEADS: usize = 20;
 const POSITIONS: usize = 1026;
 
@@ -85,6 +95,7 @@ struct Layer<W> {
 
 struct Model<W> {
     hidden: usize,
+    dtype: DType,
     table: W,
     rotary: W,
     layers: Vec<Layer<W>>,
@@ -92,11 +103,15 @@ struct Model<W> {
 }
 
 impl<W> Model<W> {
-    fn new<D: Device<Weight = W>>(device: &D, size: &Size) -> Result<Self, DeviceError> {
+    fn new<D: Device<Weight = W>>(
+        device: &D,
+        size: &Size,
+        dtype: DType,
+    ) -> Result<Self, DeviceError> {
         let pack = |rows: usize, cols: usize, layout| {
             let scale = 1.0 / (cols as f32).sqrt();
             let source = Rows { rows, cols, scale };
-            device.pack(&[&source as &dyn RowSource], layout, DTYPE)
+            device.pack(&[&source as &dyn RowSource], layout, dtype)
         };
         let hidden = size.hidden;
         let linear = |n: usize, k: usize| -> Result<(W, W), DeviceError> {
@@ -122,6 +137,7 @@ impl<W> Model<W> {
         };
         Ok(Model {
             hidden,
+            dtype,
             table: pack(33, hidden, WeightLayout::Table)?,
             rotary: pack(POSITIONS, hidden / HEADS, WeightLayout::TableF32)?,
             layers: (0..size.layers)
@@ -138,7 +154,7 @@ impl<W> Model<W> {
         batch: &PackedBatch,
         mut clock: impl FnMut(&'static str),
     ) -> Result<(), DeviceError> {
-        let hidden = self.hidden;
+        let (hidden, dtype) = (self.hidden, self.dtype);
         let start = lane.mark();
         let batch = lane.upload(batch)?;
         let rows = batch.len();
@@ -162,14 +178,14 @@ impl<W> Model<W> {
         };
         for layer in &self.layers {
             let mark = lane.mark();
-            let operand = lane.buffer(rows, hidden, Format::Operand(DTYPE))?;
+            let operand = lane.buffer(rows, hidden, Format::Operand(dtype))?;
             lane.norm(
                 x,
                 layer_norm((&layer.norms[0].0, &layer.norms[0].1)),
                 operand,
             );
             clock("norm");
-            let qkv = lane.buffer(rows, 3 * hidden, Format::Heads(DTYPE))?;
+            let qkv = lane.buffer(rows, 3 * hidden, Format::Heads(dtype))?;
             let (weight, bias) = &layer.qkv;
             lane.linear(operand, weight, Some(bias), Epilogue::Store, qkv);
             clock("qkv");
@@ -184,14 +200,14 @@ impl<W> Model<W> {
             lane.linear(operand, weight, Some(bias), Epilogue::Residual, x);
             clock("out");
             lane.release(mark);
-            let operand = lane.buffer(rows, hidden, Format::Operand(DTYPE))?;
+            let operand = lane.buffer(rows, hidden, Format::Operand(dtype))?;
             lane.norm(
                 x,
                 layer_norm((&layer.norms[1].0, &layer.norms[1].1)),
                 operand,
             );
             clock("norm");
-            let inner = lane.buffer(rows, 4 * hidden, Format::Operand(DTYPE))?;
+            let inner = lane.buffer(rows, 4 * hidden, Format::Operand(dtype))?;
             let (weight, bias) = &layer.up;
             lane.linear(operand, weight, Some(bias), Epilogue::Gelu, inner);
             clock("up");
@@ -235,95 +251,145 @@ fn batch(mixed: bool, tokens: usize, seed: usize) -> PackedBatch {
     batch
 }
 
+/// An instruction set and a number format with the model on it.
+struct Contestant {
+    name: String,
+    dtype: DType,
+    device: CpuDevice,
+    model: Model<CpuWeight>,
+    lanes: Vec<CpuLane>,
+    flops: Vec<u64>,
+    /// Operations per second of every round, and the peaks before and after.
+    rates: Vec<f64>,
+    peaks: Vec<f64>,
+    seconds: Vec<(&'static str, f64)>,
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |what: &str| arguments.iter().any(|argument| argument == what);
     let lanes = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(2);
-    let tokens = arguments
+    let number = |name: &str| {
+        let named = |argument: &String| argument.strip_prefix(name)?.parse().ok();
+        arguments.iter().find_map(named)
+    };
+    let tokens = number("tokens=").unwrap_or(2048);
+    let rounds = number("rounds=").unwrap_or(8);
+    let best = Isa::detect().expect("an instruction set");
+    let mut contestants: Vec<(Isa, DType)> = arguments
         .iter()
-        .find_map(|argument| argument.strip_prefix("tokens=")?.parse().ok())
-        .unwrap_or(2048);
+        .filter_map(|argument| argument.split_once(':'))
+        .map(|(isa, dtype)| {
+            let dtype = match dtype {
+                "f32" => DType::F32,
+                "bf16" => DType::Bf16,
+                other => panic!("{other} is neither f32 nor bf16"),
+            };
+            (isa.parse().expect("an instruction set"), dtype)
+        })
+        .collect();
+    if contestants.is_empty() {
+        contestants.push((best, DType::Bf16));
+    }
     let any_size = SIZES.iter().any(|size| has(size.name));
-    let device = CpuDevice::new(CpuOptions::default()).expect("a device");
     for size in SIZES.iter().filter(|size| !any_size || has(size.name)) {
-        let model = Model::new(&device, size).expect("weights");
         for mixed in [false, true] {
             if has("mixed") && !mixed || has("uniform") && mixed {
                 continue;
             }
-            measure(&device, &model, size, mixed, lanes, tokens, has("ops"));
+            let batches: Vec<PackedBatch> = (0..lanes).map(|i| batch(mixed, tokens, i)).collect();
+            let mut all: Vec<Contestant> = contestants
+                .iter()
+                .map(|&(isa, dtype)| Contestant::new(isa, dtype, size, &batches))
+                .collect();
+            for round in 0..=rounds {
+                for contestant in &mut all {
+                    contestant.measure(&batches, round == 0);
+                }
+            }
+            report(&all, size, mixed, &batches, has("ops"));
         }
     }
 }
 
-#[allow(clippy::print_stdout)] // What a benchmark is for.
-fn measure(
-    device: &CpuDevice,
-    model: &Model<CpuWeight>,
-    size: &Size,
-    mixed: bool,
-    lanes: usize,
-    tokens: usize,
-    ops: bool,
-) {
-    let batches: Vec<PackedBatch> = (0..lanes).map(|i| batch(mixed, tokens, i)).collect();
-    let plan = |batch: &PackedBatch| {
-        let device = PlanDevice::new(std::sync::Arc::new(sessile_cpu::CpuGeometry::new(
-            device.isa(),
-        )));
-        let model = Model::new(&device, size).expect("a plan");
-        let spec = LaneSpec {
-            arena_bytes: usize::MAX / 2,
-            threads: 1,
+impl Contestant {
+    fn new(isa: Isa, dtype: DType, size: &Size, batches: &[PackedBatch]) -> Self {
+        let options = CpuOptions {
+            isa: Some(isa),
+            threads: 0,
         };
-        let mut lane = device.lane(&spec).expect("a lane");
-        model.run(&mut lane, batch, |_| {}).expect("a pass");
-        lane.report()
-    };
-    let reports: Vec<_> = batches.iter().map(&plan).collect();
-    let flops: u64 = reports.iter().map(|report| report.flops).sum();
-    let mut workers: Vec<CpuLane> = reports
-        .iter()
-        .map(|report| {
+        let device = CpuDevice::new(options).expect("a device");
+        let model = Model::new(&device, size, dtype).expect("weights");
+        let geometry = std::sync::Arc::new(sessile_cpu::CpuGeometry::new(isa));
+        let plan = PlanDevice::new(geometry);
+        let planned = Model::new(&plan, size, dtype).expect("a plan");
+        let (mut lanes, mut flops) = (Vec::new(), Vec::new());
+        for batch in batches {
+            let spec = LaneSpec {
+                arena_bytes: usize::MAX / 2,
+                threads: 1,
+            };
+            let mut lane = plan.lane(&spec).expect("a lane");
+            planned.run(&mut lane, batch, |_| {}).expect("a pass");
+            let report = lane.report();
             let spec = LaneSpec {
                 arena_bytes: report.arena_bytes,
                 threads: 1,
             };
-            device.lane(&spec).expect("a lane")
-        })
-        .collect();
-    let own_peak = || peak::bf16_flops(lanes, Duration::from_millis(60)).unwrap_or(f64::NAN);
-    let (mut rates, mut peaks) = (Vec::new(), vec![own_peak()]);
-    let rounds = 8;
-    let mut seconds: Vec<(&'static str, f64)> = Vec::new();
-    for round in 0..rounds {
+            lanes.push(device.lane(&spec).expect("a lane"));
+            flops.push(report.flops);
+        }
+        Contestant {
+            name: format!("{isa}:{dtype}"),
+            dtype,
+            device,
+            model,
+            lanes,
+            flops,
+            rates: Vec::new(),
+            peaks: Vec::new(),
+            seconds: Vec::new(),
+        }
+    }
+
+    /// One round: about a quarter of a second at a good rate. The first only warms up.
+    fn measure(&mut self, batches: &[PackedBatch], warm_up: bool) {
+        let lanes = self.lanes.len();
+        let own_peak = || match self.dtype {
+            DType::F32 => peak::f32_flops(lanes, Duration::from_millis(30)),
+            _ => peak::bf16_flops(lanes, Duration::from_millis(30)).unwrap_or(f64::NAN),
+        };
+        let before = own_peak();
+        let model = &self.model;
+        let flops: u64 = self.flops.iter().sum();
+        let budget = if self.dtype == DType::Bf16 && self.device.isa() == Isa::Amx {
+            3e11
+        } else {
+            1e10
+        };
+        let passes = (budget * lanes as f64 / flops as f64).ceil() as usize;
         let barrier = Barrier::new(lanes);
-        // As many passes as take about a quarter of a second.
-        let passes = (3e11 * lanes as f64 / flops as f64).ceil() as usize;
         let times: Vec<(f64, Vec<(&'static str, f64)>)> = std::thread::scope(|scope| {
-            let handles: Vec<_> = workers
+            let handles: Vec<_> = self
+                .lanes
                 .iter_mut()
-                .zip(&batches)
+                .zip(batches)
                 .map(|(lane, batch)| {
                     let barrier = &barrier;
                     scope.spawn(move || {
                         let mut spent: Vec<(&'static str, f64)> = Vec::new();
                         barrier.wait();
-                        let start = Instant::now();
+                        let start = processor_time();
                         for _ in 0..passes {
-                            let mut last = Instant::now();
+                            let mut last = processor_time();
                             let clock = |name| {
-                                let now = Instant::now();
-                                let took = (now - last).as_secs_f64();
+                                let now = processor_time();
+                                add_time(&mut spent, name, now - last);
                                 last = now;
-                                match spent.iter_mut().find(|(known, _)| *known == name) {
-                                    Some((_, total)) => *total += took,
-                                    None => spent.push((name, took)),
-                                }
                             };
                             model.run(lane, batch, clock).expect("a pass");
                         }
-                        (start.elapsed().as_secs_f64() / passes as f64, spent)
+                        ((processor_time() - start) / passes as f64, spent)
                     })
                 })
                 .collect();
@@ -331,44 +397,68 @@ fn measure(
                 |handle: std::thread::ScopedJoinHandle<'_, _>| handle.join().expect("a lane");
             handles.into_iter().map(join).collect()
         });
-        let rate: f64 = times
-            .iter()
-            .zip(&reports)
-            .map(|((time, _), report)| report.flops as f64 / time)
-            .sum();
-        if round > 0 {
-            rates.push(rate);
-            for (name, took) in times.iter().flat_map(|(_, spent)| spent) {
-                match seconds.iter_mut().find(|(known, _)| known == name) {
-                    Some((_, total)) => *total += took,
-                    None => seconds.push((name, *took)),
-                }
-            }
+        let after = own_peak();
+        if warm_up {
+            return;
         }
-        peaks.push(own_peak());
+        let rates = times.iter().zip(&self.flops);
+        let rates = rates.map(|((time, _), &flops)| flops as f64 / time);
+        self.rates.push(rates.sum());
+        self.peaks.push((before + after) / 2.0);
+        for (name, took) in times.iter().flat_map(|(_, spent)| spent) {
+            add_time(&mut self.seconds, name, *took);
+        }
     }
-    let median = |values: &mut Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    let (rate, top) = (median(&mut rates), median(&mut peaks));
-    let all_tokens: usize = batches.iter().map(|batch| batch.tokens().len()).sum();
-    println!(
-        "{:>5} {} {lanes} lanes × {tokens}: {:.0} GFLOP/s, peak {:.0} ({:.0}–{:.0}), fraction {:.3}, best {:.3}, {:.0} tokens/s",
-        size.name,
-        if mixed { "mixed  " } else { "uniform" },
-        rate / 1e9,
-        top / 1e9,
-        peaks[0] / 1e9,
-        peaks[peaks.len() - 1] / 1e9,
-        rate / top,
-        rates[rates.len() - 1] / top,
-        rate / flops as f64 * all_tokens as f64,
-    );
-    if ops {
-        let total: f64 = seconds.iter().map(|(_, took)| took).sum();
-        for (name, took) in &seconds {
-            println!("        {name:<10} {:5.1} %", 100.0 * took / total);
+}
+
+fn add_time(seconds: &mut Vec<(&'static str, f64)>, name: &'static str, took: f64) {
+    match seconds.iter_mut().find(|(known, _)| *known == name) {
+        Some((_, total)) => *total += took,
+        None => seconds.push((name, took)),
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[allow(clippy::print_stdout)] // What a benchmark is for.
+fn report(all: &[Contestant], size: &Size, mixed: bool, batches: &[PackedBatch], ops: bool) {
+    let tokens: usize = batches.iter().map(|batch| batch.tokens().len()).sum();
+    for contestant in all {
+        let flops: u64 = contestant.flops.iter().sum();
+        let rate = median(contestant.rates.iter().copied());
+        let top = median(contestant.peaks.iter().copied());
+        let pairs = |others: &[f64]| {
+            let pairs = contestant.rates.iter().zip(others);
+            median(pairs.map(|(own, other)| own / other))
+        };
+        println!(
+            "{:>5} {} {} lanes × {}: {:<16} {:5.0} GFLOP/s, peak {:5.0}, fraction {:.3}, \
+             {:6.0} tokens/s, {:.3} of the first",
+            size.name,
+            if mixed { "mixed  " } else { "uniform" },
+            batches.len(),
+            batches[0].tokens().len(),
+            contestant.name,
+            rate / 1e9,
+            top / 1e9,
+            pairs(&contestant.peaks),
+            rate / flops as f64 * tokens as f64,
+            pairs(&all[0].rates),
+        );
+        if ops {
+            let total: f64 = contestant.seconds.iter().map(|(_, took)| took).sum();
+            let per_token = total / contestant.rates.len() as f64;
+            for (name, took) in &contestant.seconds {
+                println!(
+                    "        {name:<10} {:5.1} %  {:8.3} s",
+                    100.0 * took / total,
+                    took / total * per_token
+                );
+            }
         }
     }
 }

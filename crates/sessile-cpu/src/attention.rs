@@ -115,6 +115,32 @@ pub(crate) fn attention(
     });
 }
 
+/// Attention of one sequence over itself by this thread, of a single head that is all of `input`.
+pub(crate) fn one_head(
+    isa: Isa,
+    input: Heads<'_>,
+    spec: &Attention<'_>,
+    out: RowsMut<'_>,
+    scratch: &mut [f32],
+) {
+    spec.check([input.q.cols(), input.k.cols(), input.v.cols()]);
+    let len = input.q.rows();
+    for first in (0..len).step_by(QUERY_CHUNK) {
+        let kernel = Flash {
+            head: Head {
+                input,
+                spec: *spec,
+                rows: 0..len,
+                head: 0,
+            },
+            queries: first..len.min(first + QUERY_CHUNK),
+            out,
+            scratch: &mut *scratch,
+        };
+        simd::run(isa, kernel);
+    }
+}
+
 /// The attention probabilities of one head of the sequence in `rows`, `[length, length]`.
 pub(crate) fn attention_map(
     isa: Isa,
@@ -163,6 +189,22 @@ impl<'a> Attention<'a> {
                 Bias::Alibi { slopes } => DistanceBias::Slopes(slopes.values()),
             },
             window: spec.window,
+        }
+    }
+
+    /// The same for one of its heads alone.
+    pub(crate) fn alone(&self, head: usize) -> Self {
+        Attention {
+            heads: 1,
+            bias: match self.bias {
+                DistanceBias::None => DistanceBias::None,
+                DistanceBias::Learned { table, reach } => DistanceBias::Learned {
+                    table: table.range(head, 1),
+                    reach,
+                },
+                DistanceBias::Slopes(slopes) => DistanceBias::Slopes(&slopes[head..=head]),
+            },
+            ..*self
         }
     }
 

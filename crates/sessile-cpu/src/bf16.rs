@@ -2,23 +2,27 @@
 //!
 //! The memory layouts are those of the AMX tiles ([`operand`] for activations, [`panels`] for
 //! weights) whatever the processor has, so a weight is packed once and every kernel reads the same
-//! bytes: AMX tiles ([`crate::amx`]), AVX-512, and a portable scalar one, the twin that the tests
-//! compare the others with. Without AMX this format is right but slower than f32.
+//! bytes: AMX tiles ([`crate::amx`]), pairs of bf16 by AVX512-BF16 ([`pairs`]), and f32 arithmetic
+//! on widened values ([`widened`]) where there are no instructions for bf16. The tests compare each
+//! with a scalar twin.
 
 pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod avx512;
+pub(crate) mod finish;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod gelu;
 pub(crate) mod operand;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod pairs;
 pub(crate) mod panels;
 pub(crate) mod product;
 pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod widened;
 
 /// The bfloat16 nearest to `x`, ties to even; a NaN stays a NaN.
-#[inline]
+#[inline(always)]
 pub(crate) fn to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     if x.is_nan() {
@@ -28,7 +32,7 @@ pub(crate) fn to_bf16(x: f32) -> u16 {
 }
 
 /// The value of a bfloat16.
-#[inline]
+#[inline(always)]
 pub(crate) fn from_bf16(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }

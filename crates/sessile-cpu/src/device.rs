@@ -82,8 +82,8 @@ impl Device for CpuDevice {
 
     fn kernel_family(&self, dtype: DType) -> String {
         let isa = match (self.isa(), dtype) {
-            // Tiles multiply no f32: these kernels, and so the bytes, are those of AVX-512.
-            (Isa::Amx, DType::F32) => Isa::Avx512,
+            // Tiles and pairs are bf16: in f32 the kernels, and so the bytes, are those of AVX-512.
+            (Isa::Amx | Isa::Avx512Bf16, DType::F32) => Isa::Avx512,
             (isa, _) => isa,
         };
         format!("cpu-{isa}-{dtype}")

@@ -16,6 +16,8 @@ pub enum Isa {
     Avx2,
     /// 512-bit vectors.
     Avx512,
+    /// 512-bit vectors, and products of bf16 pairs.
+    Avx512Bf16,
     /// 512-bit vectors, and bf16 products on AMX tiles.
     Amx,
 }
@@ -25,25 +27,49 @@ pub const ISA_VARIABLE: &str = "SESSILE_ISA";
 
 impl Isa {
     /// Every instruction set, the least capable first.
-    pub const ALL: [Isa; 5] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Amx];
+    pub const ALL: [Isa; 6] = [
+        Isa::Portable,
+        Isa::Neon,
+        Isa::Avx2,
+        Isa::Avx512,
+        Isa::Avx512Bf16,
+        Isa::Amx,
+    ];
 
-    /// The best instruction set of this machine, no better than `SESSILE_ISA` allows.
+    /// The instruction set whose kernels this machine runs, no better than `SESSILE_ISA` allows.
+    ///
+    /// It is the best one, with one exception: [`Isa::Avx512Bf16`] is taken where its instruction
+    /// computes faster than f32 arithmetic, which is tried once in a process and takes a
+    /// millisecond or two, or where `SESSILE_ISA` names it.
     ///
     /// # Errors
     ///
     /// `Misuse` when `SESSILE_ISA` is set to something that is not an instruction set.
     pub fn detect() -> Result<Isa, DeviceError> {
-        let cap = match std::env::var(ISA_VARIABLE) {
+        let cap = Isa::cap()?;
+        let best = Isa::best(cap);
+        if best == Isa::Avx512Bf16 && cap != best && !crate::peak::pairs_are_fast() {
+            return Ok(Isa::Avx512);
+        }
+        Ok(best)
+    }
+
+    /// The best instruction set that `SESSILE_ISA` allows, whether or not the machine has it.
+    ///
+    /// # Errors
+    ///
+    /// `Misuse` when it is set to something that is not an instruction set.
+    pub fn cap() -> Result<Isa, DeviceError> {
+        match std::env::var(ISA_VARIABLE) {
             Ok(name) if !name.is_empty() => name.parse().map_err(|error: ParseIsaError| {
                 DeviceError::new(
                     DeviceErrorKind::Misuse,
                     format!("{ISA_VARIABLE} is not an instruction set"),
                 )
                 .with_source(error)
-            })?,
-            _ => Isa::Amx,
-        };
-        Ok(Isa::best(cap))
+            }),
+            _ => Ok(Isa::Amx),
+        }
     }
 
     /// The best instruction set of this machine that is no better than `cap`.
@@ -62,6 +88,7 @@ impl Isa {
             Isa::Neon => cfg!(target_arch = "aarch64"),
             Isa::Avx2 => avx2(),
             Isa::Avx512 => avx512(),
+            Isa::Avx512Bf16 => avx512_bf16(),
             Isa::Amx => amx(),
         }
     }
@@ -73,6 +100,7 @@ impl Isa {
             Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Avx512Bf16 => "avx512bf16",
             Isa::Amx => "amx",
         }
     }
@@ -92,13 +120,25 @@ fn avx512() -> bool {
         && is_x86_feature_detected!("avx512dq")
 }
 
+/// With VBMI, whose table look-ups the softmax wants: every processor with both but Cooper Lake,
+/// which counts as AVX-512 without bf16.
+#[cfg(target_arch = "x86_64")]
+fn avx512_bf16() -> bool {
+    avx512() && is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vbmi")
+}
+
 #[cfg(target_arch = "x86_64")]
 fn amx() -> bool {
-    avx512() && crate::amx::available()
+    avx512_bf16() && crate::amx::available()
 }
 
 #[cfg(not(target_arch = "x86_64"))]
 fn amx() -> bool {
+    false
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn avx512_bf16() -> bool {
     false
 }
 
@@ -110,6 +150,27 @@ fn avx2() -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn avx512() -> bool {
     false
+}
+
+/// What the processor calls itself, or its architecture where it does not.
+pub fn processor_name() -> String {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::__cpuid;
+        if __cpuid(0x8000_0000).eax >= 0x8000_0004 {
+            let bytes: Vec<u8> = (0x8000_0002..=0x8000_0004)
+                .map(__cpuid)
+                .flat_map(|leaf| [leaf.eax, leaf.ebx, leaf.ecx, leaf.edx])
+                .flat_map(u32::to_le_bytes)
+                .take_while(|&byte| byte != 0)
+                .collect();
+            let name = String::from_utf8_lossy(&bytes).trim().to_owned();
+            if !name.is_empty() {
+                return name;
+            }
+        }
+    }
+    std::env::consts::ARCH.to_owned()
 }
 
 impl fmt::Display for Isa {
@@ -126,7 +187,7 @@ impl fmt::Display for ParseIsaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown instruction set `{}` (portable, neon, avx2, avx512 or amx)",
+            "unknown instruction set `{}` (portable, neon, avx2, avx512, avx512bf16 or amx)",
             self.0
         )
     }
@@ -166,6 +227,13 @@ mod tests {
                 .filter(|isa| (best..=cap).contains(isa));
             assert_eq!(better.filter(|isa| isa.available()).max(), Some(best));
         }
+    }
+
+    #[test]
+    fn what_is_detected_is_available_and_stays() {
+        let first = Isa::detect().unwrap();
+        assert!(first.available() && first <= Isa::cap().unwrap());
+        assert!((0..20).all(|_| Isa::detect().unwrap() == first));
     }
 
     #[test]

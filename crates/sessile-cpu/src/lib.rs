@@ -23,7 +23,9 @@
 //!
 //! [`Isa::detect`] asks what the machine can really do, capped by `SESSILE_ISA`. The f32 kernels
 //! are written once, over vectors of any width, and compiled for AVX-512, AVX2 with FMA, NEON and
-//! plain Rust. Each has a *scalar twin*, the same thing written as its definition reads, which the
+//! plain Rust. bf16 runs on AMX tiles, or on pairs by AVX512-BF16 where that is faster than f32
+//! arithmetic (a Zen 4, not a Xeon), or on the f32 kernels over values that are widened once for
+//! many rows. [`Rates`] tells which number format is the faster one here. Each has a *scalar twin*, the same thing written as its definition reads, which the
 //! tests compare it with.
 //!
 //! # Equal bytes
@@ -57,6 +59,7 @@ mod memory;
 mod norm;
 pub mod peak;
 mod pool;
+mod rates;
 mod rows;
 #[cfg(test)]
 mod scalar;
@@ -70,6 +73,7 @@ mod weight;
 
 pub use device::{CpuDevice, CpuOptions};
 pub use geometry::CpuGeometry;
-pub use isa::{ISA_VARIABLE, Isa, ParseIsaError};
+pub use isa::{ISA_VARIABLE, Isa, ParseIsaError, processor_name};
 pub use lane::CpuLane;
+pub use rates::Rates;
 pub use weight::CpuWeight;

@@ -19,14 +19,19 @@ use crate::rows::{Rows, RowsMut};
 use crate::simd::{self, Kernel, Simd, math};
 use crate::team::Team;
 pub(crate) use panels::Panels;
-pub(crate) use tile::{Left, ROW_STRIDE, Sums, tile};
+pub(crate) use tile::{Ahead, Left, ROW_STRIDE, Sums, tile};
 
 /// Floats of x that are packed at a time: 1 MiB, half of the L2 cache of a server core. The other
 /// half is for the panels that pass by and the results.
 const BLOCK_FLOATS: usize = 1 << 18;
 
-/// Floats of the largest tile, with two vectors of 16 columns and 14 rows.
-const TILE_FLOATS: usize = 14 * 32;
+/// Tiles of a block at most, which bounds the sums of a block where depth is small.
+const MOST_TILES: usize = 128;
+
+/// Steps of depth at a time: with 32 columns 24 KiB of a panel, which stay in the L1 cache while the rows
+/// of a block go by. A chain of sums stops in between and goes on, which changes no bit. Up to twice as
+/// much is not cut: there the sums that wait cost about what it brings.
+const DEPTH: usize = 192;
 
 /// A product to compute.
 #[derive(Clone, Copy)]
@@ -40,7 +45,13 @@ pub(crate) struct Linear<'a> {
 
 /// Floats of scratch that every thread needs for a product with this weight.
 pub(crate) fn scratch_floats(weight: &Panels) -> usize {
-    BLOCK_FLOATS.max(weight.depth() * weight.shape().tile_rows) + TILE_FLOATS
+    block_rows(weight) * (weight.depth() + weight.shape().tile_cols())
+}
+
+/// Rows of a block: whole tiles.
+fn block_rows(weight: &Panels) -> usize {
+    let step = weight.shape().tile_rows;
+    (BLOCK_FLOATS / weight.depth().max(1) / step).clamp(1, MOST_TILES) * step
 }
 
 /// Computes a product with all threads of a lane.
@@ -59,8 +70,7 @@ pub(crate) fn linear(isa: Isa, team: &mut Team, product: &Linear<'_>) {
             .bias
             .is_none_or(|bias| bias.len() == weight.outputs() && !weight.gated())
     );
-    let shape = weight.shape();
-    let block = (BLOCK_FLOATS / weight.depth().max(1) / shape.tile_rows).max(1) * shape.tile_rows;
+    let block = block_rows(weight);
     let blocks = product.x.rows().div_ceil(block);
     let panels = weight.count();
     // Every thread packs the rows it works on, so a lone thread takes all panels of a block.
@@ -99,31 +109,51 @@ impl Kernel for Part<'_> {
         let depth = weight.depth();
         let (step, cols) = (S::SHAPE.tile_rows, S::SHAPE.tile_cols());
         assert!(weight.shape() == S::SHAPE, "panels of another kernel");
-        let (sums, packed) = self.scratch.split_at_mut(TILE_FLOATS);
+        let rows = self.rows.len();
+        let tiles = rows.div_ceil(step);
+        let (sums, packed) = self.scratch.split_at_mut(tiles * step * cols);
         pack(s, x, self.rows.clone(), packed);
+        // At least one, so that there are sums of nothing where there is no depth.
+        let most = if depth > 2 * DEPTH {
+            DEPTH
+        } else {
+            depth.max(1)
+        };
+        let chunks = depth.div_ceil(most).max(1);
         for index in self.panels {
             let panel = weight.panel(index);
-            for (index_of_tile, first) in self.rows.clone().step_by(step).enumerate() {
-                let rows = step.min(self.rows.end - first);
-                let left = &packed[index_of_tile * step * depth..][..step * depth];
-                // SAFETY: `left` holds `depth` steps of `step ≥ rows` floats, the panel `depth`
-                // steps of two vectors, and `sums` a whole tile.
-                unsafe {
-                    tile::<S, 2>(
-                        s,
-                        rows,
-                        depth,
-                        Left::Packed(left.as_ptr()),
-                        panel.as_ptr(),
-                        Sums {
-                            start: sums.as_mut_ptr(),
-                            stride: cols,
-                            resume: false,
-                        },
-                    );
+            let next = panel.as_ptr().wrapping_add(panel.len());
+            let is_last = index + 1 == weight.count();
+            let ask = if is_last { 0 } else { panel.len() };
+            for chunk in 0..chunks {
+                let done = chunk * most;
+                let here = most.min(depth - done);
+                let right = &panel[done * cols..][..here * cols];
+                for tile_index in 0..tiles {
+                    let count = step.min(rows - tile_index * step);
+                    let left = &packed[tile_index * step * depth + done * step..][..here * step];
+                    let sums = &mut sums[tile_index * step * cols..][..step * cols];
+                    let turn = (chunk * tiles + tile_index, chunks * tiles);
+                    // SAFETY: `left` holds `here` steps of `step ≥ count` floats, `right` as many
+                    // of two vectors, and `sums` a whole tile.
+                    unsafe {
+                        tile::<S, 2>(
+                            s,
+                            count,
+                            here,
+                            Left::Packed(left.as_ptr()),
+                            right.as_ptr(),
+                            Sums {
+                                start: sums.as_mut_ptr(),
+                                stride: cols,
+                                resume: chunk > 0,
+                            },
+                            Ahead::part(next, ask, rows, turn),
+                        );
+                    }
                 }
-                finish(s, self.product, first..first + rows, index, sums);
             }
+            finish(s, self.product, self.rows.clone(), index, sums);
         }
     }
 }

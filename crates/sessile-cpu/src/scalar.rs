@@ -2,6 +2,7 @@
 //! tests compare the kernels with them.
 
 mod attention;
+pub(crate) mod bf16;
 mod cells;
 mod contacts;
 mod linear;

@@ -8,6 +8,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod halves;
 mod interleave;
 pub(crate) mod math;
 #[cfg(target_arch = "aarch64")]
@@ -26,7 +27,11 @@ pub(crate) use interleave::interleave;
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 
+use crate::bf16::{from_bf16, to_bf16};
 use crate::isa::Isa;
+
+/// Lanes of the widest vectors.
+const MOST_LANES: usize = 16;
 
 /// Something to compute with the vectors of whatever machine this is.
 pub(crate) trait Kernel {
@@ -74,7 +79,7 @@ impl Shape {
     pub(crate) const fn of(isa: Isa) -> Shape {
         match isa {
             // Two vectors of columns and 14 rows of sums, which leaves four of 32 registers.
-            Isa::Avx512 | Isa::Amx => Shape {
+            Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => Shape {
                 lanes: 16,
                 tile_rows: 14,
             },
@@ -195,6 +200,57 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         square[0]
     }
 
+    /// `LANES` bf16 values from memory.
+    ///
+    /// # Safety
+    ///
+    /// They are readable.
+    #[inline(always)]
+    unsafe fn load_halves(self, from: *const u16) -> Self::V {
+        let mut values = [0.0; MOST_LANES];
+        for (i, value) in values.iter_mut().enumerate().take(Self::LANES) {
+            // SAFETY: one of the values that the caller promises.
+            *value = from_bf16(unsafe { *from.add(i) });
+        }
+        // SAFETY: there are as many values.
+        unsafe { self.load(values.as_ptr()) }
+    }
+
+    /// `LANES` pairs of bf16 from memory: the first of each pair, and the second.
+    ///
+    /// # Safety
+    ///
+    /// They are readable.
+    #[inline(always)]
+    unsafe fn load_pairs(self, from: *const u16) -> [Self::V; 2] {
+        [0, 1].map(|which| {
+            let mut values = [0.0; MOST_LANES];
+            for (i, value) in values.iter_mut().enumerate().take(Self::LANES) {
+                // SAFETY: one of the values that the caller promises.
+                *value = from_bf16(unsafe { *from.add(2 * i + which) });
+            }
+            // SAFETY: there are as many values.
+            unsafe { self.load(values.as_ptr()) }
+        })
+    }
+
+    /// `LANES` values to memory as the bf16 nearest to each, ties to even; a NaN stays.
+    ///
+    /// # Safety
+    ///
+    /// They are writable.
+    #[inline(always)]
+    unsafe fn store_halves(self, to: *mut u16, v: Self::V) {
+        let mut values = [0.0; MOST_LANES];
+        // SAFETY: there is room for as many values, and the caller's promise.
+        unsafe {
+            self.store(values.as_mut_ptr(), v);
+            for (i, &value) in values.iter().enumerate().take(Self::LANES) {
+                *to.add(i) = to_bf16(value);
+            }
+        }
+    }
+
     /// Asks for a cache line that will be read soon. Any address will do.
     #[inline(always)]
     fn prefetch(self, address: *const f32) {
@@ -203,6 +259,19 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             _mm_prefetch::<_MM_HINT_T0>(address.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
+
+    /// Asks for a cache line that will be read later, into the L2 cache. Any address will do.
+    #[inline(always)]
+    fn prefetch_far(self, address: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch reads nothing and can not fault.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T1>(address.cast());
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = address;

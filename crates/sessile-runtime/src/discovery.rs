@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sessile_cpu::{CpuGeometry, ISA_VARIABLE, Isa};
+use sessile_cpu::{CpuGeometry, ISA_VARIABLE, Isa, Rates, processor_name};
 use sessile_cuda::{
     CUBLASLT_VARIABLE, CublasLt, CudaDevice, CudaGeometry, DRIVER_VARIABLE, Driver, Gpu, Libraries,
     Visibility,
@@ -12,6 +12,7 @@ use sessile_device::{DType, DeviceError, DeviceId, Geometry};
 use crate::error::{RuntimeError, RuntimeErrorKind};
 use crate::machine;
 use crate::options::{DTypeChoice, DeviceChoice};
+use crate::rates;
 
 /// A device as it was found, before anything is loaded onto it.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct FoundDevice {
     pub available_bytes: Option<u64>,
     /// Cores, for a CPU.
     pub cores: usize,
+    /// Measured operations per second of one thread in each number format, for a CPU.
+    pub rates: Option<Rates>,
     /// Anything a user should know about how it will be used.
     pub notes: Vec<String>,
     /// Its sizes.
@@ -195,6 +198,7 @@ pub fn survey() -> Result<Survey, RuntimeError> {
                     dtypes: vec![DType::Bf16, DType::F16, DType::F32],
                     available_bytes: None,
                     cores: 0,
+                    rates: None,
                     notes,
                     geometry: Arc::new(CudaGeometry),
                     cuda: Some(FoundGpu {
@@ -284,20 +288,26 @@ pub fn processor_only(choice: &DeviceChoice, what: &str) -> Result<FoundDevice, 
 /// The processor at this level.
 fn cpu(isa: Isa) -> FoundDevice {
     let mut notes = Vec::new();
-    let dtypes = if isa == Isa::Amx {
-        vec![DType::Bf16, DType::F32]
-    } else {
-        notes.push("no AMX: bf16 works but is slower than f32".to_owned());
-        vec![DType::F32, DType::Bf16]
+    let rates = match rates::of_processor(isa) {
+        Ok(rates) => Some(rates),
+        Err(error) => {
+            notes.push(format!("its number formats could not be timed: {error}"));
+            None
+        }
+    };
+    let dtypes = match rates.map(|rates| rates.choice()) {
+        Some(DType::Bf16) => vec![DType::Bf16, DType::F32],
+        _ => vec![DType::F32, DType::Bf16],
     };
     let memory = machine::available_memory();
     notes.extend(memory.as_ref().and_then(|memory| memory.limit.clone()));
     FoundDevice {
         id: DeviceId::Cpu,
-        description: format!("{} cores, {isa}", machine::cores()),
+        description: format!("{}, {} cores, {isa}", processor_name(), machine::cores()),
         dtypes,
         available_bytes: memory.map(|memory| memory.bytes),
         cores: machine::cores(),
+        rates,
         notes,
         geometry: Arc::new(CpuGeometry::new(isa)),
         cuda: None,

@@ -23,6 +23,7 @@ mod peak;
 pub mod plan;
 pub mod pool;
 mod queue;
+mod rates;
 
 pub use classifier::{Classifier, ClassifierLane};
 pub use discovery::{FoundDevice, Survey, UnusedDevice};

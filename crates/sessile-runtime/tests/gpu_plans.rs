@@ -48,6 +48,7 @@ fn gpu(ordinal: u32, gigabytes: u64) -> FoundDevice {
         dtypes: vec![DType::Bf16, DType::F16, DType::F32],
         available_bytes: Some(gigabytes * 1_000_000_000),
         cores: 0,
+        rates: None,
         notes: Vec::new(),
         geometry: Arc::new(CudaGeometry),
         cuda: None,

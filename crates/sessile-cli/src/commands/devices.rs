@@ -28,6 +28,12 @@ pub(crate) fn run(arguments: &DevicesArguments) -> Result<ExitCode, Failure> {
                     "dtypes": device.dtypes.iter().map(|dtype| dtype.name()).collect::<Vec<_>>(),
                     "available_bytes": device.available_bytes,
                     "cores": device.cores,
+                    "rates": device.rates.map(|rates| serde_json::json!({
+                        "f32": rates.f32,
+                        "bf16": rates.bf16,
+                    })),
+                    "auto": device.dtypes[0].name(),
+                    "auto_reason": device.rates.map(|rates| rates.reason()),
                     "notes": device.notes,
                     "used": true,
                 })
@@ -54,6 +60,15 @@ pub(crate) fn run(arguments: &DevicesArguments) -> Result<ExitCode, Failure> {
             dtypes.join(", "),
             dtypes[0]
         )?;
+        if let Some(rates) = device.rates {
+            writeln!(
+                out,
+                "  measured on one thread: f32 {:.0}, bf16 {:.0} GFLOP/s; {}",
+                rates.f32 / 1e9,
+                rates.bf16 / 1e9,
+                rates.reason()
+            )?;
+        }
         if let Some(available) = device.available_bytes {
             writeln!(out, "  memory left: {}", bytes(available))?;
         }

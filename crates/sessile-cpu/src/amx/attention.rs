@@ -1,5 +1,5 @@
 //! Attention of one head of one sequence on AMX tiles. Scalar twin:
-//! [`crate::bf16::attention::portable`].
+//! `crate::scalar::bf16::attention`.
 //!
 //! Scores `Q · Kᵀ`, weights `2^(score)` and sums `P · V` of three neighbouring groups of keys are
 //! in the works at once: between the tile instructions that make the scores of the next group and
@@ -14,19 +14,14 @@
 //! own sequence alone.
 
 mod exact;
-mod finish;
-mod layout;
-mod pack;
 mod pipeline;
-mod softmax;
+mod rows;
 mod tiles;
 
-pub(crate) use layout::scratch_floats;
-
-use crate::amx::attention::layout::{Layout, Places};
-use crate::amx::attention::softmax::Weights;
 use crate::amx::tile::Tiles;
-use crate::bf16::attention::Head;
+use crate::bf16::attention::layout::{Layout, Places};
+use crate::bf16::attention::softmax::Weights;
+use crate::bf16::attention::{Head, pack};
 
 /// Computes one head of one sequence.
 ///
@@ -35,7 +30,7 @@ use crate::bf16::attention::Head;
 /// - AMX is available, with AVX-512 F, BW, VL, DQ, BF16 and VBMI, and no `Tiles` lives on this
 ///   thread.
 /// - Nobody else reads or writes the columns of this head in the rows of this sequence.
-/// - `scratch` has [`scratch_floats`] values for this head.
+/// - `scratch` has [`scratch_floats`](crate::bf16::attention::layout::scratch_floats) values for this head.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vbmi")]
 pub(crate) unsafe fn run(head: &Head<'_>, scratch: &mut [f32]) {
     if head.len() == 0 {

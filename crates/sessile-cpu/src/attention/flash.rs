@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::scores::{Block, Layout, Scratch};
 use super::{Head, KEY_BLOCK, pack};
-use crate::linear::{Left, ROW_STRIDE, Sums, tile};
+use crate::linear::{Ahead, Left, ROW_STRIDE, Sums, tile};
 use crate::rows::RowsMut;
 use crate::simd::{Kernel, Simd, math};
 use crate::softmax;
@@ -147,15 +147,16 @@ fn mix<S: Simd>(
         // for every key of `range`, and the sums `rows` rows of `width ≥ first + cols`.
         unsafe {
             let left = Left::Rows(weights.as_ptr().add(range.start));
+            let ahead = Ahead::nothing(right.as_ptr());
             let sums = Sums {
                 start: sums.as_mut_ptr().add(first),
                 stride: width,
                 resume,
             };
             if cols == S::LANES {
-                tile::<S, 1>(s, rows, range.len(), left, right.as_ptr(), sums);
+                tile::<S, 1>(s, rows, range.len(), left, right.as_ptr(), sums, ahead);
             } else {
-                tile::<S, 2>(s, rows, range.len(), left, right.as_ptr(), sums);
+                tile::<S, 2>(s, rows, range.len(), left, right.as_ptr(), sums, ahead);
             }
         }
         panel += KEY_BLOCK * cols;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::pack::{Side, transposed};
 use super::{Head, KEY_BLOCK, QUERY_CHUNK};
-use crate::linear::{Left, ROW_STRIDE, Sums, tile as product};
+use crate::linear::{Ahead, Left, ROW_STRIDE, Sums, tile as product};
 use crate::simd::{Shape, Simd};
 
 /// Where things lie in a thread's scratch, in floats.
@@ -203,6 +203,7 @@ impl Block {
                         stride: ROW_STRIDE,
                         resume: false,
                     },
+                    Ahead::nothing(panel.as_ptr()),
                 );
             }
         }

@@ -1,14 +1,27 @@
-//! Attention over bf16 heads, by whichever kernel the machine has.
+//! Attention over bf16 heads, by whichever kernel the machine has: on AMX tiles
+//! ([`crate::amx::attention`]), on pairs ([`pairs`]), or widened to f32 ([`widened`]).
 //!
-//! The portable kernel in this file is the scalar twin of the one on AMX tiles, and stands in for
-//! it on machines without them.
+//! Scalar twin: `crate::scalar::bf16::attention`.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod finish;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod layout;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod pack;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod softmax;
+mod widened;
 
 use std::ops::Range;
 
 use crate::attention::Attention;
 use crate::bf16::operand;
 use crate::bf16::product::Kernel;
-use crate::bf16::{from_bf16, to_bf16};
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Isa;
 use crate::rows::Rows;
 
 /// Queries, keys and values of all sequences in bf16.
@@ -69,6 +82,7 @@ impl<'a> Head<'a> {
     }
 
     /// Whether a score depends on anything but its query and key.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn has_distances(&self) -> bool {
         !self.spec.is_plain()
     }
@@ -87,7 +101,8 @@ impl<'a> Head<'a> {
     }
 
     /// The keys that `query` sees.
-    fn visible(&self, query: usize) -> Range<usize> {
+    #[cfg(test)]
+    pub(crate) fn visible(&self, query: usize) -> Range<usize> {
         match self.spec.window {
             None => 0..self.len(),
             Some(window) => {
@@ -101,12 +116,16 @@ impl<'a> Head<'a> {
 pub(crate) fn scratch_floats(kernel: Kernel, len: usize, dim: usize) -> usize {
     match kernel {
         #[cfg(target_arch = "x86_64")]
-        Kernel::Amx if dim <= WIDEST => crate::amx::attention::scratch_floats(len, dim),
-        _ => 2 * len * dim + len + dim,
+        Kernel::Amx | Kernel::Pairs if dim <= WIDEST => layout::scratch_floats(len, dim),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Amx | Kernel::Pairs => widened::scratch_floats(Isa::Avx512, len, dim),
+        Kernel::Widened(isa) => widened::scratch_floats(isa, len, dim),
+        #[cfg(test)]
+        Kernel::Twin => 2 * len * dim + len + dim,
     }
 }
 
-/// Most columns of a head that the kernel on tiles takes.
+/// Most columns of a head that the kernels on tiles and pairs take.
 #[cfg(target_arch = "x86_64")]
 const WIDEST: usize = 128;
 
@@ -122,19 +141,28 @@ pub(crate) unsafe fn run(kernel: Kernel, head: &Head<'_>, scratch: &mut [f32]) {
         match kernel {
             #[cfg(target_arch = "x86_64")]
             Kernel::Amx if head.dim() <= WIDEST => crate::amx::attention::run(head, scratch),
-            _ => portable(head, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Pairs if head.dim() <= WIDEST => pairs::run(head, scratch),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx | Kernel::Pairs => widened::run(Isa::Avx512, head, scratch),
+            Kernel::Widened(isa) => widened::run(isa, head, scratch),
+            #[cfg(test)]
+            Kernel::Twin => crate::scalar::bf16::attention(head, scratch),
         }
     }
 }
 
 /// Weight bits by which a score of one (in natural units) moves a weight: 128 steps for a power
 /// of two.
+#[cfg(any(target_arch = "x86_64", test))]
 pub(crate) const BITS_PER_UNIT: f32 = 128.0 * std::f32::consts::LOG2_E;
 
 /// The bits of 1.0 in bf16.
+#[cfg(any(target_arch = "x86_64", test))]
 pub(crate) const ONE_BITS: f32 = 127.0 * 128.0;
 
 /// The mantissa of a power of two: `round(128 (2^(i / 128) − 1))`.
+#[cfg(any(target_arch = "x86_64", test))]
 #[rustfmt::skip]
 pub(crate) static MANTISSA: [u8; 128] = [
     0, 1, 1, 2, 3, 4, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11,
@@ -151,84 +179,6 @@ pub(crate) static MANTISSA: [u8; 128] = [
 /// mantissa (0.39 %).
 #[cfg(test)]
 pub(crate) const WEIGHT_ERROR: f64 = 0.0067;
-
-/// The bf16 weight `2^s` for `bits = 128 s + ONE_BITS`.
-#[inline]
-pub(crate) fn weight(bits: f32) -> u16 {
-    // A cast rounds towards zero, saturates, and makes 0 of NaN.
-    let linear = bits.round_ties_even().clamp(0.0, 32640.0) as u16;
-    linear & !127 | u16::from(MANTISSA[usize::from(linear % 128)])
-}
-
-/// The scalar twin.
-///
-/// # Safety
-///
-/// As [`run`].
-pub(crate) unsafe fn portable(head: &Head<'_>, scratch: &mut [f32]) {
-    let (len, dim) = (head.len(), head.dim());
-    let (keys, rest) = scratch.split_at_mut(len * dim);
-    let (values, rest) = rest.split_at_mut(len * dim);
-    let (scores, rest) = rest.split_at_mut(len);
-    let sums = &mut rest[..dim];
-    for at in 0..len {
-        rotated(head, head.k.row(at), at, &mut keys[at * dim..][..dim]);
-        for (to, &from) in values[at * dim..][..dim].iter_mut().zip(head.v.row(at)) {
-            *to = from_bf16(from);
-        }
-    }
-    for query in 0..len {
-        rotated(head, head.q.row(query), query, sums);
-        let visible = head.visible(query);
-        let mut top = f32::NEG_INFINITY;
-        for key in visible.clone() {
-            let products = sums.iter().zip(&keys[key * dim..][..dim]);
-            let dot: f32 = products.map(|(q, k)| q * k).sum();
-            let distance = key as isize - query as isize;
-            let added = head.spec.bias.at(head.index, distance);
-            scores[key] = dot * (head.spec.scale * BITS_PER_UNIT) + added * BITS_PER_UNIT;
-            // Not `max`, which would pass over a NaN.
-            if !top.is_nan() && (scores[key] > top || scores[key].is_nan()) {
-                top = scores[key];
-            }
-        }
-        sums.fill(0.0);
-        let mut total = 0.0;
-        for key in visible {
-            let weight = from_bf16(weight(scores[key] - top + ONE_BITS));
-            total += weight;
-            for (sum, value) in sums.iter_mut().zip(&values[key * dim..][..dim]) {
-                *sum += weight * value;
-            }
-        }
-        let row = head.out_row(query);
-        for (at, sum) in sums.iter().enumerate() {
-            let column = head.out_column() + at;
-            // SAFETY: a column of this head in a row of this sequence.
-            unsafe {
-                *row.add(column / operand::STEP * operand::BLOCK + column % operand::STEP) =
-                    to_bf16(sum / total);
-            }
-        }
-    }
-}
-
-/// A row of queries or keys, rotated and rounded to bf16.
-fn rotated(head: &Head<'_>, x: &[u16], position: usize, to: &mut [f32]) {
-    let Some(table) = head.spec.rotary else {
-        for (to, &from) in to.iter_mut().zip(x) {
-            *to = from_bf16(from);
-        }
-        return;
-    };
-    let half = head.dim() / 2;
-    let (cosines, sines) = table.row(position).split_at(half);
-    for i in 0..half {
-        let (x, y) = (from_bf16(x[i]), from_bf16(x[half + i]));
-        to[i] = from_bf16(to_bf16(x * cosines[i] - y * sines[i]));
-        to[half + i] = from_bf16(to_bf16(y * cosines[i] + x * sines[i]));
-    }
-}
 
 #[cfg(test)]
 #[path = "attention/tests.rs"]

@@ -4,7 +4,7 @@
 //! and 1. The coefficients are looked up by `vpermps`, so there is no division and no exponential:
 //! 11 instructions where a rational `erf` takes 22.
 //!
-//! Scalar twin: [`crate::bf16::product::gelu`]. The error is at most 6e-5, at any `x`.
+//! Scalar twin: `crate::scalar::bf16::gelu`. The error is at most 6e-5, at any `x`.
 
 use std::arch::x86_64::*;
 
@@ -78,7 +78,7 @@ pub(crate) unsafe fn gelu(x: __m512) -> __m512 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bf16::product::gelu as exact;
+    use crate::scalar::bf16::gelu as exact;
 
     #[test]
     fn stays_within_its_bound() {

@@ -1,6 +1,6 @@
 //! `x · Wᵀ` with an epilogue, over the packed layouts, by whichever kernel the machine has.
 //!
-//! The portable kernel in this file is the scalar twin of the others.
+//! Scalar twin: `crate::scalar::bf16::product`.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use sessile_device::Epilogue;
 
 use crate::bf16::operand;
 use crate::bf16::panels;
-use crate::bf16::{from_bf16, to_bf16};
+use crate::bf16::widened;
 use crate::isa::Isa;
 
 /// Where a product goes.
@@ -94,11 +94,14 @@ pub(crate) enum Kernel {
     /// AMX tiles.
     #[cfg(target_arch = "x86_64")]
     Amx,
-    /// AVX-512: bf16 pairs widened to f32 and multiplied there.
+    /// Pairs of bf16 by `vdpbf16ps`.
     #[cfg(target_arch = "x86_64")]
-    Avx512,
-    /// Plain Rust.
-    Portable,
+    Pairs,
+    /// Widened to f32, in the vectors of an instruction set.
+    Widened(Isa),
+    /// The scalar twin.
+    #[cfg(test)]
+    Twin,
 }
 
 impl Kernel {
@@ -108,14 +111,25 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx => Kernel::Amx,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Kernel::Avx512,
-            _ => Kernel::Portable,
+            Isa::Avx512Bf16 => Kernel::Pairs,
+            isa => Kernel::Widened(isa),
+        }
+    }
+
+    /// Floats of scratch that every thread needs for a product with `k` inputs.
+    pub(crate) fn scratch_floats(self, k: usize) -> usize {
+        match self {
+            Kernel::Widened(isa) => widened::scratch_floats(isa, k),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Amx | Kernel::Pairs => 0,
+            #[cfg(test)]
+            Kernel::Twin => 0,
         }
     }
 }
 
-/// Computes the columns that the weight panels `range` make. Which panels are computed together
-/// changes no byte.
+/// Computes the columns that the weight panels `range` make, with [`Kernel::scratch_floats`] of
+/// scratch. Which panels are computed together changes no byte.
 ///
 /// # Safety
 ///
@@ -123,7 +137,12 @@ impl Kernel {
 /// - `x` holds whole panels of readable elements.
 /// - The output holds all rows and columns (for [`Out::Operand`], whole panels of rows and steps
 ///   of columns), and nobody else reads or writes those columns meanwhile.
-pub(crate) unsafe fn run(kernel: Kernel, product: &Product<'_>, range: Range<usize>) {
+pub(crate) unsafe fn run(
+    kernel: Kernel,
+    product: &Product<'_>,
+    range: Range<usize>,
+    scratch: &mut [f32],
+) {
     debug_assert!(product.bias.is_none_or(|bias| bias.len() >= product.n));
     debug_assert!(
         product.weight.len() >= panels::len(product.n, product.k, product.gated()),
@@ -140,8 +159,10 @@ pub(crate) unsafe fn run(kernel: Kernel, product: &Product<'_>, range: Range<usi
             #[cfg(target_arch = "x86_64")]
             Kernel::Amx => crate::amx::product::run(product, range.clone()),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => crate::bf16::avx512::product(product, range.clone()),
-            Kernel::Portable => portable(product, range.clone()),
+            Kernel::Pairs => crate::bf16::pairs::product(product, range.clone()),
+            Kernel::Widened(isa) => widened::product(isa, product, range.clone(), scratch),
+            #[cfg(test)]
+            Kernel::Twin => crate::scalar::bf16::product(product, range.clone()),
         }
         if product.gated() && range.end == product.panels() {
             zero_odd_half(product);
@@ -166,123 +187,6 @@ unsafe fn zero_odd_half(product: &Product<'_>) {
             std::slice::from_raw_parts_mut(at, 16).fill(0);
         }
     }
-}
-
-/// The scalar twin: sums `k` in steps of 32, each step in pairs, as the tile instruction does.
-///
-/// # Safety
-///
-/// As [`run`].
-pub(crate) unsafe fn portable(product: &Product<'_>, range: Range<usize>) {
-    let steps = operand::steps(product.k);
-    for panel in range {
-        for row in 0..product.rows {
-            let mut sums = [0.0_f32; panels::PANEL];
-            for step in 0..steps {
-                let block = (panel * steps + step) * panels::BLOCK;
-                let weights = &product.weight[block..block + panels::BLOCK];
-                // SAFETY: `x` holds whole panels of `steps` steps.
-                let x = unsafe {
-                    let at = operand::row(row, steps) + step * operand::BLOCK;
-                    std::slice::from_raw_parts(product.x.add(at), operand::STEP)
-                };
-                for (half, sums) in sums.chunks_exact_mut(16).enumerate() {
-                    for (pair, x) in x.chunks_exact(2).enumerate() {
-                        let (x0, x1) = (from_bf16(x[0]), from_bf16(x[1]));
-                        let weights = &weights[half * 512 + pair * 32..][..32];
-                        for (sum, w) in sums.iter_mut().zip(weights.chunks_exact(2)) {
-                            *sum += x0 * from_bf16(w[0]);
-                            *sum += x1 * from_bf16(w[1]);
-                        }
-                    }
-                }
-            }
-            let values = activate(product, panel, &sums);
-            // SAFETY: passed on to the caller.
-            unsafe { store(product, panel, row, &values) };
-        }
-    }
-}
-
-/// Bias and activation of 32 sums; columns beyond the last come out as zeros.
-fn activate(product: &Product<'_>, panel: usize, sums: &[f32; 32]) -> [f32; 32] {
-    let (columns, width) = (product.columns(), product.panel_columns());
-    let bias = |at: usize| product.bias.map_or(0.0, |bias| bias[at]);
-    std::array::from_fn(|i| {
-        let column = panel * width + i;
-        if i >= width || column >= columns {
-            return 0.0;
-        }
-        let x = sums[i] + bias(column);
-        match product.epilogue {
-            Epilogue::Store | Epilogue::Residual => x,
-            Epilogue::Gelu => gelu(x),
-            Epilogue::Relu => x.max(0.0),
-            Epilogue::GeluGated => gelu(x) * (sums[16 + i] + bias(columns + column)),
-        }
-    })
-}
-
-/// Stores one row of one panel.
-///
-/// # Safety
-///
-/// As [`run`].
-pub(crate) unsafe fn store(product: &Product<'_>, panel: usize, row: usize, values: &[f32; 32]) {
-    let (columns, width) = (product.columns(), product.panel_columns());
-    let first = panel * width;
-    let exist = width.min(columns - first);
-    // SAFETY: all places are inside the output: columns beyond the last are written only in an
-    // operand, which has whole steps.
-    unsafe {
-        match product.out {
-            Out::Operand { start } => {
-                let to = start.add(operand::index(row, first, operand::steps(columns)));
-                for (i, &value) in values[..width].iter().enumerate() {
-                    *to.add(i) = to_bf16(value);
-                }
-            }
-            Out::Rows { start, stride } => {
-                let to = start.add(row * stride + first);
-                for (i, &value) in values[..exist].iter().enumerate() {
-                    *to.add(i) = to_bf16(value);
-                }
-            }
-            Out::F32 { start, stride } => {
-                let to = start.add(row * stride + first);
-                let adds = product.epilogue == Epilogue::Residual;
-                for (i, &value) in values[..exist].iter().enumerate() {
-                    *to.add(i) = if adds { *to.add(i) + value } else { value };
-                }
-            }
-        }
-    }
-}
-
-/// The exact GELU, `x · Φ(x)`.
-pub(crate) fn gelu(x: f32) -> f32 {
-    let x = f64::from(x);
-    (0.5 * x * erfc(-x * std::f64::consts::FRAC_1_SQRT_2)) as f32
-}
-
-/// `1 − erf(x)` with a relative error below 1.2e-7 (the Chebyshev fit of Numerical Recipes §6.2).
-fn erfc(x: f64) -> f64 {
-    const TERMS: [f64; 10] = [
-        -1.265_512_23,
-        1.000_023_68,
-        0.374_091_96,
-        0.096_784_18,
-        -0.186_288_06,
-        0.278_868_07,
-        -1.135_203_98,
-        1.488_515_87,
-        -0.822_152_23,
-        0.170_872_77,
-    ];
-    let t = 1.0 / (1.0 + 0.5 * x.abs());
-    let series = TERMS.iter().rev().fold(0.0, |sum, term| sum * t + term);
-    let tail = t * (-x * x + series).exp();
-    if x >= 0.0 { tail } else { 2.0 - tail }
 }
 
 #[cfg(test)]

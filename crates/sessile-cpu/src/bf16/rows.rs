@@ -1,11 +1,14 @@
 //! Rows of f32 to bf16 and back.
 //!
-//! The AVX-512 forms round as [`to_bf16`] does, but for subnormal values, which they may set to
+//! The AVX512-BF16 form rounds as [`to_bf16`](crate::bf16::to_bf16) does, but for subnormal values, which they may set to
 //! zero.
 
+use crate::bf16::from_bf16;
 use crate::bf16::operand::{BLOCK, STEP};
 use crate::bf16::product::Kernel;
-use crate::bf16::{from_bf16, to_bf16};
+#[cfg(test)]
+use crate::bf16::to_bf16;
+use crate::simd::{self, Simd, halves};
 
 /// Rounds `row` into an operand row that starts at `to`, with zeros up to a whole step.
 ///
@@ -14,17 +17,40 @@ use crate::bf16::{from_bf16, to_bf16};
 /// - The processor has `kernel`.
 /// - `to` is the start of a row of an operand with as many columns, and nobody else uses that row.
 pub(crate) unsafe fn write(kernel: Kernel, row: &[f32], to: *mut u16) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        match kernel {
-            #[cfg(target_arch = "x86_64")]
-            Kernel::Amx => write_avx512(row, to),
-            _ => write_portable(row, to),
+    match kernel {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: passed on to the caller.
+        Kernel::Amx | Kernel::Pairs => unsafe { write_avx512(row, to) },
+        Kernel::Widened(isa) => simd::run(isa, Write { row, to }),
+        #[cfg(test)]
+        // SAFETY: passed on to the caller.
+        Kernel::Twin => unsafe { write_portable(row, to) },
+    }
+}
+
+/// A row on its way, in some vectors.
+struct Write<'a> {
+    row: &'a [f32],
+    to: *mut u16,
+}
+
+impl simd::Kernel for Write<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for (step, values) in self.row.chunks(STEP).enumerate() {
+            // SAFETY: step `step` of the row, as the caller of `write` promises.
+            let to = unsafe { std::slice::from_raw_parts_mut(self.to.add(step * BLOCK), STEP) };
+            let (exist, beyond) = to.split_at_mut(values.len());
+            halves::narrow(s, values, exist);
+            beyond.fill(0);
         }
     }
 }
 
 /// The scalar twin.
+#[cfg(test)]
 unsafe fn write_portable(row: &[f32], to: *mut u16) {
     for (step, values) in row.chunks(STEP).enumerate() {
         // SAFETY: step `step` of the row.

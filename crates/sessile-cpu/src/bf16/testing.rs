@@ -1,20 +1,14 @@
 //! What the tests of this format share.
 
 use crate::bf16::product::Kernel;
+use crate::isa::Isa;
 
-/// Every family of kernels that this machine has.
+/// Every family of kernels that this machine has, and the scalar twin.
 pub(crate) fn kernels() -> Vec<Kernel> {
-    let mut kernels = vec![Kernel::Portable];
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-            kernels.push(Kernel::Avx512);
-        }
-        if crate::amx::available() {
-            kernels.push(Kernel::Amx);
-        }
-    }
-    kernels
+    let levels = Isa::ALL.into_iter().filter(|isa| isa.available());
+    std::iter::once(Kernel::Twin)
+        .chain(levels.map(Kernel::of))
+        .collect()
 }
 
 /// Values to write to, between canaries: a store by inline assembly outside of its buffer is

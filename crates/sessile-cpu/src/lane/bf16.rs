@@ -5,7 +5,7 @@ use std::ops::Range;
 use sessile_device::{AttentionInput, BatchBuf, Buf, DType, Epilogue, Format};
 
 use super::CpuLane;
-use crate::attention::{self, Attention, DistanceBias};
+use crate::attention::{self, Attention};
 use crate::bf16::attention as bf16_attention;
 use crate::bf16::operand;
 use crate::bf16::product::{self, Kernel, Out, Product};
@@ -82,6 +82,9 @@ impl CpuLane {
         out: Buf,
     ) {
         let kernel = self.kernel();
+        if !self.reserve(kernel.scratch_floats(weight.cols())) {
+            return;
+        }
         let (start, inputs) = self.workspace.open_bytes(out, [x]);
         let stride = out.row_stride();
         let product = Product {
@@ -115,11 +118,11 @@ impl CpuLane {
             "a residual is f32"
         );
         let (threads, panels) = (self.team.threads(), product.panels());
-        self.team.share(threads, |part, _| {
+        self.team.share(threads, |part, scratch| {
             let range = panels * part / threads..panels * (part + 1) / threads;
             // SAFETY: the kernel is one of this machine; `open_bytes` has lent the output, of
             // which every part takes its own columns, and the operand has whole panels.
-            unsafe { product::run(kernel, &product, range) };
+            unsafe { product::run(kernel, &product, range, scratch) };
         });
     }
 
@@ -195,18 +198,7 @@ impl CpuLane {
             k: Rows::new(keys, len, dim, dim),
             v: Rows::new(keys, len, dim, dim),
         };
-        let alone = Attention {
-            heads: 1,
-            bias: match spec.bias {
-                DistanceBias::None => DistanceBias::None,
-                DistanceBias::Learned { table, reach } => DistanceBias::Learned {
-                    table: table.range(head, 1),
-                    reach,
-                },
-                DistanceBias::Slopes(slopes) => DistanceBias::Slopes(&slopes[head..=head]),
-            },
-            ..*spec
-        };
+        let alone = spec.alone(head);
         attention::attention_map(self.isa, &mut self.team, heads, 0..len, 0, &alone, out);
     }
 }

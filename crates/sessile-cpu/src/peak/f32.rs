@@ -29,8 +29,8 @@ pub fn f32_flops(threads: usize, duration: Duration) -> f64 {
     })
 }
 
-struct Chains {
-    duration: Duration,
+pub(super) struct Chains {
+    pub(super) duration: Duration,
 }
 
 impl Kernel for Chains {
@@ -49,7 +49,7 @@ impl Kernel for Chains {
         let w: [S::V; 4] = std::array::from_fn(|i| s.at(&values, (4 + i) * 16));
         let mut sums = [s.splat(0.0); CHAINS];
         let (start, mut rounds) = (Instant::now(), 0u64);
-        while start.elapsed() < self.duration {
+        while rounds == 0 || start.elapsed() < self.duration {
             for _ in 0..ROUNDS {
                 for (i, sum) in sums.iter_mut().enumerate() {
                     *sum = s.fma(x[i % 4], w[i / 4], *sum);

@@ -146,6 +146,44 @@ impl Simd for Avx2 {
         }
         square.copy_from_slice(b);
     }
+
+    #[inline(always)]
+    unsafe fn load_halves(self, from: *const u16) -> Self::V {
+        // SAFETY: as in `enter`, and the caller's promise.
+        unsafe {
+            let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, from: *const u16) -> [Self::V; 2] {
+        // SAFETY: as in `enter`, and the caller's promise.
+        unsafe {
+            let pairs = _mm256_loadu_si256(from.cast());
+            let second = _mm256_and_si256(pairs, _mm256_set1_epi32(0xffff_0000_u32 as i32));
+            [_mm256_slli_epi32::<16>(pairs), second].map(|x| _mm256_castsi256_ps(x))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_halves(self, to: *mut u16, v: Self::V) {
+        // SAFETY: as in `enter`, and the caller's promise.
+        unsafe {
+            let bits = _mm256_castps_si256(v);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let nearest = _mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff));
+            let nearest = _mm256_add_epi32(nearest, odd);
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
+            let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(v, v));
+            let rounded = _mm256_srli_epi32::<16>(_mm256_blendv_epi8(nearest, quiet, nan));
+            // Both halves of a register are packed by themselves: lanes 0–3 end up in the first
+            // quarter, lanes 4–7 in the third.
+            let packed = _mm256_packus_epi32(rounded, rounded);
+            let halves = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b1000>(packed));
+            _mm_storeu_si128(to.cast(), halves);
+        }
+    }
 }
 
 /// All bits of the first `count` lanes.

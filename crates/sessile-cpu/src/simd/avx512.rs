@@ -147,6 +147,41 @@ impl Simd for Avx512 {
         square.copy_from_slice(b);
     }
 
+    #[inline(always)]
+    unsafe fn load_halves(self, from: *const u16) -> Self::V {
+        // SAFETY: as in `enter`, and the caller's promise.
+        unsafe {
+            let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, from: *const u16) -> [Self::V; 2] {
+        // SAFETY: as in `enter`, and the caller's promise.
+        unsafe {
+            let pairs = _mm512_loadu_si512(from.cast());
+            let second = _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32 as i32));
+            [_mm512_slli_epi32::<16>(pairs), second].map(|x| _mm512_castsi512_ps(x))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_halves(self, to: *mut u16, v: Self::V) {
+        // SAFETY: as in `enter`, and the caller's promise.
+        unsafe {
+            let bits = _mm512_castps_si512(v);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let nearest = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+            let nearest = _mm512_add_epi32(nearest, odd);
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+            let quiet = _mm512_set1_epi32(0x40_0000);
+            let rounded = _mm512_mask_or_epi32(nearest, nan, bits, quiet);
+            let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+            _mm256_storeu_si256(to.cast(), halves);
+        }
+    }
+
     /// Half the vectors after every addition: 30 shuffles instead of the 64 of a transposition.
     #[inline(always)]
     fn sums(self, square: &mut [Self::V]) -> Self::V {

@@ -230,3 +230,58 @@ fn lanes_are_added_up_vector_by_vector() {
         }
     }
 }
+
+struct Halves<'a>(&'a [f32]);
+
+impl Kernel for Halves<'_> {
+    type Output = (Vec<u16>, Vec<f32>);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        let (mut narrow, mut wide) = (vec![0; self.0.len()], vec![0.0; self.0.len()]);
+        halves::narrow(s, self.0, &mut narrow);
+        halves::widen(s, &narrow, &mut wide);
+        let mut pairs = [vec![0.0; S::LANES], vec![0.0; S::LANES]];
+        // SAFETY: the tests give as many values as two vectors have.
+        let loaded = unsafe { s.load_pairs(narrow.as_ptr()) };
+        for (to, v) in pairs.iter_mut().zip(loaded) {
+            s.put(to, 0, v);
+        }
+        for (i, value) in wide.iter().enumerate().take(2 * S::LANES) {
+            assert_eq!(pairs[i % 2][i / 2].to_bits(), value.to_bits());
+        }
+        (narrow, wide)
+    }
+}
+
+#[test]
+fn halves_are_rounded_as_one_by_one() {
+    let odd = [
+        0.0,
+        -0.0,
+        f32::NAN,
+        f32::from_bits(0x7f80_0001),
+        f32::from_bits(0xffff_ffff),
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN,
+        f32::MIN_POSITIVE,
+        f32::from_bits(1),
+        f32::from_bits(0x0000_8001),
+        1.0 + 1.0 / 256.0,
+        1.0 + 3.0 / 256.0,
+    ];
+    for len in [32, 33, 47, 100] {
+        let values: Vec<f32> = (0..len)
+            .map(|i: usize| odd.get(i).copied().unwrap_or((i as f32).sin() * 1e3))
+            .collect();
+        for isa in isas() {
+            let (narrow, wide) = run(isa, Halves(&values));
+            for ((&value, &half), &back) in values.iter().zip(&narrow).zip(&wide) {
+                assert_eq!(half, to_bf16(value), "{isa} {value}");
+                assert_eq!(back.to_bits(), from_bf16(half).to_bits(), "{isa} {value}");
+            }
+        }
+    }
+}

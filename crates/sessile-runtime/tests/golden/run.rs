@@ -76,9 +76,9 @@ pub fn places() -> impl Iterator<Item = Place> {
         .chain(gpu.map(|gpu| Place::Cuda(gpu.open(1).unwrap())))
 }
 
-/// The instruction sets of this machine.
+/// The instruction sets of this machine, up to the one that `SESSILE_ISA` names.
 pub fn levels() -> impl Iterator<Item = Isa> {
-    let cap = Isa::detect().unwrap();
+    let cap = Isa::cap().unwrap();
     Isa::ALL
         .into_iter()
         .filter(move |isa| *isa <= cap && isa.available())
@@ -161,4 +161,28 @@ pub fn last_states<'a>(output: &'a Output, tokens: &[u32]) -> &'a [f32] {
 /// The values of one output.
 pub fn values(output: &Output, kind: OutputKind) -> &[f32] {
     &output.get(kind).unwrap_or_else(|| panic!("{kind:?}")).data
+}
+
+/// Says, past the capture of output, at which levels the goldens are run here.
+#[test]
+fn levels_of_the_goldens_are_told() {
+    use std::io::Write;
+
+    let (ran, missing): (Vec<Isa>, Vec<Isa>) = Isa::ALL
+        .iter()
+        .partition(|isa| levels().any(|level| level == **isa));
+    let names = |list: &[Isa]| {
+        list.iter()
+            .map(Isa::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    writeln!(
+        std::io::stderr(),
+        "goldens ran at: {}; NOT RUN, this machine does not have them or SESSILE_ISA excludes them: {}",
+        names(&ran),
+        names(&missing)
+    )
+    .unwrap();
+    assert!(ran.contains(&Isa::Portable));
 }

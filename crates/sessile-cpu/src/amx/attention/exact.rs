@@ -5,10 +5,11 @@
 
 use std::arch::x86_64::*;
 
-use super::layout::{ROWS, TILE, UNIT};
+use super::Job;
+use super::rows::load_scores;
 use super::tiles::{add_values, keep_queries, load_sums, scores, store_scores, store_sums};
-use super::{Job, finish};
-use crate::bf16::attention::ONE_BITS;
+use crate::bf16::attention::layout::{ROWS, TILE, UNIT};
+use crate::bf16::attention::{ONE_BITS, finish};
 
 #[repr(C, align(64))]
 struct Scores([f32; 512]);
@@ -55,8 +56,9 @@ pub(super) unsafe fn tile<const STEPS: usize, const DISTANCES: bool>(
         };
         let bits = |unit: usize, row: usize| {
             let at = layout.middle() + unit * UNIT - (tile * ROWS + row);
+            let scores = load_scores(room.add(row * 16));
             job.weights
-                .linear::<DISTANCES>(room.add(row * 16), places.distances.wrapping_add(at))
+                .linear::<DISTANCES>(scores, places.distances.wrapping_add(at))
         };
 
         // Which keys of a unit there are, as two masks.
@@ -107,6 +109,6 @@ pub(super) unsafe fn tile<const STEPS: usize, const DISTANCES: bool>(
             }
             store_sums(job, part, sums);
         }
-        finish::tile(job, tile, sums, false);
+        finish::tile(job.head, layout, tile, sums, false);
     }
 }

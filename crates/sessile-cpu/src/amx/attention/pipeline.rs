@@ -5,10 +5,11 @@
 //! next and C of the previous stand between its instructions; none of the three waits for another,
 //! so the tile unit works through the time that the weights take.
 
-use super::layout::{ROW_TILES, ROWS, TILE, UNIT};
-use super::softmax::Rows;
+use super::rows::Rows;
 use super::tiles::{add_values, keep_queries, load_sums, scores, store_scores, store_sums};
-use super::{Job, exact, finish};
+use super::{Job, exact};
+use crate::bf16::attention::finish;
+use crate::bf16::attention::layout::{ROW_TILES, ROWS, TILE, UNIT};
 
 /// Some units of keys with one row tile of queries.
 #[derive(Clone, Copy, Default)]
@@ -240,7 +241,8 @@ pub(super) unsafe fn run<const STEPS: usize, const DISTANCES: bool>(job: &Job<'_
                 adding.add::<STEPS>(share / 2, |count| rows.take(count));
                 rows.take(ROWS);
             }
-            let done = !previous.last || job.tame && finish::tile(job, previous.tile, sums, true);
+            let done = !previous.last
+                || job.tame && finish::tile(job.head, layout, previous.tile, sums, true);
             // The scores of a group of one unit are wanted at once, and the other way needs all
             // tiles.
             if next.units == 1 || !done {

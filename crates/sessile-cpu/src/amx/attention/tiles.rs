@@ -8,8 +8,8 @@
 //! 55 ns, where one or two at a time take 42).
 
 use super::Job;
-use super::layout::{TILE, VALUE_TILES};
 use crate::amx::tile::{Tiles, tile_load, tile_mul, tile_store, tile_zero};
+use crate::bf16::attention::layout::{TILE, VALUE_TILES};
 
 /// Keeps the queries of a row tile for [`scores`] (`STEPS` of 1).
 ///

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::attention::DistanceBias;
 use crate::bf16::testing::{Guarded, Random, kernels};
+use crate::bf16::{from_bf16, to_bf16};
+use crate::scalar::bf16::{rotated, weight};
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {

@@ -3,9 +3,11 @@
 use proptest::prelude::*;
 use sessile_device::{Epilogue, HostTensor};
 
-use super::{Kernel, Out, Product, gelu, run};
+use super::{Kernel, Out, Product, run};
 use crate::bf16::testing::{Guarded, Random, kernels};
 use crate::bf16::{from_bf16, operand, panels, to_bf16};
+use crate::isa::Isa;
+use crate::scalar::bf16::gelu;
 
 /// Where a test's product goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,10 +101,11 @@ impl Case {
             out,
         };
         let panels = product.panels();
+        let mut scratch = vec![f32::NAN; kernel.scratch_floats(self.k)];
         for split in 0..splits {
             let range = panels * split / splits..panels * (split + 1) / splits;
             // SAFETY: the kernel is one that the machine has; the buffers have the right sizes.
-            unsafe { run(kernel, &product, range) };
+            unsafe { run(kernel, &product, range, &mut scratch) };
         }
         let (floats, halves) = (floats.check(), halves.check());
         let steps = operand::steps(columns);
@@ -278,6 +281,41 @@ fn long_inner_dimensions() {
                     "{kernel:?} {got} {want} {off}"
                 );
             }
+        }
+    }
+}
+
+/// However a widened product is cut, each of its sums is one chain of multiply-adds over all of `k`:
+/// that is why its bytes are the same whatever the rows and the cuts.
+#[test]
+fn widened_sums_are_one_chain_over_every_depth() {
+    // The portable vectors round twice.
+    let levels = Isa::ALL.into_iter().filter(|isa| isa.available());
+    let fused: Vec<Isa> = levels.filter(|isa| *isa != Isa::Portable).collect();
+    for (rows, n, k) in [(1, 33, 191), (15, 5, 192), (33, 40, 193), (70, 32, 1000)] {
+        let case = Case {
+            rows,
+            n,
+            k,
+            epilogue: Epilogue::Store,
+            to: To::F32,
+            bias: false,
+            seed: 7,
+        };
+        let data = case.data();
+        let steps = operand::steps(k);
+        let chain = |at: usize| {
+            let (row, output) = (at / n, at % n);
+            (0..k).fold(0.0_f32, |sum, col| {
+                let x = from_bf16(data.x[operand::index(row, col, steps)]);
+                x.mul_add(data.weight[output * k + col], sum)
+            })
+        };
+        let want: Vec<u32> = (0..rows * n).map(|at| chain(at).to_bits()).collect();
+        for isa in &fused {
+            let got = case.run(Kernel::Widened(*isa), &data, 1);
+            let got: Vec<u32> = got.iter().map(|value| value.to_bits()).collect();
+            assert!(got == want, "{isa} {rows} {n} {k}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! between powers of two. The true mantissa is looked up by the linear one. A weight is off by at
 //! most 0.67 %: half a step of the score (0.27 %) and half a step of the mantissa (0.39 %).
 //!
-//! Scalar twin: [`crate::bf16::attention::weight`].
+//! Scalar twin: `crate::scalar::bf16::weight`.
 
 use std::arch::x86_64::*;
 
@@ -12,7 +12,7 @@ use crate::bf16::attention::{BITS_PER_UNIT, Head, MANTISSA, ONE_BITS};
 
 /// What is added to a score at this distance, in units of weight bits, with the bits of 2⁰.
 /// Beyond the window the weight's bits come out below zero, and so zero.
-pub(super) fn added(head: &Head<'_>, distance: isize) -> f32 {
+pub(crate) fn added(head: &Head<'_>, distance: isize) -> f32 {
     let outside = head
         .spec
         .window
@@ -26,7 +26,7 @@ pub(super) fn added(head: &Head<'_>, distance: isize) -> f32 {
 
 /// The constants of the weights of one head.
 #[derive(Clone, Copy)]
-pub(super) struct Weights {
+pub(crate) struct Weights {
     factor: __m512,
     offset: __m512,
     mantissas: [__m512i; 2],
@@ -38,7 +38,7 @@ impl Weights {
     /// AVX-512F.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn new(head: &Head<'_>) -> Self {
+    pub(crate) unsafe fn new(head: &Head<'_>) -> Self {
         // SAFETY: the table has 128 bytes.
         let mantissas = unsafe {
             [
@@ -58,11 +58,11 @@ impl Weights {
     ///
     /// # Safety
     ///
-    /// AVX-512F; `scores` points to a row of two tiles, `distances` to 32 values.
+    /// AVX-512F; `distances` points to 32 values.
     #[inline(always)]
-    pub(super) unsafe fn linear<const DISTANCES: bool>(
+    pub(crate) unsafe fn linear<const DISTANCES: bool>(
         &self,
-        scores: *const f32,
+        scores: [__m512; 2],
         distances: *const f32,
     ) -> [__m512; 2] {
         // SAFETY: the caller's promise.
@@ -75,8 +75,8 @@ impl Weights {
                 }
             };
             [
-                _mm512_fmadd_ps(_mm512_load_ps(scores), self.factor, add(0)),
-                _mm512_fmadd_ps(_mm512_load_ps(scores.add(256)), self.factor, add(16)),
+                _mm512_fmadd_ps(scores[0], self.factor, add(0)),
+                _mm512_fmadd_ps(scores[1], self.factor, add(16)),
             ]
         }
     }
@@ -88,7 +88,7 @@ impl Weights {
     ///
     /// AVX-512 F, BW and VBMI.
     #[inline(always)]
-    pub(super) unsafe fn weights(&self, bits: [__m512; 2]) -> __m512i {
+    pub(crate) unsafe fn weights(&self, bits: [__m512; 2]) -> __m512i {
         // SAFETY: the caller's promise.
         unsafe {
             let low = _mm512_cvtps_epi32(bits[0]);
@@ -101,63 +101,6 @@ impl Weights {
             const SELECT: i32 = 0xca;
             let mantissa = _mm512_set1_epi16(0x7f);
             _mm512_ternarylogic_epi32::<SELECT>(mantissa, found, bits)
-        }
-    }
-}
-
-/// The rows of one unit whose scores are still to become weights.
-pub(super) struct Rows<'a, const DISTANCES: bool> {
-    constants: &'a Weights,
-    /// Scores of the next row, what is added to the first of them, and where its weights go.
-    scores: *const f32,
-    distances: *const f32,
-    weights: *mut u16,
-    left: usize,
-}
-
-impl<'a, const DISTANCES: bool> Rows<'a, DISTANCES> {
-    /// The first `left` rows of a unit: 16, or none.
-    ///
-    /// # Safety
-    ///
-    /// AVX-512 F, BW and VBMI; `scores` points to two tiles and `weights` to one; `distances` to
-    /// what is added to the first score of row 0, with 32 values from there and 16 before.
-    #[inline(always)]
-    pub(super) unsafe fn new(
-        constants: &'a Weights,
-        scores: *const f32,
-        distances: *const f32,
-        weights: *mut u16,
-        left: usize,
-    ) -> Self {
-        Rows {
-            constants,
-            scores,
-            distances,
-            weights,
-            left,
-        }
-    }
-
-    /// Turns up to `count` rows into weights.
-    #[inline(always)]
-    pub(super) fn take(&mut self, count: usize) {
-        for _ in 0..count {
-            if self.left == 0 {
-                return;
-            }
-            // SAFETY: the promise of `new`; there are rows left.
-            unsafe {
-                let bits = self
-                    .constants
-                    .linear::<DISTANCES>(self.scores, self.distances);
-                let weights = self.constants.weights(bits);
-                _mm512_store_si512(self.weights.cast(), weights);
-            }
-            self.scores = self.scores.wrapping_add(16);
-            self.distances = self.distances.wrapping_sub(1);
-            self.weights = self.weights.wrapping_add(32);
-            self.left -= 1;
         }
     }
 }

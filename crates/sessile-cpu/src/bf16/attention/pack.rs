@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use super::layout::{Layout, Places, ROWS, TILE, UNIT};
 use super::softmax;
-use crate::bf16::attention::{BITS_PER_UNIT, Head};
+use super::{BITS_PER_UNIT, Head};
 use crate::bf16::from_bf16;
 use crate::rows::Rows;
 
@@ -18,7 +18,7 @@ const ONE: u32 = 0x3f80;
 ///
 /// AVX-512 F, BW, VL, DQ and BF16; `places` are those of `layout`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
-pub(super) unsafe fn head(head: &Head<'_>, layout: &Layout, places: &Places) -> bool {
+pub(crate) unsafe fn head(head: &Head<'_>, layout: &Layout, places: &Places) -> bool {
     let tile_row = layout.steps * TILE;
     let mut largest = [_mm512_setzero_si512(); 2];
     let mut most_added = 0.0;
@@ -142,7 +142,7 @@ unsafe fn rows(head: &Head<'_>, layout: &Layout, x: Rows<'_, u16>, first: usize,
 ///
 /// AVX-512 F, BW, VL and BF16; the columns of `mask` lie in the row.
 #[inline(always)]
-pub(super) unsafe fn store(to: *mut u16, stride: usize, column: usize, mask: u16, values: __m512) {
+pub(crate) unsafe fn store(to: *mut u16, stride: usize, column: usize, mask: u16, values: __m512) {
     // SAFETY: masked to the columns that exist, in two pieces where they straddle the cut.
     unsafe {
         let values = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values));

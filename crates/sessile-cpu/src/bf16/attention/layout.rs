@@ -1,64 +1,65 @@
 //! Where the packed head and the intermediate tiles lie in the scratch memory.
 
-use crate::amx::tile::TILE_BYTES;
+/// Bytes of a tile: 16 rows of 64.
+const TILE_BYTES: usize = 1024;
 
 /// Keys of a unit: two tiles of scores, one tile of weights.
-pub(super) const UNIT: usize = 32;
+pub(crate) const UNIT: usize = 32;
 
 /// Queries of a row tile.
-pub(super) const ROWS: usize = 16;
+pub(crate) const ROWS: usize = 16;
 
 /// Row tiles that share the keys and values in the L1 cache.
-pub(super) const ROW_TILES: usize = 2;
+pub(crate) const ROW_TILES: usize = 2;
 
 /// Value tiles that stay in registers at once: a part of the values.
-pub(super) const VALUE_TILES: usize = 2;
+pub(crate) const VALUE_TILES: usize = 2;
 
 /// Elements of bf16 in a tile.
-pub(super) const TILE: usize = TILE_BYTES / 2;
+pub(crate) const TILE: usize = TILE_BYTES / 2;
 
 /// Sizes of one head of one sequence.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Queries and keys.
-    pub(super) len: usize,
+    pub(crate) len: usize,
     /// Columns of the head.
-    pub(super) dim: usize,
+    pub(crate) dim: usize,
     /// Steps of 32 columns of queries and keys.
-    pub(super) steps: usize,
+    pub(crate) steps: usize,
     /// Tiles of 16 columns of values.
-    pub(super) value_tiles: usize,
+    pub(crate) value_tiles: usize,
     /// Units of 32 keys.
-    pub(super) units: usize,
+    pub(crate) units: usize,
     /// Most units of a group: what is in the works at once.
-    pub(super) group: usize,
+    pub(crate) group: usize,
     /// Whether the bias of a score depends on the distance of key and query.
     distances: bool,
 }
 
 /// The parts of the scratch memory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// `[row tile][step][16 queries][32]`.
-    pub(super) q: *mut u16,
+    pub(crate) q: *mut u16,
     /// `[unit][half][step][16 pairs][16 keys][2]`.
-    pub(super) k: *mut u16,
+    pub(crate) k: *mut u16,
     /// `[unit][value tile][16 pairs of keys][16][2]`.
-    pub(super) v: *mut u16,
+    pub(crate) v: *mut u16,
     /// The tile whose first column adds up weights, for a full unit and for the last one.
-    pub(super) ones: *mut u16,
+    pub(crate) ones: *mut u16,
     /// `[2][unit of the group][2][16][16]` f32.
-    pub(super) scores: *mut f32,
+    pub(crate) scores: *mut f32,
     /// `[2][unit of the group][16][32]`.
-    pub(super) weights: *mut u16,
+    pub(crate) weights: *mut u16,
     /// `[row tile][value tile, then sums][16][16]` f32.
-    pub(super) sums: *mut f32,
+    pub(crate) sums: *mut f32,
     /// What is added to a score (in units of the weights' bits) by `key − query + `[`Layout::middle`].
-    pub(super) distances: *mut f32,
+    pub(crate) distances: *mut f32,
 }
 
 impl Layout {
-    pub(super) fn new(len: usize, dim: usize, distances: bool) -> Self {
+    pub(crate) fn new(len: usize, dim: usize, distances: bool) -> Self {
         let steps = dim.div_ceil(32);
         Layout {
             len,
@@ -73,37 +74,37 @@ impl Layout {
     }
 
     /// Whether the column of ones has a tile of its own; else it is in the last value tile.
-    pub(super) fn ones_apart(&self) -> bool {
+    pub(crate) fn ones_apart(&self) -> bool {
         self.dim.is_multiple_of(16)
     }
 
     /// Parts of the values.
-    pub(super) fn parts(&self) -> usize {
+    pub(crate) fn parts(&self) -> usize {
         self.value_tiles.div_ceil(VALUE_TILES)
     }
 
     /// Value tiles of a part.
-    pub(super) fn part_tiles(&self, part: usize) -> usize {
+    pub(crate) fn part_tiles(&self, part: usize) -> usize {
         VALUE_TILES.min(self.value_tiles - part * VALUE_TILES)
     }
 
     /// Whether the sums of weights, with a tile of their own, go with this part.
-    pub(super) fn part_has_ones(&self, part: usize) -> bool {
+    pub(crate) fn part_has_ones(&self, part: usize) -> bool {
         self.ones_apart() && part + 1 == self.parts()
     }
 
     /// Tiles of sums of one row tile.
-    pub(super) fn sum_tiles(&self) -> usize {
+    pub(crate) fn sum_tiles(&self) -> usize {
         self.value_tiles + usize::from(self.ones_apart())
     }
 
     /// Row tiles of queries, whole blocks of them.
-    pub(super) fn row_tiles(&self) -> usize {
+    pub(crate) fn row_tiles(&self) -> usize {
         self.units * UNIT / ROWS
     }
 
     /// Where distance 0 is.
-    pub(super) fn middle(&self) -> usize {
+    pub(crate) fn middle(&self) -> usize {
         self.units * UNIT
     }
 
@@ -127,12 +128,12 @@ impl Layout {
     }
 
     /// Floats that [`Layout::place`] takes, with some to align.
-    pub(super) fn floats(&self) -> usize {
+    pub(crate) fn floats(&self) -> usize {
         self.sizes().iter().sum::<usize>() + 16
     }
 
     /// The parts of `scratch`, each at a cache line.
-    pub(super) fn place(&self, scratch: &mut [f32]) -> Places {
+    pub(crate) fn place(&self, scratch: &mut [f32]) -> Places {
         assert!(self.floats() <= scratch.len());
         let start = scratch.as_mut_ptr();
         let mut next = start.wrapping_add(start.align_offset(64));

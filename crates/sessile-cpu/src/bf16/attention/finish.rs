@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Job;
-use super::layout::ROWS;
+use super::Head;
+use super::layout::{Layout, ROWS};
 use super::pack::store;
 use crate::bf16::operand;
 
@@ -16,11 +16,16 @@ const SUM_RANGE: (f32, f32) = (8.673_617e-19, 1.267_650_6e30);
 ///
 /// # Safety
 ///
-/// AVX-512 F, BW, VL and BF16; `sums` has the tiles of `job.layout`; the head's columns in the
+/// AVX-512 F, BW, VL and BF16; `sums` has the tiles of `layout`; the head's columns in the
 /// tile's rows may be written.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) unsafe fn tile(job: &Job<'_>, tile: usize, sums: *const f32, checked: bool) -> bool {
-    let layout = job.layout;
+pub(crate) unsafe fn tile(
+    head: &Head<'_>,
+    layout: &Layout,
+    tile: usize,
+    sums: *const f32,
+    checked: bool,
+) -> bool {
     let rows = ROWS.min(layout.len - tile * ROWS);
     let total = layout.dim / 16 * 256 + layout.dim % 16;
     // SAFETY: all loads are inside the tiles of sums; stores are masked to the head's columns.
@@ -35,13 +40,13 @@ pub(super) unsafe fn tile(job: &Job<'_>, tile: usize, sums: *const f32, checked:
             }
         }
         for row in 0..rows {
-            let to = job.head.out_row(tile * ROWS + row);
+            let to = head.out_row(tile * ROWS + row);
             let inverse = _mm512_set1_ps(1.0 / *sums.add(total + row * 16));
             for part in 0..layout.value_tiles {
                 let columns = (layout.dim - part * 16).min(16);
                 let mask = (0xffff_u32 >> (16 - columns)) as u16;
                 let values = _mm512_load_ps(sums.add(part * 256 + row * 16));
-                let column = job.head.out_column() + part * 16;
+                let column = head.out_column() + part * 16;
                 store(
                     to,
                     operand::BLOCK,
