@@ -23,7 +23,8 @@ const ROWS: usize = 168;
 const TURNS: usize = 12;
 
 /// The least advantage for which bf16 is worth its rounding. On a quiet machine a ratio is 0.9 to 1.0 where
-/// values are widened, about 1.8 with fast pairs, and 5 to 8 on tiles; a busy one has moved it by 0.3.
+/// values are widened, and it should be near 2 with fast pairs and far above on tiles, neither of which was at
+/// hand; a busy machine has moved it by 0.3.
 const WORTH: f64 = 1.4;
 
 /// Operations per second of one thread in the products of each number format.

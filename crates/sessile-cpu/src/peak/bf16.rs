@@ -45,7 +45,7 @@ pub fn bf16_flops(threads: usize, duration: Duration) -> Option<f64> {
 }
 
 /// Whether `vdpbf16ps` computes faster than multiply-adds of f32 on this machine, which has it. Its
-/// rate is half of theirs on a Xeon of the fourth and fifth generation, and twice theirs on a Zen 4;
+/// rate is half of theirs on a Xeon of the fifth generation, and should be twice theirs on a Zen 4;
 /// halfway between a half and one is far from both. Tried once in a process, in bursts of a tenth of a
 /// millisecond of which the fastest counts, so that other programs do not decide it.
 #[cfg(target_arch = "x86_64")]
