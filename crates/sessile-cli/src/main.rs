@@ -64,8 +64,10 @@ fn run() -> Result<ExitCode, Failure> {
         _ => logging::start(cli.log_level),
     }
     settings::warn_of_unknown_variables();
-    // Before a model is looked for: a device that is not there is not made up for by another.
-    if let Some(devices) = devices(&matches) {
+    // Before a model is looked for: a device that is not there is not made up for by another. A
+    // service looks itself, and says it in its log.
+    let is_service = matches!(cli.command, Command::Serve(_));
+    if let Some(devices) = devices(&matches).filter(|_| !is_service) {
         discovery::check(devices)?;
     }
     match cli.command {

@@ -117,7 +117,7 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
     let (kills, said) = kill_and_go_on(folder, &killed, &journal, 3);
     assert!(kills > 0, "no kill came in the middle of a run");
     if !said.is_empty() {
-        assert!(said.contains("going on after"), "{said}");
+        assert!(said.contains("resuming after"), "{said}");
         assert!(said.contains("from the earlier run"), "{said}");
     }
     let names = ["o.json", "o.tsv", "o.jsonl.gz", "failed.jsonl"];
@@ -168,7 +168,7 @@ fn a_killed_run_of_samples_goes_on_to_the_same_bytes() {
     let (kills, said) = kill_and_go_on(folder, &arguments("killed"), &journal, 3);
     assert!(kills > 0, "no kill came in the middle of a run");
     if !said.is_empty() {
-        assert!(said.contains("going on after 1 samples"), "{said}");
+        assert!(said.contains("resuming after 1 sample"), "{said}");
     }
     let names = |part: &str| {
         let mut names: Vec<_> = fs::read_dir(folder.join(part))

@@ -42,7 +42,7 @@ fn a_value_that_cannot_be_read_names_its_variable() {
         (&plan, "SESSILE_LOG_LEVEL", "loud"),
         (&embed, "SESSILE_FORCE", "perhaps"),
         (&embed, "SESSILE_LONG", "cut"),
-        (&embed, "SESSILE_FORMAT", "csv"),
+        (&embed, "SESSILE_FORMAT", "xlsx"),
         (
             &["viral", "chunk", "a.fa", "--chunk", "5"],
             "SESSILE_THREADS",

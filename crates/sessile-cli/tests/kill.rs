@@ -91,7 +91,7 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
         let output = run(directory.path(), &arguments);
         assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
         assert!(
-            stderr(&output).contains("going on after"),
+            stderr(&output).contains("resuming after"),
             "{}",
             stderr(&output)
         );

@@ -1,13 +1,14 @@
 //! The files beside the weights: settings, tokenizers, and what a run that is resumed has of them.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::running::proteins;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/golden/{name}"))
@@ -94,19 +95,17 @@ fn a_run_does_not_resume_with_another_tokenizer() {
         &["config.json", "model.safetensors", "vocab.txt"],
     );
     let output = model.path().join("out.jsonl");
+    let input = model.path().join("in.fasta");
+    fs::write(&input, proteins(20_000, 20, 60)).unwrap();
     let embed = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sessile"));
-        command.args(["embed", "--dtype", "f32", "--input", "-", "--model"]);
-        command.arg(model.path()).arg("--output").arg(&output);
-        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["embed", "--dtype", "f32", "--input"]);
+        command.arg(&input).arg("--model").arg(model.path());
+        command.arg("--output").arg(&output);
+        command.stderr(Stdio::piped());
         command
     };
     let mut child = embed().spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
-    for number in 0..400 {
-        writeln!(input, ">p{number}\nMKTAYIAKQRQISFVKSHFSRQ").unwrap();
-    }
-    input.flush().unwrap();
     let journal = model.path().join("out.jsonl.journal");
     let begun = Instant::now();
     while fs::metadata(&journal).map_or(0, |journal| journal.len()) < 1000 {

@@ -393,7 +393,11 @@ fn a_journal_is_no_output_and_no_link() {
     fs::remove_file(here("o.jsonl.journal")).unwrap();
     fs::hard_link(here("precious"), here("o.jsonl.journal")).unwrap();
     let output = embed(&["--output", "o.jsonl", "--restart"]);
-    assert_says(&output, 4, "it is not a journal");
+    assert_says(
+        &output,
+        4,
+        "it is a journal of another version of sessile, or none",
+    );
     assert_eq!(fs::read_to_string(here("precious")).unwrap(), "precious\n");
 }
 
@@ -424,11 +428,11 @@ fn an_output_that_exists_has_one_exit_code() {
 fn a_name_that_promises_another_format_is_refused() {
     let folder = surroundings();
     for (command, name) in [
-        ("embed --model esm --input p.fasta --output OUT", "x.json"),
-        ("embed --model esm --input p.fasta --output OUT", "x.csv"),
+        ("embed --model esm --input p.fasta --output OUT", "x.xlsx"),
+        ("embed --model esm --input p.fasta --output OUT", "x.csvx"),
         (
             "summarize --model bart --input a.jsonl --output OUT",
-            "x.json",
+            "x.xlsx",
         ),
         (
             "summarize --model bart --input a.jsonl --output OUT",
@@ -436,11 +440,11 @@ fn a_name_that_promises_another_format_is_refused() {
         ),
         (
             "entropy encode3di --model esm --input p.fasta --output OUT",
-            "x.json",
+            "x.xlsx",
         ),
         (
             "entropy encode3di --model esm --input p.fasta --output OUT",
-            "x.parquet",
+            "x.fasta",
         ),
         (
             "entropy ml predict --input orfs.json --model m.ubj --output OUT",

@@ -79,7 +79,7 @@ fn a_signal_ends_a_pass_over_one_long_sequence() {
         });
         std::thread::sleep(Duration::from_millis(1500));
         let output = stop(child, name);
-        assert_says(&output, code, "stopped after 1 records");
+        assert_says(&output, code, "interrupted after 1 record");
         assert!(stderr(&output).contains("run the same command again"));
         assert!(journal.exists() && !folder.path().join("o.jsonl.lock").exists());
         assert!(!folder.path().join("o.jsonl").exists());
@@ -246,12 +246,12 @@ fn what_is_wrong_is_said_before_a_model_is_fetched() {
     }
     for (command, code, said) in [
         (
-            "embed --model o/n --input in.fa --output o.json",
+            "embed --model o/n --input in.fa --output o.xlsx",
             2,
             "unsupported output format",
         ),
         (
-            "summarize --model o/n --input in.jsonl --output o.json",
+            "summarize --model o/n --input in.jsonl --output o.xlsx",
             2,
             "unsupported output format",
         ),

@@ -460,8 +460,11 @@ fn interrupt(mut child: Child) -> (Output, Duration) {
 fn ctrl_c_does_not_wait_for_the_next_summary() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let article = "The committee measured the crowded theatre in spring. ".repeat(20);
-    let line = |id: u32| serde_json::json!({"id": id, "text": article}).to_string();
+    // Not the same text twice: that would be written once.
+    let line = |id: u32| {
+        let article = format!("The committee measured the crowded theatre in spring {id}. ");
+        serde_json::json!({"id": id, "text": article.repeat(20)}).to_string()
+    };
     std::fs::write(path("in.jsonl"), [line(1), line(2)].join("\n")).unwrap();
     // Long texts, one after the other.
     let flags = |output: &str| -> Vec<String> {
@@ -494,12 +497,12 @@ fn ctrl_c_does_not_wait_for_the_next_summary() {
     // Less than a text takes, by far.
     assert!(took < first / 2, "{took:?} after {first:?}");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("stopped after 1 articles"), "{said}");
+    assert!(said.contains("interrupted after 1 article"), "{said}");
 
     let again = sessile(&arguments);
     assert_eq!(again.status.code(), Some(0), "{again:?}");
     let said = String::from_utf8_lossy(&again.stderr);
-    assert!(said.contains("going on after 1 articles"), "{said}");
+    assert!(said.contains("resuming after 1 article"), "{said}");
     assert!(!journal.exists());
     let rows = rows(&folder.path().join("out.jsonl"));
     assert_eq!(rows.len(), 2);

@@ -188,7 +188,16 @@ pub(crate) fn tell_resumed(journal: &Journal, unit: &str, observer: &mut dyn Obs
     }
     let known = journal.remaining();
     if known > 0 {
-        observer.note(&format!("resuming after {known} {unit} of an earlier run"));
+        let known = counted(known, unit);
+        observer.note(&format!("resuming after {known} of an earlier run"));
+    }
+}
+
+/// `1 record`, `2 records`.
+fn counted(count: u64, unit: &str) -> String {
+    match count {
+        1 => format!("1 {}", unit.trim_end_matches('s')),
+        _ => format!("{count} {unit}"),
     }
 }
 
@@ -226,7 +235,7 @@ impl Engine<'_> {
         let busy = pool.map(Busy::since_now);
         let known = journal.as_ref().map_or(0, Journal::remaining);
         let steps = Steps::new(items, known);
-        let mut answers: Box<dyn Iterator<Item = (Step<T::Item>, Option<Answer>)>> = match pool {
+        let mut answers: Answered<'_, T::Item> = match pool {
             Some(pool) => Box::new(pool.in_order(steps).until(interrupt.flag())),
             None => Box::new(steps.map(|(step, _)| (step, None))),
         };
@@ -289,6 +298,9 @@ impl Engine<'_> {
 }
 
 type Answer = Result<Output, RequestError>;
+
+/// The steps of a job in their order, each with the answer to its request where it has one.
+type Answered<'a, T> = Box<dyn Iterator<Item = (Step<T>, Option<Answer>)> + 'a>;
 
 /// What the requests of an item brought so far.
 #[derive(Default)]
@@ -424,7 +436,7 @@ fn interrupted(unit: &str, ledger: &Ledger<'_>, journal: Option<&Journal>) -> Pi
     let records = ledger.progress.records;
     let error = PipelineError::new(
         PipelineErrorKind::Interrupted,
-        format!("interrupted after {records} {unit}"),
+        format!("interrupted after {}", counted(records, unit)),
     );
     match journal {
         Some(journal) if journal.is_empty() => error,

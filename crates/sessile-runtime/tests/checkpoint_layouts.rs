@@ -156,7 +156,7 @@ fn same(golden: &str, layout: &Layout, what: &str) {
 /// The error of opening or loading.
 fn refusal(folder: &Path) -> ModelError {
     let checked = ModelFiles::open(folder).and_then(|files| files.check());
-    checked.err().expect("a refusal")
+    checked.expect_err("a refusal")
 }
 
 fn bart_refusal(folder: &Path) -> ModelError {

@@ -65,6 +65,7 @@ fn open_states(
     }
     let path = resolve(model)?;
     let files = GeneratorFiles::open_with(&path, head.preprocess)?.named(model);
+    let files = Box::new(files);
     let defaults = Translation::defaults(head.preprocess, files.settings());
     let settings = writing.overrides().over(&defaults);
     let settings = settings.map_err(|error| Failure::setting(&error))?;

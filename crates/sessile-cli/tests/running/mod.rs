@@ -14,6 +14,8 @@ pub fn sessile(directory: &Path, arguments: &[&str]) -> Command {
         }
     }
     command.env("HOME", directory).env_remove("XDG_CONFIG_HOME");
+    // What is measured of this machine is measured once, and not in the folder of a test.
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

@@ -9,6 +9,7 @@ use super::sample::Sample;
 use super::{Analysis, EntropyOptions, EntropySummary, run};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::job;
 use crate::journal::{BESIDE, Entry, InputHash, Journal, Lock, Outcome, beside};
 use crate::progress::Observer;
 use crate::shard::Shard;
@@ -38,12 +39,10 @@ pub(super) fn run(
             Some(Journal::open(lock, &fingerprint, options.resume)?)
         }
     };
-    let finished = journal.as_ref().map_or(0, Journal::remaining);
-    if finished > 0 {
-        observer.note(&format!(
-            "going on after {finished} samples of an earlier run"
-        ));
+    if let Some(journal) = &journal {
+        job::tell_resumed(journal, "samples", observer);
     }
+    let finished = journal.as_ref().map_or(0, Journal::remaining);
     let behind = usize::try_from(finished).unwrap_or(usize::MAX);
     let left = samples.iter().skip(behind).copied();
     check_samples(options, left, &analysis.model_files)?;

@@ -254,7 +254,7 @@ fn its_error_cases_have_answers() {
         ("rna_U", 1, 0),
         ("dash_id", 1, 0),
         ("len7", 1, 0),
-        ("empty", 0, 1),
+        ("empty", 0, 0),
         ("noheader", 0, 1),
         ("empty_record", 1, 1),
     ] {

@@ -28,14 +28,14 @@ pub(super) fn read(source: impl Read, name: &str, proteins: &Proteins<'_>) -> En
         name,
         proteins,
         count: 0,
-        is_list: false,
+        has_record: false,
         unheard: false,
     };
     let result = genome_json::read(source, &mut state);
     match result {
         _ if state.unheard => End::Unheard,
         Err(error) => End::Broken(format!("this JSON can not be read: {error}")),
-        Ok(()) if state.count == 0 && state.is_list => End::Empty,
+        Ok(()) if state.count == 0 && !state.has_record => End::Empty,
         Ok(()) if state.count == 0 => End::Broken(
             "there are no proteins in this JSON (features with protein.aa_sequence, or objects \
              with id and sequence)"
@@ -49,7 +49,7 @@ struct State<'a> {
     name: &'a str,
     proteins: &'a Proteins<'a>,
     count: u64,
-    is_list: bool,
+    has_record: bool,
     unheard: bool,
 }
 
@@ -72,6 +72,7 @@ impl Records for State<'_> {
     const EXPECTED: &'static str = "a record with features, or a protein with id and sequence";
 
     fn record<'de, A: MapAccess<'de>>(&mut self, mut fields: A) -> Result<(), A::Error> {
+        self.has_record = true;
         let (mut id, mut sequence) = (None, None);
         while let Some(key) = fields.next_key::<String>()? {
             match key.as_str() {
@@ -93,10 +94,6 @@ impl Records for State<'_> {
             (Some(id), Some(sequence)) => self.send(id, sequence).map_err(Stopped::error),
             _ => Ok(()),
         }
-    }
-
-    fn end_list(&mut self) {
-        self.is_list = true;
     }
 }
 

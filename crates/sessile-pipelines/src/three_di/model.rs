@@ -30,7 +30,7 @@ pub enum StateFiles {
     /// ProstT5 with its decoder, which writes states one after the other.
     Written {
         /// The model.
-        files: GeneratorFiles,
+        files: Box<GeneratorFiles>,
         /// How to write; lengths follow from each protein.
         settings: GenerationSettings,
     },
@@ -141,7 +141,7 @@ pub(crate) enum StateRequests {
         outputs: OutputSet,
     },
     /// Of a decoder.
-    Written(Translation),
+    Written(Box<Translation>),
 }
 
 impl StateRequests {
@@ -251,7 +251,7 @@ impl StateModel {
                 let generator = Box::new(GeneratorPool::new(&files, &pool)?);
                 Ok(StateModel {
                     resident: Resident::Written(generator),
-                    requests: StateRequests::Written(translation),
+                    requests: StateRequests::Written(Box::new(translation)),
                 })
             }
         }

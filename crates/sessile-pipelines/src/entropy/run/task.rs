@@ -25,9 +25,12 @@ pub(super) struct RecordTask<'a> {
     /// Whether records are told of whose annotation no sequence was met: a part meets its own only.
     pub(super) is_whole: bool,
     /// The record whose proteins come.
-    pub(super) current: Option<(Arc<Prepared>, Vec<(usize, States)>)>,
+    pub(super) current: Option<Current>,
     pub(super) counts: Counts,
 }
+
+/// A record and the states of its proteins so far, each with its place.
+type Current = (Arc<Prepared>, Vec<(usize, States)>);
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default)]

@@ -41,7 +41,6 @@ impl Written {
 impl Text {
     /// The texts of a record; its identifier, its place, why there is none, and what else was wrong
     /// with it where it has none.
-    #[expect(clippy::type_complexity, reason = "taken apart where it is made")]
     pub(super) fn of(
         prepared: Prepared,
         forms: &[RecordForm],
