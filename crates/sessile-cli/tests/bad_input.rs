@@ -346,7 +346,7 @@ fn outputs_that_can_not_be_written_are_told_before_or_when_it_happens() {
         ("in.fasta/o.jsonl", 4, "in.fasta/o.jsonl"),
         ("/proc/o.jsonl", 4, "/proc/o.jsonl"),
         ("/dev/full", 4, "make room on that disk"),
-        ("o.csv", 2, "--format"),
+        ("o.xlsx", 2, "--format"),
     ];
     for (output, code, reason) in cases {
         let arguments = embed("demo", "in.fasta", output);

@@ -91,7 +91,7 @@ fn a_signal_ends_a_pass_over_one_long_sequence() {
     std::thread::sleep(Duration::from_millis(1500));
     let output = stop(output, "TERM");
     assert!(
-        stderr(&output).contains("after 1 records of an earlier run"),
+        stderr(&output).contains("resuming after 1 record of an earlier run"),
         "{output:?}"
     );
 }

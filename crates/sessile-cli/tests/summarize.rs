@@ -504,9 +504,13 @@ fn ctrl_c_does_not_wait_for_the_next_summary() {
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(said.contains("resuming after 1 article"), "{said}");
     assert!(!journal.exists());
-    let rows = rows(&folder.path().join("out.jsonl"));
-    assert_eq!(rows.len(), 2);
-    assert_eq!(rows[0]["summary"], rows[1]["summary"]);
+    let arguments = flags("whole.jsonl");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let whole = sessile(&arguments);
+    assert_eq!(whole.status.code(), Some(0), "{whole:?}");
+    let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(text("out.jsonl").lines().count(), 2);
+    assert_eq!(text("out.jsonl"), text("whole.jsonl"));
 }
 
 /// Who waits for articles that do not come can be stopped, too.

@@ -187,7 +187,12 @@ fn something_else_of_that_name_is_left_alone() {
     let error = Journal::open(lock(&output), &fingerprint(), JournalOptions::default())
         .err()
         .unwrap();
-    assert!(error.to_string().contains("another version of sessile, or none"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("another version of sessile, or none"),
+        "{error}"
+    );
     assert_eq!(fs::read_to_string(&path).unwrap(), "dear diary");
 }
 
