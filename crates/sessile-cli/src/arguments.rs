@@ -8,6 +8,7 @@ pub(crate) mod viral;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use sessile_pipelines::RowOptions;
 use sessile_pipelines::bench::BenchSet;
 use sessile_pipelines::embed::Long;
 use sessile_pipelines::journal::JournalOptions;
@@ -239,6 +240,20 @@ pub(crate) struct RowArguments {
 
     #[command(flatten)]
     pub(crate) overwrite: OverwriteArguments,
+}
+
+impl RowArguments {
+    pub(crate) fn options(self, resume: ResumeArguments, failures: Option<PathBuf>) -> RowOptions {
+        RowOptions {
+            outputs: self.output,
+            format: self.format,
+            compression: self.compress,
+            force: self.overwrite.force,
+            journal: !resume.no_journal,
+            resume: resume.options(),
+            failures,
+        }
+    }
 }
 
 /// How an interrupted job resumes: the same for every command that keeps a journal.

@@ -13,9 +13,9 @@ use sessile_seq::inputs::{self, Input};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::job::{self, Engine, Task};
-use crate::journal::{Fingerprint, JournalOptions};
-use crate::output::{Compression, Format, OutputFiles, OutputName, Sources, output_set};
+use crate::job::{self, Engine, RowOptions, Task};
+use crate::journal::Fingerprint;
+use crate::output::{OutputFiles, OutputName, output_set};
 use crate::progress::{Observer, Summary, note_devices};
 use records::Wanted;
 use task::EmbedTask;
@@ -31,26 +31,14 @@ const FULL_TOKENS: usize = 1 << 16;
 pub struct EmbedOptions {
     /// FASTA files, folders, patterns, or `-`.
     pub inputs: Vec<PathBuf>,
-    /// The files to write, or `-`.
-    pub outputs: Vec<PathBuf>,
-    /// The format of all of them; `None`: what their extensions say.
-    pub format: Option<Format>,
-    /// How text formats are compressed; `None`: what the extensions say.
-    pub compression: Option<Compression>,
+    /// Where the rows go.
+    pub rows: RowOptions,
     /// What is wanted of each sequence.
     pub names: Vec<OutputName>,
     /// Whether rows have the description of the record: its header behind the identifier.
     pub with_description: bool,
     /// What becomes of sequences longer than the model was made for.
     pub long: Long,
-    /// Write over outputs that exist.
-    pub force: bool,
-    /// Keep a journal beside the first output, and go on where an earlier run stopped.
-    pub journal: bool,
-    /// How an earlier run's journal is gone on with.
-    pub resume: JournalOptions,
-    /// A file for the list of records without a result.
-    pub failures: Option<PathBuf>,
     /// Devices, lanes and batches.
     pub pool: PoolOptions,
 }
@@ -68,7 +56,7 @@ pub fn run(
     interrupt: &Interrupt,
 ) -> Result<Summary, PipelineError> {
     let (inputs, mut outputs) = prepare(options, files.files())?;
-    outputs.claim(options.journal, interrupt)?;
+    outputs.claim(options.rows.journal, interrupt)?;
 
     let tokenizer = files.tokenizer().clone();
     let models = [files];
@@ -108,11 +96,11 @@ pub fn run(
         special_tokens: model.special_tokens,
         leading_tokens: model.leading_tokens,
     };
-    let journal = match options.journal {
+    let journal = match options.rows.journal {
         false => None,
         true => {
             let fingerprint = fingerprint(&files, &pool, options, &schema.describe())?;
-            let resume = options.resume;
+            let resume = options.rows.resume;
             job::open_journal(
                 &mut outputs,
                 &fingerprint,
@@ -133,7 +121,7 @@ pub fn run(
     let items = records::start(inputs, wanted, interrupt)?;
     let engine = Engine {
         pool: Some(&pool),
-        failures: outputs.failures(options.failures.as_deref(), journal.as_ref())?,
+        failures: outputs.failures(options.rows.failures.as_deref(), journal.as_ref())?,
         journal,
         observer,
         interrupt,
@@ -155,12 +143,6 @@ fn prepare(
     options: &EmbedOptions,
     model: Vec<PathBuf>,
 ) -> Result<(Vec<Input>, OutputFiles), PipelineError> {
-    let mut outputs = OutputFiles::new(
-        &options.outputs,
-        options.format,
-        options.compression,
-        options.force,
-    )?;
     if options.long == Long::Windows && options.names.contains(&OutputName::Contacts) {
         return Err(PipelineError::new(
             PipelineErrorKind::Usage,
@@ -168,13 +150,8 @@ fn prepare(
         )
         .with_hint("leave out `contacts`, or use --long full"));
     }
-    if let Some(path) = &options.failures {
-        outputs.accompany(path)?;
-    }
-    let inputs = inputs::expand(&options.inputs, inputs::Format::Fasta)?;
-    let sources = Sources::default().with_inputs(&inputs).with_model(model);
-    outputs.check_sources(&sources, options.journal)?;
-    Ok((inputs, outputs))
+    let inputs = || Ok(inputs::expand(&options.inputs, inputs::Format::Fasta)?);
+    options.rows.prepare(None, None, inputs, model)
 }
 
 /// The pool's options, with the longest sequence that is to be computed as a whole.

@@ -13,6 +13,7 @@ mod failures;
 mod items;
 mod ledger;
 mod read_ahead;
+mod row_options;
 mod steps;
 
 use std::rc::Rc;
@@ -33,6 +34,7 @@ pub(crate) use failures::FailureList;
 pub(crate) use items::{AHEAD, Handover, Items, Reading};
 pub(crate) use ledger::Ledger;
 pub(crate) use read_ahead::{BytesRead, Listener, ReadAhead, stored_bytes};
+pub use row_options::RowOptions;
 use steps::{Step, Steps};
 
 /// What a job does with its items.

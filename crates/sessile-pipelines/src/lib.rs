@@ -24,4 +24,5 @@ pub mod viral;
 
 pub use error::{PipelineError, PipelineErrorKind};
 pub use interrupt::Interrupt;
+pub use job::RowOptions;
 pub use progress::{Observer, Progress, Stages, Summary};

@@ -20,9 +20,9 @@ use sessile_seq::inputs::Input;
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::job::{self, Engine, Task};
-use crate::journal::{Fingerprint, JournalOptions};
-use crate::output::{Compression, Format, OutputFiles, Sources};
+use crate::job::{self, Engine, RowOptions, Task};
+use crate::journal::Fingerprint;
+use crate::output::OutputFiles;
 use crate::progress::{Observer, Summary, note_devices};
 use items::Asking;
 use task::SummaryTask;
@@ -71,26 +71,14 @@ pub struct SummarizeOptions {
     /// Files of JSON Lines (`.jsonl`, `.ndjson`, `.json`), text files (an article each), or `-`
     /// for JSON Lines on standard input.
     pub inputs: Vec<PathBuf>,
-    /// The files to write, or `-`.
-    pub outputs: Vec<PathBuf>,
-    /// The format of all of them; `None`: what their extensions say.
-    pub format: Option<Format>,
-    /// How text formats are compressed; `None`: what the extensions say.
-    pub compression: Option<Compression>,
+    /// Where the rows go.
+    pub rows: RowOptions,
     /// The field that holds the article.
     pub text_field: String,
     /// Whether rows have `token_ids`.
     pub with_ids: bool,
     /// What becomes of articles that are too long.
     pub long: LongArticle,
-    /// A file for the list of articles without a summary.
-    pub failures: Option<PathBuf>,
-    /// Write over an output that exists.
-    pub force: bool,
-    /// Keep a journal beside the output, and go on where an earlier run stopped.
-    pub journal: bool,
-    /// How an earlier run's journal is gone on with.
-    pub resume: JournalOptions,
     /// How to write.
     pub settings: GenerationSettings,
     /// Devices and memory; its settings are replaced by those above.
@@ -117,7 +105,7 @@ pub fn run(
         .with_hint("use a BART model; ProstT5 is for `sessile entropy encode3di`"));
     }
     let (inputs, mut outputs) = prepare(options, files.files())?;
-    outputs.claim(options.journal, interrupt)?;
+    outputs.claim(options.rows.journal, interrupt)?;
     let generator = GeneratorPool::new(
         files,
         &GeneratorOptions {
@@ -126,12 +114,18 @@ pub fn run(
         },
     )?;
     note_devices(observer, &options.pool.devices, &generator.pool);
-    let journal = match options.journal {
+    let journal = match options.rows.journal {
         false => None,
         true => {
             let fingerprint = fingerprint(files, options, &generator)?;
             let unit = SummaryTask::UNIT;
-            job::open_journal(&mut outputs, &fingerprint, options.resume, unit, observer)?
+            job::open_journal(
+                &mut outputs,
+                &fingerprint,
+                options.rows.resume,
+                unit,
+                observer,
+            )?
         }
     };
     let asking = Asking {
@@ -154,7 +148,7 @@ pub fn run(
     let items = items::start(&inputs, options, asking, interrupt)?;
     let engine = Engine {
         pool: Some(&generator.pool),
-        failures: outputs.failures(options.failures.as_deref(), journal.as_ref())?,
+        failures: outputs.failures(options.rows.failures.as_deref(), journal.as_ref())?,
         journal,
         observer: &mut *observer,
         interrupt,
@@ -188,20 +182,9 @@ fn prepare(
     options: &SummarizeOptions,
     model: Vec<PathBuf>,
 ) -> Result<(Vec<Input>, OutputFiles), PipelineError> {
-    let mut outputs = OutputFiles::new(
-        &options.outputs,
-        options.format,
-        options.compression,
-        options.force,
-    )?;
-    if let Some(path) = &options.failures {
-        outputs.accompany(path)?;
-    }
-    outputs.check(&row::schema(options.with_ids))?;
-    let inputs = articles::check(&options.inputs)?;
-    let sources = Sources::default().with_inputs(&inputs).with_model(model);
-    outputs.check_sources(&sources, options.journal)?;
-    Ok((inputs, outputs))
+    let schema = row::schema(options.with_ids);
+    let inputs = || articles::check(&options.inputs);
+    options.rows.prepare(Some(&schema), None, inputs, model)
 }
 
 /// Everything that a row depends on apart from its article.

@@ -20,9 +20,9 @@ use sessile_seq::inputs::{self, Input};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::job::{self, Engine, Task};
-use crate::journal::{Fingerprint, JournalOptions};
-use crate::output::{Compression, Format, OutputFiles, Schema, Sources};
+use crate::job::{self, Engine, RowOptions, Task};
+use crate::journal::Fingerprint;
+use crate::output::{OutputFiles, Schema};
 use crate::progress::{Observer, Summary};
 pub(crate) use model::{Identity, StateModel, StateRequests};
 
@@ -35,12 +35,8 @@ use task::StateTask;
 pub struct ThreeDiOptions {
     /// FASTA files, JSON files of proteins, folders, patterns, or `-`.
     pub inputs: Vec<PathBuf>,
-    /// The files to write, or `-`.
-    pub outputs: Vec<PathBuf>,
-    /// The format of all of them; `None`: what their extensions say.
-    pub format: Option<Format>,
-    /// How text formats are compressed; `None`: what the extensions say.
-    pub compression: Option<Compression>,
+    /// Where the rows go.
+    pub rows: RowOptions,
     /// FASTA of 3Di to write beside it, for Foldseek.
     pub fasta: Option<PathBuf>,
     /// States that are less probable are written as X.
@@ -49,14 +45,6 @@ pub struct ThreeDiOptions {
     pub with_description: bool,
     /// Whether rows have the probability of every residue.
     pub probabilities: bool,
-    /// Write over outputs that exist.
-    pub force: bool,
-    /// Keep a journal beside the output, and go on where an earlier run stopped.
-    pub journal: bool,
-    /// How an earlier run's journal is gone on with.
-    pub resume: JournalOptions,
-    /// A file for the list of proteins without a result.
-    pub failures: Option<PathBuf>,
     /// Devices, lanes and batches.
     pub pool: PoolOptions,
 }
@@ -143,8 +131,8 @@ pub fn run(
 ) -> Result<Summary, PipelineError> {
     check_method(files.has_probabilities(), options)?;
     let (inputs, mut outputs) = prepare(options, files.files())?;
-    outputs.claim(options.journal, interrupt)?;
-    let identity = match options.journal {
+    outputs.claim(options.rows.journal, interrupt)?;
+    let identity = match options.rows.journal {
         true => Some(Identity::of(&files)?),
         false => None,
     };
@@ -155,7 +143,13 @@ pub fn run(
             let fingerprint = Fingerprint::new("entropy encode3di");
             let fingerprint = identity.mark(fingerprint, model.pool());
             let unit = StateTask::UNIT;
-            job::open_journal(&mut outputs, &fingerprint, options.resume, unit, observer)?
+            job::open_journal(
+                &mut outputs,
+                &fingerprint,
+                options.rows.resume,
+                unit,
+                observer,
+            )?
         }
     };
     let fasta = options.fasta.as_deref();
@@ -169,7 +163,7 @@ pub fn run(
     let items = proteins::start(inputs, model.requests(), interrupt)?;
     let engine = Engine {
         pool: Some(model.pool()),
-        failures: outputs.failures(options.failures.as_deref(), journal.as_ref())?,
+        failures: outputs.failures(options.rows.failures.as_deref(), journal.as_ref())?,
         journal,
         observer,
         interrupt,
@@ -192,20 +186,10 @@ fn prepare(
     options: &ThreeDiOptions,
     model: Vec<PathBuf>,
 ) -> Result<(Vec<Input>, OutputFiles), PipelineError> {
-    let mut outputs = OutputFiles::new(
-        &options.outputs,
-        options.format,
-        options.compression,
-        options.force,
-    )?;
-    for path in options.fasta.iter().chain(&options.failures) {
-        outputs.accompany(path)?;
-    }
-    outputs.check(&options.schema())?;
-    let inputs = inputs::expand(&options.inputs, inputs::Format::Fasta)?;
-    let sources = Sources::default().with_inputs(&inputs).with_model(model);
-    outputs.check_sources(&sources, options.journal)?;
-    Ok((inputs, outputs))
+    let schema = options.schema();
+    let inputs = || Ok(inputs::expand(&options.inputs, inputs::Format::Fasta)?);
+    let rows = &options.rows;
+    rows.prepare(Some(&schema), options.fasta.as_deref(), inputs, model)
 }
 
 fn check_method(has_probabilities: bool, options: &ThreeDiOptions) -> Result<(), PipelineError> {

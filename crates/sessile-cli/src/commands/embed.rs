@@ -24,18 +24,15 @@ fn embed(
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Done, Failure> {
+    let rows = arguments
+        .rows
+        .options(arguments.resume, arguments.report.failures);
     let options = EmbedOptions {
         inputs: arguments.input,
-        outputs: arguments.rows.output,
-        format: arguments.rows.format,
-        compression: arguments.rows.compress,
+        rows,
         names: arguments.outputs,
         with_description: arguments.with_description,
         long: arguments.long,
-        force: arguments.rows.overwrite.force,
-        journal: !arguments.resume.no_journal,
-        resume: arguments.resume.options(),
-        failures: arguments.report.failures,
         pool: arguments.pool.options(),
     };
     embed::check(&options)?;
@@ -49,7 +46,7 @@ fn embed(
     }
     let summary = embed::run(model, &options, observer, interrupt);
     let summary = summary.map_err(|error| Failure::ended(error, interrupt))?;
-    let text = describe(&summary, &name, &options.outputs);
+    let text = describe(&summary, &name, &options.rows.outputs);
     Ok(Done { summary, text })
 }
 

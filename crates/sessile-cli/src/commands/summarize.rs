@@ -28,18 +28,15 @@ fn summarize(
     interrupt: &Interrupt,
 ) -> Result<Done, Failure> {
     let settings = GenerationSettings::default();
+    let rows = arguments
+        .rows
+        .options(arguments.resume, arguments.report.failures);
     let mut options = SummarizeOptions {
         inputs: arguments.input,
-        outputs: arguments.rows.output,
-        format: arguments.rows.format,
-        compression: arguments.rows.compress,
+        rows,
         text_field: arguments.text_field,
         with_ids: arguments.with_ids,
         long: arguments.long,
-        failures: arguments.report.failures,
-        force: arguments.rows.overwrite.force,
-        journal: !arguments.resume.no_journal,
-        resume: arguments.resume.options(),
         pool: pool(&arguments.pool, settings.clone()),
         settings,
     };
@@ -60,7 +57,12 @@ fn summarize(
     options.settings = settings;
     let summary = summarize::run(&files, &options, observer, interrupt);
     let summary = summary.map_err(|error| Failure::ended(error, interrupt))?;
-    let places: Vec<String> = options.outputs.iter().map(|path| place(path)).collect();
+    let places: Vec<String> = options
+        .rows
+        .outputs
+        .iter()
+        .map(|path| place(path))
+        .collect();
     let text = describe(&summary, &places.join(", "));
     Ok(Done { summary, text })
 }

@@ -24,19 +24,16 @@ fn encode(
     interrupt: &Interrupt,
 ) -> Result<Done, Failure> {
     let model = &arguments.model;
+    let rows = arguments
+        .rows
+        .options(arguments.resume, arguments.report.failures);
     let options = ThreeDiOptions {
         inputs: arguments.input,
-        outputs: arguments.rows.output,
-        format: arguments.rows.format,
-        compression: arguments.rows.compress,
+        rows,
         fasta: arguments.fasta,
         mask_below: arguments.mask_below,
         with_description: arguments.with_description,
         probabilities: arguments.probabilities,
-        force: arguments.rows.overwrite.force,
-        journal: !arguments.resume.no_journal,
-        resume: arguments.resume.options(),
-        failures: arguments.report.failures,
         pool: arguments.pool.options(),
     };
     three_di::check(&options, arguments.writing.method == StateMethod::Head)?;
@@ -49,7 +46,7 @@ fn encode(
 
 fn describe(summary: &Summary, model: &str, options: &ThreeDiOptions) -> String {
     let seconds = summary.run.as_secs_f64().max(1e-9);
-    let places: Vec<String> = (options.outputs.iter())
+    let places: Vec<String> = (options.rows.outputs.iter())
         .chain(&options.fasta)
         .map(|path| path.display().to_string())
         .collect();
