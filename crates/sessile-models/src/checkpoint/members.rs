@@ -3,20 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is read beside a weight file that was named itself.
-const BESIDE: [&str; 11] = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "cnn/model.pt",
-];
+use crate::model::FILES;
+
+/// A head that is looked for beside the weights.
+const HEAD: &str = "cnn/model.pt";
 
 /// The ends of names of weight files, in any format that a folder of a published model has.
 const WEIGHTS: [&str; 9] = [
@@ -46,7 +36,7 @@ pub(super) fn of(path: &Path) -> Vec<PathBuf> {
         return files;
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    let beside = BESIDE.iter().map(|name| folder.join(name));
+    let beside = FILES.iter().chain([&HEAD]).map(|name| folder.join(name));
     std::iter::once(path.to_owned()).chain(beside).collect()
 }
 
@@ -56,7 +46,7 @@ fn is_member(file: &Path) -> bool {
         name.strip_suffix(end)
             .is_some_and(|stem| stem.ends_with('.'))
     };
-    !file.is_dir() && (BESIDE.contains(&&*name) || WEIGHTS.iter().any(is_weights))
+    !file.is_dir() && (FILES.contains(&&*name) || WEIGHTS.iter().any(is_weights))
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

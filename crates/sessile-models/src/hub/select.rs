@@ -7,22 +7,14 @@ use std::collections::BTreeSet;
 
 use crate::checkpoint::is_plain_name;
 use crate::error::{ModelError, ModelErrorKind};
+use crate::model::FILES;
 
-/// Small files that are fetched when they are there; an adapter beside the weights changes them.
-const SMALL: [&str; 14] = [
+/// Small files that are fetched when they are there, beside those of every model; an adapter beside
+/// the weights changes them.
+const SMALL: [&str; 4] = [
     "adapter_config.json",
     "adapter_model.bin",
     "adapter_model.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
     "sentencepiece.bpe.model",
 ];
 
@@ -67,6 +59,7 @@ pub(crate) fn select(repository: &str, files: &[String]) -> Result<Selection, Mo
     };
     let small = SMALL
         .iter()
+        .chain(&FILES)
         .filter(|name| files.contains(*name))
         .map(|&n| n.to_owned())
         .collect();
