@@ -9,11 +9,17 @@ def is_number(value):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """The fewest tokens are not more than the most; who draws follows one hypothesis; one text is
+    """Lengths are given in one way, the fewest tokens not more than the most; who draws follows one hypothesis; one text is
     streamed at a time."""
     body = case.body
     if not isinstance(body, dict):
         return
+    for end in ("min", "max"):
+        if is_number(body.get(f"{end}_length")):
+            body = {**body, f"{end}_new_tokens": None}
+    least, most = body.get("min_new_tokens"), body.get("max_new_tokens")
+    if is_number(least) and not (is_number(most) and least <= most):
+        body = {**body, "min_new_tokens": None}
     least, most = body.get("min_length"), body.get("max_length")
     if is_number(least) and is_number(most) and least > most:
         body = {**body, "min_length": most, "max_length": least}

@@ -250,6 +250,37 @@ fn esm_refuses_a_pipeline_that_is_not_its_own() {
     }
 }
 
+#[test]
+fn a_class_that_reads_otherwise_is_refused_by_its_name() {
+    for (model, class) in [
+        ("esm2/tiny_a", "BertTokenizer"),
+        ("prostt5/tiny", "ByT5Tokenizer"),
+        ("bart/tiny", "MBartTokenizer"),
+    ] {
+        let place = copy(model, &["config.json"]);
+        for file in ["vocab.txt", "tokenizer.json"] {
+            let from = golden(model).join(file);
+            if from.exists() {
+                fs::copy(from, place.path().join(file)).unwrap();
+            }
+        }
+        let open = || match model {
+            "esm2/tiny_a" => EsmTokenizer::from_directory(place.path()).map(drop),
+            "bart/tiny" => ByteLevelTokenizer::from_directory(place.path()).map(drop),
+            _ => ProstT5Tokenizer::from_directory(place.path(), Preprocessing::Standard).map(drop),
+        };
+        open().unwrap_or_else(|error| panic!("{model}: {error}"));
+        write(
+            &place,
+            "tokenizer_config.json",
+            &json!({ "tokenizer_class": class }),
+        );
+        let error = open().unwrap_err();
+        assert_eq!(error.kind(), ModelErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(class), "{error}");
+    }
+}
+
 /// The vocabulary of a T5 whose pieces are letters without the space before them.
 fn letters() -> Value {
     let mut pieces = vec![

@@ -577,6 +577,11 @@ fn adapters_of_other_kinds_are_refused_by_name() {
         ("layer_replication", json!([[0, 2]])),
         ("init_lora_weights", json!("pissa")),
         ("some_later_setting", json!(3)),
+        ("target_modules", json!(["query"])),
+        ("layers_to_transform", json!([0])),
+        ("exclude_modules", json!(["query"])),
+        ("rank_pattern", json!({"query": 2})),
+        ("r", json!(8)),
     ] {
         let (_folder, root) = adapter(json!({key: value}));
         let error = ModelFiles::open(&root).err().expect("a refusal");

@@ -71,6 +71,48 @@ impl Beside {
         )
     }
 
+    /// Refuses a class that reads the vocabulary in another way than those of the model.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`, with the name of the class.
+    pub(super) fn check_class(&self, known: &[&str]) -> Result<(), ModelError> {
+        match self.class() {
+            Some(class) if !known.contains(&class) && !self.is_generic() => {
+                let path = self.directory.join("tokenizer_config.json");
+                Err(ModelError::new(
+                    ModelErrorKind::Unsupported,
+                    format!(
+                        "{}: tokenizer_class {class} is not supported",
+                        path.display()
+                    ),
+                )
+                .with_hint(format!("for this model it is {}", known.join(" or "))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses another token than this under a name such as `eos_token`.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`, with both.
+    pub(super) fn check_special(&self, name: &str, wanted: &str) -> Result<(), ModelError> {
+        match self.special(name) {
+            Some(token) if token.content != wanted => Err(ModelError::new(
+                ModelErrorKind::Unsupported,
+                format!(
+                    "{}: the {name} `{}` is not supported",
+                    self.directory.display(),
+                    token.content
+                ),
+            )
+            .with_hint(format!("for this model it is `{wanted}`"))),
+            _ => Ok(()),
+        }
+    }
+
     /// A setting that is true or false.
     pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, ModelError> {
         let value = self.config.get(key).filter(|value| !value.is_null());

@@ -82,6 +82,7 @@ impl EsmTokenizer {
         let text = directory.join("vocab.txt");
         let json = directory.join("tokenizer.json");
         let beside = Beside::read(directory)?;
+        beside.check_class(&["EsmTokenizer"])?;
         let has_json = json.symlink_metadata().is_ok();
         let has_text = text.symlink_metadata().is_ok() && !(has_json && beside.is_generic());
         let mut special = SPECIAL.map(str::to_owned);

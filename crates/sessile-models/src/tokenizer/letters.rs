@@ -47,6 +47,14 @@ impl LetterTokenizer {
                 .get("unk_token")
                 .and_then(|token| token.as_str());
             let added = file.added()?;
+            // Such a token would be cut out of proteins before the letters are looked up.
+            let is_letters = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic());
+            let mut long = added.iter().map(|token| token.content.as_str());
+            if let Some(token) = long.find(|text| text.len() > 1 && is_letters(text)) {
+                return Err(
+                    file.unsupported(format!("the added token `{token}` of several residues"))
+                );
+            }
             let vocabulary = file.vocabulary()?;
             let added = added.iter().map(|token| (token.content.as_str(), token.id));
             let tokens = vocabulary.into_iter().chain(added);

@@ -18,16 +18,14 @@ use crate::error::{ModelError, ModelErrorKind};
 const PREFIX: &str = "base_model.model.";
 
 /// Keys that say how the adapter was made or where, and keys that are read here.
-const HARMLESS: [&str; 22] = [
+const HARMLESS: [&str; 19] = [
     "auto_mapping",
     "base_model_name_or_path",
     "corda_config",
     "eva_config",
-    "exclude_modules",
     "inference_mode",
     "init_lora_weights",
     "layers_pattern",
-    "layers_to_transform",
     "lora_alpha",
     "lora_dropout",
     "megatron_config",
@@ -36,7 +34,6 @@ const HARMLESS: [&str; 22] = [
     "peft_version",
     "qalora_group_size",
     "r",
-    "rank_pattern",
     "revision",
     "target_modules",
     "task_type",
@@ -72,8 +69,10 @@ struct Adapted {
 
 impl Adapted {
     fn new(base: Checkpoint, directory: &Path, settings: &Value) -> Result<Self, ModelError> {
-        let scale = Scale::read(settings)
-            .map_err(|what| unsupported(&directory.join("adapter_config.json"), &what))?;
+        let config = directory.join("adapter_config.json");
+        let refused = |what: String| unsupported(&config, &what);
+        let scale = Scale::read(settings).map_err(refused)?;
+        let rank = settings.get("r").filter(|rank| !rank.is_null());
         let Some(path) = adapter_weights(directory) else {
             return Err(ModelError::new(
                 ModelErrorKind::NotFound,
@@ -98,7 +97,20 @@ impl Adapted {
             let other = name.replace(".lora_A.", ".lora_B.");
             let weight = base_name(&base, module)
                 .ok_or_else(|| unsupported(&path, &format!("`{name}`, which fits no weight,")))?;
+            if !is_target(settings, module) {
+                let targets = &settings["target_modules"];
+                return Err(refused(format!(
+                    "target_modules `{targets}` without {module}"
+                )));
+            }
             let delta = delta(&base, &adapter, (name, &other), &weight, scale)?;
+            if rank.is_some_and(|rank| rank.as_u64() != Some(delta.rank as u64)) {
+                let rank = &settings["r"];
+                return Err(refused(format!(
+                    "r `{rank}` beside `{name}` of rank {}",
+                    delta.rank
+                )));
+            }
             deltas.insert(weight, delta);
         }
         if names.len() != 2 * deltas.len() {
@@ -119,6 +131,18 @@ impl Adapted {
         let all = format!("{base} {adapter} {}", self.settings);
         blake3::hash(all.as_bytes()).to_string()
     }
+}
+
+/// Whether an adapter says that it changes a module: the last part of its name, or more of them. A
+/// pattern is not looked into.
+fn is_target(settings: &Value, module: &str) -> bool {
+    let Some(targets) = settings.get("target_modules").and_then(Value::as_array) else {
+        return true;
+    };
+    targets.iter().filter_map(Value::as_str).any(|target| {
+        let rest = module.strip_suffix(target);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    })
 }
 
 #[derive(Clone, Copy, PartialEq)]

@@ -21,9 +21,10 @@ const DEFAULT_NEW_TOKENS: usize = 20;
 type IsNeutral = fn(&Value) -> bool;
 
 /// Keys that change the answer and are not built in.
-const NOT_BUILT_IN: [(&str, IsNeutral); 18] = [
+const NOT_BUILT_IN: [(&str, IsNeutral); 19] = [
     ("num_beam_groups", at_most_one),
     ("num_return_sequences", at_most_one),
+    ("diversity_penalty", is_zero),
     ("penalty_alpha", is_zero),
     ("guidance_scale", is_one),
     ("stop_strings", is_nothing),
@@ -396,6 +397,7 @@ mod tests {
         let cases = [
             ("num_beam_groups", json!(2), json!(1)),
             ("num_return_sequences", json!(3), json!(1)),
+            ("diversity_penalty", json!(0.5), json!(0.0)),
             ("penalty_alpha", json!(0.6), json!(0.0)),
             ("guidance_scale", json!(1.5), json!(1)),
             ("stop_strings", json!(["."]), json!([])),

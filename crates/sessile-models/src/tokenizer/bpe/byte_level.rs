@@ -166,13 +166,19 @@ impl ByteLevelTokenizer {
             false => file.beside.flag("add_prefix_space")?.unwrap_or(false),
         };
         let cleans_spaces = file.beside.flag("clean_up_tokenization_spaces")?;
+        let template = file.template()?;
+        if template.before.is_empty() && template.after.is_empty() {
+            return Err(
+                file.unsupported("no post-processor, so that texts have neither begin nor end,")
+            );
+        }
         Ok(ByteLevelTokenizer {
             bytes,
             merges: read::merges(file, &vocabulary)?,
             added,
             added_starts,
             prefix_space,
-            template: file.template()?,
+            template,
             texts,
             cleans_spaces: cleans_spaces.unwrap_or(false),
         })

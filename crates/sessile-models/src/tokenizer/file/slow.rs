@@ -21,6 +21,9 @@ const BART: [(&str, &str); 7] = [
     ("mask_token", "<mask>"),
 ];
 
+/// What reads the files of BART.
+const CLASSES: [&str; 2] = ["BartTokenizer", "RobertaTokenizer"];
+
 impl TokenizerFile {
     /// The tokenizer of BART: `tokenizer.json`, or `vocab.json` and `merges.txt` where there is no
     /// such file.
@@ -31,16 +34,19 @@ impl TokenizerFile {
             Ok(_) => None,
             Err(_) => small_file::object_if_there(&path, MAX_BYTES)?,
         }) else {
-            return TokenizerFile::open(&json).map_err(|error| match error.kind() {
+            let file = TokenizerFile::open(&json).map_err(|error| match error.kind() {
                 ModelErrorKind::NotFound => {
                     error.with_hint("BART has tokenizer.json, or vocab.json and merges.txt")
                 }
                 _ => error,
-            });
+            })?;
+            file.beside.check_class(&CLASSES)?;
+            return Ok(file);
         };
         let merges_path = directory.join("merges.txt");
         let merges = small_file::text(&merges_path, MAX_BYTES)?;
         let beside = Beside::read(directory)?;
+        beside.check_class(&CLASSES)?;
         let mut file = TokenizerFile {
             value: json!({
                 "pre_tokenizer": { "type": "ByteLevel" },

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::protobuf::{Damaged, Field, Fields};
 use super::unigram::{Kind, Piece, Spaces, Unigram};
-use super::{Preprocessing, ProstT5Tokenizer, SENTINELS, json};
+use super::{END, Preprocessing, ProstT5Tokenizer, SENTINELS, json};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::small_file::{self, malformed};
 use crate::tokenizer::beside::Beside;
@@ -27,11 +27,13 @@ pub(super) fn read(
     directory: &Path,
     preprocessing: Preprocessing,
 ) -> Result<Option<ProstT5Tokenizer>, ModelError> {
+    let beside = Beside::read(directory)?;
+    beside.check_class(&["T5Tokenizer"])?;
+    beside.check_special("eos_token", END)?;
     let json = directory.join("tokenizer.json");
     if json.symlink_metadata().is_ok() {
         return json::read(&json, preprocessing).map(Some);
     }
-    let beside = Beside::read(directory)?;
     let path = directory.join("spiece.model");
     let Some(bytes) = small_file::read_if_there(&path, MAX_BYTES)? else {
         return match beside.is_there() {
