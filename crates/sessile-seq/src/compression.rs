@@ -113,15 +113,8 @@ where
         Compression::None => Box::new(packed),
         Compression::Gzip => Box::new(Members::gzip(packed)),
         Compression::Bzip2 => Box::new(Members::bzip2(packed)),
-        Compression::Xz => {
-            let limit_kib = (MAX_WINDOW_BYTES >> 10) as u32;
-            Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, limit_kib))
-        }
-        Compression::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(packed)?;
-            decoder.window_log_max(MAX_WINDOW_BYTES.ilog2())?;
-            Box::new(decoder)
-        }
+        Compression::Xz => Box::new(Members::xz(packed)),
+        Compression::Zstd => Box::new(Members::zstd(packed)?),
     };
     Ok((plain, compression))
 }

@@ -10,6 +10,9 @@ use std::path::Path;
 
 use memchr::memchr;
 
+/// Largest small file.
+const MOST_FILE_BYTES: u64 = 64 << 20;
+
 /// The longest byte order mark.
 const MARK_BYTES: usize = 4;
 
@@ -124,9 +127,17 @@ impl<R: Read> Read for Text<R> {
 ///
 /// # Errors
 ///
-/// When it cannot be read, or is not UTF-8.
+/// When it cannot be read, is not UTF-8 or has more than 64 MiB: such a file is none of settings, and
+/// a device has no end.
 pub fn read_file(path: &Path) -> io::Result<String> {
-    io::read_to_string(Text::new(File::open(path)?))
+    let mut text = String::new();
+    let mut source = Text::new(File::open(path)?).take(MOST_FILE_BYTES + 1);
+    source.read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_FILE_BYTES {
+        let most = MOST_FILE_BYTES >> 20;
+        return Err(io::Error::other(format!("it has more than {most} MiB")));
+    }
+    Ok(text)
 }
 
 /// Text behind its byte order mark, for text that is in memory already.

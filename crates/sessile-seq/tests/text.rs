@@ -128,6 +128,16 @@ fn every_kind_of_line_end_gives_the_same_genbank_record() {
     }
 }
 
+/// `cat a.fa b.fa`, where the second has a byte order mark.
+#[test]
+fn a_byte_order_mark_in_front_of_any_line_costs_no_record() {
+    let text = "\u{feff}>a\nAC\n\u{feff}>b\nGG\n\u{feff}TT\n>c\nA\n".as_bytes();
+    let expected = [("a", "AC"), ("b", "GGTT"), ("c", "A")]
+        .map(|(id, sequence)| (id.to_owned(), sequence.as_bytes().to_vec()));
+    assert_eq!(good(fasta::Reader::new(text)), expected);
+    assert_eq!(good(fasta::Reader::new(Drip(text))), expected);
+}
+
 #[test]
 fn byte_order_marks_are_skipped_or_refused_by_name() {
     let utf8 = |text: &str| [b"\xef\xbb\xbf", text.as_bytes()].concat();
@@ -230,6 +240,7 @@ fn padding_that_the_tools_accept_costs_no_record() {
             "xz, stream padding",
             vec![xz(one), zeros(8), xz(two), zeros(4)],
         ),
+        ("zstd, zeros behind", vec![zstd(one), zstd(two), zeros(512)]),
         (
             "zstd, skippable frames",
             vec![
@@ -252,7 +263,12 @@ fn other_bytes_behind_compressed_data_are_told_and_cost_no_record() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.fa");
     let text = b">a\nAC\n>b\nGG";
-    for (name, packed) in [("gzip", gzip(text)), ("bzip2", bzip2(text))] {
+    for (name, packed) in [
+        ("gzip", gzip(text)),
+        ("bzip2", bzip2(text)),
+        ("xz", xz(text)),
+        ("zstd", zstd(text)),
+    ] {
         for garbage in [&b"garbage"[..], b"\0\0garbage", b"\n"] {
             let (found, error) = open(&path, &[&packed[..], garbage].concat());
             assert_eq!(found, ["a AC", "b GG"], "{name}");

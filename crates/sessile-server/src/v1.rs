@@ -57,6 +57,11 @@ fn parse<T: DeserializeOwned>(_headers: &HeaderMap, body: &[u8]) -> Result<T, Fa
             error.valid_up_to()
         ))
     })?;
+    // Without this, a list would be taken for the fields in their order.
+    let begin = text.trim_start().bytes().next();
+    if begin.is_some_and(|begin| begin != b'{') {
+        return Err(invalid("the body should be an object".to_owned()));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     T::deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))

@@ -252,12 +252,18 @@ fn models_are_listed() {
 #[test]
 fn errors_have_a_type_and_a_message() {
     let service = Running::tiny(options());
-    let cases: [(&str, &[u8], u16, &str); 17] = [
+    let cases: [(&str, &[u8], u16, &str); 18] = [
         ("/v1/embeddings", b"", 400, "EOF"),
         ("/v1/embeddings", b"{", 400, "EOF"),
         ("/v1/embeddings", b"\xff{}", 400, "not UTF-8: byte 0"),
         ("/v1/embeddings", b"\xff\xfe", 400, "the text is UTF-16"),
-        ("/v1/embeddings", b"[]", 400, "invalid"),
+        ("/v1/embeddings", b"[]", 400, "the body should be an object"),
+        (
+            "/v1/embeddings",
+            br#"[null,["MKTAY"],null,null,null,null,null]"#,
+            400,
+            "the body should be an object",
+        ),
         ("/v1/embeddings", b"{}", 400, "missing field `input`"),
         (
             "/v1/embeddings",

@@ -40,6 +40,8 @@ impl Fields {
     /// texts the last counts, as in Python.
     pub(super) fn parse(line: &str, text_field: &str) -> (Self, Result<String, String>) {
         let mut fields = Fields::default();
+        // Files that were joined have a byte order mark at the beginning of any line.
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
         let mut json = serde_json::Deserializer::from_str(line);
         let read = (&mut fields)
             .deserialize(&mut json)

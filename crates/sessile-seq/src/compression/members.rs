@@ -1,24 +1,30 @@
-//! gzip members and bzip2 streams, one behind the other, to the end of the file.
+//! gzip members, bzip2 and xz streams and zstd frames, one behind the other, to the end of the file.
 //!
 //! What may stand behind a member: another one, zeros (passed over, as `gzip` and Python do), or
 //! nothing. Anything else is [`BehindTheEnd`]: `gzip` and `bzip2` warn of it and keep the data.
+//! xz and zstd are held to the same.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
 use bzip2::bufread::BzDecoder;
 use flate2::bufread::GzDecoder;
+use lzma_rust2::XzReader;
+
+use super::MAX_WINDOW_BYTES;
 
 /// All members of a file as one stream of plain bytes.
-pub(super) struct Members<R> {
+pub(super) struct Members<R: BufRead> {
     /// `None` at the end.
     member: Option<Member<R>>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "a file has one of them")]
-enum Member<R> {
+enum Member<R: BufRead> {
     Gzip(GzDecoder<R>),
     Bzip2(BzDecoder<R>),
+    Xz(XzReader<R>),
+    Zstd(zstd::Decoder<'static, R>),
 }
 
 impl<R: BufRead> Members<R> {
@@ -33,6 +39,18 @@ impl<R: BufRead> Members<R> {
             member: Some(Member::Bzip2(BzDecoder::new(source))),
         }
     }
+
+    pub(super) fn xz(source: R) -> Self {
+        Self {
+            member: Some(Member::xz(source)),
+        }
+    }
+
+    pub(super) fn zstd(source: R) -> io::Result<Self> {
+        Ok(Self {
+            member: Some(Member::zstd(source)?),
+        })
+    }
 }
 
 impl<R: BufRead> Read for Members<R> {
@@ -44,6 +62,8 @@ impl<R: BufRead> Read for Members<R> {
             let count = match member {
                 Member::Gzip(decoder) => decoder.read(out)?,
                 Member::Bzip2(decoder) => decoder.read(out)?,
+                Member::Xz(decoder) => decoder.read(out)?,
+                Member::Zstd(decoder) => decoder.read(out)?,
             };
             if count > 0 || out.is_empty() {
                 return Ok(count);
@@ -57,6 +77,17 @@ impl<R: BufRead> Read for Members<R> {
 }
 
 impl<R: BufRead> Member<R> {
+    fn xz(source: R) -> Self {
+        let limit_kib = (MAX_WINDOW_BYTES >> 10) as u32;
+        Self::Xz(XzReader::new_mem_limit(source, false, limit_kib))
+    }
+
+    fn zstd(source: R) -> io::Result<Self> {
+        let mut decoder = zstd::Decoder::with_buffer(source)?.single_frame();
+        decoder.window_log_max(MAX_WINDOW_BYTES.ilog2())?;
+        Ok(Self::Zstd(decoder))
+    }
+
     /// The member behind this one, which is through.
     fn next(self) -> io::Result<Option<Self>> {
         match self {
@@ -82,6 +113,23 @@ impl<R: BufRead> Member<R> {
                     None => Ok(None),
                     Some(b'B') => Ok(Some(Self::Bzip2(BzDecoder::new(source)))),
                     Some(_) => Err(BehindTheEnd("bzip2").into()),
+                }
+            }
+            Self::Xz(decoder) => {
+                let mut source = decoder.into_inner();
+                match skip_zeros(&mut source)? {
+                    None => Ok(None),
+                    Some(0xfd) => Ok(Some(Self::xz(source))),
+                    Some(_) => Err(BehindTheEnd("xz").into()),
+                }
+            }
+            Self::Zstd(decoder) => {
+                let mut source = decoder.finish();
+                match skip_zeros(&mut source)? {
+                    None => Ok(None),
+                    // A frame, or one to skip (RFC 8878, 3.1).
+                    Some(0x28 | 0x50..=0x5f) => Self::zstd(source).map(Some),
+                    Some(_) => Err(BehindTheEnd("zstd").into()),
                 }
             }
         }

@@ -230,6 +230,9 @@ impl<R: Read> Reader<R> {
     /// Moves to the first `>`; anything but blanks and comments before it means another format.
     fn find_first_header(&mut self) -> Result<()> {
         while self.has_more()? {
+            if self.at_line_start && self.takes_mark()? {
+                continue;
+            }
             match self.buffer[self.position] {
                 b'>' if self.at_line_start => return Ok(()),
                 b';' if self.at_line_start => self.skip_line()?,
@@ -296,6 +299,9 @@ impl<R: Read> Reader<R> {
         let mut flaw = None;
         while self.has_more()? {
             if self.at_line_start {
+                if self.takes_mark()? {
+                    continue;
+                }
                 match self.buffer[self.position] {
                     b'>' => break,
                     b';' => {
@@ -340,6 +346,25 @@ impl<R: Read> Reader<R> {
             self.position = self.filled;
         }
         Ok(())
+    }
+
+    /// Takes a byte order mark: files that were joined have it at the beginning of any line.
+    fn takes_mark(&mut self) -> Result<bool> {
+        const MARK: &[u8] = "\u{feff}".as_bytes();
+        if self.buffer[self.position] != MARK[0] {
+            return Ok(false);
+        }
+        if self.position + MARK.len() > self.buffer.len() {
+            self.buffer.copy_within(self.position..self.filled, 0);
+            self.filled -= self.position;
+            self.position = 0;
+        }
+        while self.filled - self.position < MARK.len() && self.refill()? {}
+        let is_mark = self.buffer[self.position..self.filled].starts_with(MARK);
+        if is_mark {
+            self.position += MARK.len();
+        }
+        Ok(is_mark)
     }
 
     fn take_line_end(&mut self) {

@@ -11,6 +11,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use sessile_seq::text::Text;
 
 use super::super::results::{
     CONTIG_LENGTH, ChunkPlace, END, FRAME_RESULTS, FRAME_TABLE, START, TableFormat,
@@ -46,7 +47,7 @@ pub(super) fn read(path: &Path, on: &mut dyn FnMut(Row<'_>)) -> Result<(), Strin
     if path.extension().is_some_and(|ending| ending == "parquet") {
         return read_parquet(file, on).map_err(|error| error.to_string());
     }
-    read_text(BufReader::new(file), on)
+    read_text(BufReader::new(Text::new(file)), on)
 }
 
 /// Where the fields of a row are.
@@ -112,7 +113,7 @@ fn read_text(mut lines: impl BufRead, on: &mut dyn FnMut(Row<'_>)) -> Result<(),
         if read.map_err(|error| error.to_string())? == 0 {
             break;
         }
-        let fields: Vec<&str> = line.trim_end_matches(['\r', '\n']).split('\t').collect();
+        let fields: Vec<&str> = line.trim_end_matches('\n').split('\t').collect();
         let columns = match &known {
             Some(columns) => columns,
             None => {
