@@ -7,6 +7,26 @@ def is_number(value):
     return type(value) in (int, float)
 
 
+# Tokens of the smallest model that is served here; which there are the description can not say.
+VOCABULARY = 600
+TOKENS = (
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "suppress_tokens",
+)
+
+
+def known(value):
+    """The same with ids that the model has, where they are ids."""
+    if isinstance(value, list):
+        # A list in the list is of one token at least.
+        return [known(item) for item in value if item != []]
+    is_id = is_number(value) and value == int(value) and 0 <= value < 1 << 32
+    return int(value) % VOCABULARY if is_id else value
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Lengths are given in one way, the fewest tokens not more than the most; who draws follows one hypothesis; one text is
@@ -14,9 +34,14 @@ def before_call(context, case, kwargs):
     body = case.body
     if not isinstance(body, dict):
         return
+    tokens = {name: known(body[name]) for name in TOKENS if name in body}
+    body = {**body, **tokens}
     for end in ("min", "max"):
         if is_number(body.get(f"{end}_length")):
             body = {**body, f"{end}_new_tokens": None}
+    # The model's longest text the description can not say either.
+    if is_number(body.get("max_new_tokens")) and body["max_new_tokens"] > VOCABULARY:
+        body = {**body, "max_new_tokens": VOCABULARY}
     least, most = body.get("min_new_tokens"), body.get("max_new_tokens")
     if is_number(least) and not (is_number(most) and least <= most):
         body = {**body, "min_new_tokens": None}
