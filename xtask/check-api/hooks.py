@@ -9,6 +9,7 @@ def is_number(value):
 
 # Tokens of the smallest model that is served here; which there are the description can not say.
 VOCABULARY = 600
+LONGEST = 16
 TOKENS = (
     "bad_words_ids",
     "begin_suppress_tokens",
@@ -39,9 +40,9 @@ def before_call(context, case, kwargs):
     for end in ("min", "max"):
         if is_number(body.get(f"{end}_length")):
             body = {**body, f"{end}_new_tokens": None}
-    # The model's longest text the description can not say either.
-    if is_number(body.get("max_new_tokens")) and body["max_new_tokens"] > VOCABULARY:
-        body = {**body, "max_new_tokens": VOCABULARY}
+    # Nor how long a text the model and its lanes have room for.
+    if is_number(body.get("max_new_tokens")) and body["max_new_tokens"] > LONGEST:
+        body = {**body, "max_new_tokens": LONGEST}
     least, most = body.get("min_new_tokens"), body.get("max_new_tokens")
     if is_number(least) and not (is_number(most) and least <= most):
         body = {**body, "min_new_tokens": None}
