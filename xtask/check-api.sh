@@ -71,7 +71,7 @@ PYTHON
     service=
 }
 
-# Without a head for 3Di that call is 404 whatever it is asked; the second model has one.
-check demo "${SECONDS_OF_CHECKS:-50}" --exclude-path /v1/three-di
+check demo "${SECONDS_OF_CHECKS:-50}"
+# A model with a head for 3Di, and one that writes.
 check tests/golden/prostt5/tiny 10 --include-path /v1/three-di
 check tests/golden/bart/tiny 20 --include-path /v1/summarize --include-path /v1/generate

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::failure::{Failure, FailureKind};
 
+/// One request may hold one part in so many of the bound, so that the largest leaves room for others.
+const ONE_SHARE: usize = 2;
+
 /// The reserve is one part in so many of the bound, and comes on top of it.
 const RESERVE_SHARE: usize = 8;
 
@@ -81,14 +84,15 @@ impl Hold {
     /// or ever.
     pub(crate) fn resize(&self, bytes: usize, what: &str) -> Result<(), Failure> {
         let pools = &self.0.pools;
-        if bytes > pools.most {
+        let most_of_one = pools.most / ONE_SHARE;
+        if bytes > most_of_one {
             return Err(Failure::new(
                 FailureKind::TooLarge,
                 format!(
-                    "{what} would take {} MiB, more than the {} MiB of all requests together; \
+                    "{what} would take {} MiB, more than the {} MiB that one request may hold; \
                      ask for less at a time",
                     bytes >> 20,
-                    pools.most >> 20,
+                    most_of_one >> 20,
                 ),
             ));
         }
@@ -173,15 +177,16 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_comes_back() {
         let budget = Budget::new(1000);
-        let first = held(&budget, 600).unwrap();
-        assert_eq!(held(&budget, 500).err(), Some(FailureKind::Overloaded));
-        assert_eq!(held(&budget, 1001).err(), Some(FailureKind::TooLarge));
-        first.resize(700, "this").unwrap();
-        assert_eq!(
-            first.resize(1001, "this").unwrap_err().kind,
-            FailureKind::TooLarge
-        );
-        assert_eq!(budget.held(), 700);
+        let first = held(&budget, 400).unwrap();
+        let second = held(&budget, 400).unwrap();
+        assert_eq!(held(&budget, 300).err(), Some(FailureKind::Overloaded));
+        // Half of it is the most for one, however much is free.
+        assert_eq!(held(&budget, 501).err(), Some(FailureKind::TooLarge));
+        first.resize(500, "this").unwrap();
+        let larger = first.resize(501, "this").unwrap_err();
+        assert_eq!(larger.kind, FailureKind::TooLarge);
+        drop(second);
+        assert_eq!(budget.held(), 500);
         first.shrink(800);
         first.shrink(100);
         assert_eq!(budget.held(), 100);
@@ -192,7 +197,7 @@ mod tests {
     #[test]
     fn large_requests_leave_a_reserve_to_small_ones() {
         let budget = Budget::new(1 << 20);
-        let large = held(&budget, 1 << 20).unwrap();
+        let large = [(); ONE_SHARE].map(|()| held(&budget, (1 << 20) / ONE_SHARE).unwrap());
         let small = (1 << 20) / RESERVE_SHARE / SMALL_SHARE;
         assert!(held(&budget, small + 1).is_err());
         let mut others: Vec<Hold> = (0..SMALL_SHARE)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderName, header};
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 
 use crate::budget::Hold;
@@ -133,11 +133,42 @@ fn unpack(
         Failure::new(FailureKind::InvalidRequest, message)
     };
     match coding {
-        Coding::Gzip => read(MultiGzDecoder::new(bytes), most, count, invalid),
+        Coding::Gzip => read(Members::new(bytes), most, count, invalid),
         Coding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(invalid)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(invalid)?;
             read(decoder, most, count, invalid)
+        }
+    }
+}
+
+/// The members of a gzip file, one behind the other. Zeros behind the last are padding, as `gzip` has
+/// it; anything else there is refused.
+struct Members<'a> {
+    decoder: GzDecoder<&'a [u8]>,
+}
+
+impl<'a> Members<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Members {
+            decoder: GzDecoder::new(bytes),
+        }
+    }
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.decoder.read(buffer)?;
+            let rest = *self.decoder.get_ref();
+            if read > 0 || buffer.is_empty() || rest.iter().all(|&byte| byte == 0) {
+                return Ok(read);
+            }
+            if recognised(rest) != Some("gzip") {
+                let message = format!("{} bytes behind its end are none of it", rest.len());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            self.decoder = GzDecoder::new(rest);
         }
     }
 }
@@ -240,6 +271,40 @@ mod tests {
             let long = [&packed[..], b"rest"].concat();
             let long = unpack(coding, &long, text.len(), &mut |_| Ok(())).unwrap_err();
             assert_eq!(long.kind, FailureKind::InvalidRequest, "{coding:?}");
+        }
+    }
+
+    #[test]
+    fn members_follow_each_other_and_zeros_are_padding() {
+        let gzip = |text: &[u8]| packed(Coding::Gzip, text).unwrap();
+        let zeros = [0; 100];
+        let cases: [(Vec<u8>, Result<&str, &str>); 5] = [
+            ([gzip(b"MK"), gzip(b"TV")].concat(), Ok("MKTV")),
+            (
+                [gzip(b"MK"), gzip(b""), gzip(b"TV"), zeros.to_vec()].concat(),
+                Ok("MKTV"),
+            ),
+            (
+                [gzip(b"MK"), zeros.to_vec(), b"x".to_vec()].concat(),
+                Err("101 bytes behind its end"),
+            ),
+            (
+                [gzip(b"MK"), b"rest".to_vec()].concat(),
+                Err("4 bytes behind its end"),
+            ),
+            (zeros.to_vec(), Err("not valid gzip")),
+        ];
+        for (bytes, expected) in cases {
+            match (
+                unpack(Coding::Gzip, &bytes, 1000, &mut |_| Ok(())),
+                expected,
+            ) {
+                (Ok(plain), Ok(text)) => assert_eq!(plain, text.as_bytes()),
+                (Err(failure), Err(words)) => {
+                    assert!(failure.message.contains(words), "{}", failure.message);
+                }
+                (found, _) => panic!("{expected:?}: {found:?}"),
+            }
         }
     }
 

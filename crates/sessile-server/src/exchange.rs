@@ -9,12 +9,15 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use bytes::Bytes;
 use http_body::Body as _;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::body;
 use crate::budget::Hold;
-use crate::content_coding;
+use crate::content_coding::{self, Coding};
 use crate::failure::{Failure, FailureKind, Style};
 use crate::json::guard::{self, Excess};
+use crate::raw::{Format, Rows, Written};
 use crate::serve::Exchange;
 use crate::service::{Engine, Service};
 use crate::work::{self, Terms, Work};
@@ -32,18 +35,42 @@ const KEPT_FACTOR: usize = 4;
 /// sixteen as text.
 const BYTES_PER_NUMBER: usize = 20;
 
-/// A request to one path of the API.
+/// A call of the API that computes: where it is, what it takes and gives, and how it works. The router
+/// and the description of the API are made of this (`http/routes`).
 pub(crate) trait Call: Work + Sized + Send + 'static {
+    /// Where it is called, by POST.
+    const PATH: &'static str;
+
+    /// The part of the API that it belongs to.
+    const TAG: Tag;
+
+    /// What it is for, in a line.
+    const SUMMARY: &'static str;
+
     /// How its errors look.
     const STYLE: Style;
 
-    /// Reads and checks a body.
-    fn read(
-        service: &Service,
-        engine: &Engine,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, Failure>;
+    /// Whether the answer may be sent while it is made.
+    const STREAMS: bool = false;
+
+    /// The numbers of an answer, for clients that want nothing else, of calls that have some.
+    const NUMBERS: Option<fn(Self::Response) -> Rows> = None;
+
+    /// What it takes.
+    type Request: ToSchema + Send;
+
+    /// What it gives.
+    type Response: Serialize + ToSchema;
+
+    /// The models that can be asked.
+    fn models(engine: &Engine) -> Vec<&str>;
+
+    /// Reads a body.
+    fn parse(service: &Service, headers: &HeaderMap, body: &[u8])
+    -> Result<Self::Request, Failure>;
+
+    /// Checks a request and makes its work of it.
+    fn new(service: &Service, engine: &Engine, request: Self::Request) -> Result<Self, Failure>;
 
     /// Priority and time.
     fn terms(&self) -> Terms;
@@ -56,8 +83,33 @@ pub(crate) trait Call: Work + Sized + Send + 'static {
         Ok(None)
     }
 
-    /// Writes the answer.
-    fn write(self, service: &Service, begun: Instant) -> Result<Vec<u8>, Failure>;
+    /// The answer, once all is computed.
+    fn respond(self, service: &Service, begun: Instant) -> Result<Self::Response, Failure>;
+}
+
+/// A part of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tag {
+    Original,
+    Sequences,
+    Texts,
+    Models,
+    Health,
+    Service,
+}
+
+impl Tag {
+    /// As the description of the API has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Tag::Original => "ESM2_MultiGPU_Inference",
+            Tag::Sequences => "Sequences",
+            Tag::Texts => "Texts",
+            Tag::Models => "Models",
+            Tag::Health => "Health",
+            Tag::Service => "Service",
+        }
+    }
 }
 
 /// Answers a request of this kind. It is in flight, and holds its memory, until the answer is sent.
@@ -82,6 +134,7 @@ async fn exchange<C: Call>(
     held: &Hold,
 ) -> Result<Response<Body>, Failure> {
     service.admit()?;
+    let format = Format::wanted(request.headers(), C::NUMBERS.is_some())?;
     let (parts, body) = request.into_parts();
     let bytes = {
         let _waiting = parts.extensions.get().map(Exchange::waits_for_body);
@@ -101,34 +154,29 @@ async fn exchange<C: Call>(
 
     let writing = Instant::now();
     let (writer, counted) = (Arc::clone(service), held.clone());
-    let (answer, coding, is_large) = off_the_loop(move || {
-        let mut answer = call.write(&writer, begun)?;
-        let is_large = content_coding::is_large(answer.len());
-        let coding = coding.filter(|_| is_large);
-        if let Some(coding) = coding {
-            answer = content_coding::packed(coding, &answer)?;
-        }
-        // Memory that was not needed in the end is not counted either.
-        answer.shrink_to_fit();
+    let (mut response, bytes) = off_the_loop(move || {
+        let answer = call.respond(&writer, begun)?;
+        let written = match (format, C::NUMBERS) {
+            (Format::Octets(element), Some(numbers)) => numbers(answer).octets(element)?,
+            (Format::Arrow, Some(numbers)) => numbers(answer).arrow()?,
+            _ => json(&answer, coding)?,
+        };
         drop(counted);
-        Ok((answer, coding, is_large))
+        Ok(written)
     })
-    .await?;
+    .await
+    .map(|(mut bytes, headers)| {
+        // Memory that was not needed in the end is not counted either.
+        bytes.shrink_to_fit();
+        (HeaderMap::from_iter(headers), bytes)
+    })?;
     service.telemetry.serialized(writing.elapsed());
-    let mut response = Response::new(Body::from(answer));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    if is_large {
-        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if C::NUMBERS.is_some() {
+        response.append(header::VARY, HeaderValue::from_static("Accept"));
     }
-    if let Some(coding) = coding {
-        let name = HeaderValue::from_static(coding.name());
-        headers.insert(header::CONTENT_ENCODING, name);
-    }
-    Ok(response)
+    let mut answer = Response::new(Body::from(bytes));
+    *answer.headers_mut() = response;
+    Ok(answer)
 }
 
 async fn read<C: Call>(
@@ -178,7 +226,27 @@ fn read_now<C: Call>(service: &Service, headers: &HeaderMap, bytes: &[u8]) -> Re
             format!("the JSON is nested deeper than {} levels", guard::MAX_DEPTH),
         ),
     })?;
-    C::read(service, service.engine()?, headers, bytes)
+    let request = C::parse(service, headers, bytes)?;
+    C::new(service, service.engine()?, request)
+}
+
+/// An answer in JSON, packed where it is large and the client takes that.
+fn json(answer: &impl Serialize, coding: Option<Coding>) -> Result<Written, Failure> {
+    let mut bytes = serde_json::to_vec(answer).map_err(|error| {
+        let message = format!("the answer cannot be written: {error}");
+        Failure::new(FailureKind::Internal, message)
+    })?;
+    let kind = HeaderValue::from_static("application/json");
+    let mut headers = vec![(header::CONTENT_TYPE, kind)];
+    if content_coding::is_large(bytes.len()) {
+        headers.push((header::VARY, HeaderValue::from_static("Accept-Encoding")));
+        if let Some(coding) = coding {
+            bytes = content_coding::packed(coding, &bytes)?;
+            let name = HeaderValue::from_static(coding.name());
+            headers.push((header::CONTENT_ENCODING, name));
+        }
+    }
+    Ok((bytes, headers))
 }
 
 /// Runs what takes a while where it holds nobody up.

@@ -2,8 +2,10 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sessile_device::{RequestError, RequestErrorKind};
+use utoipa::ToSchema;
 
 use crate::content_coding;
 
@@ -22,6 +24,8 @@ pub(crate) enum FailureKind {
     ModelNotFound,
     /// The path has other methods.
     MethodNotAllowed,
+    /// The answer cannot have the form that is asked for.
+    NotAcceptable,
     /// The client took too long to send its request.
     SlowClient,
     /// The body, its number of items or the answer would be too large.
@@ -44,13 +48,14 @@ pub(crate) enum FailureKind {
 
 impl FailureKind {
     /// Every kind.
-    pub(crate) const ALL: [FailureKind; 15] = [
+    pub(crate) const ALL: [FailureKind; 16] = [
         FailureKind::InvalidRequest,
         FailureKind::Validation,
         FailureKind::Unauthorized,
         FailureKind::NotFound,
         FailureKind::ModelNotFound,
         FailureKind::MethodNotAllowed,
+        FailureKind::NotAcceptable,
         FailureKind::SlowClient,
         FailureKind::TooLarge,
         FailureKind::UnsupportedEncoding,
@@ -70,6 +75,7 @@ impl FailureKind {
             FailureKind::Unauthorized => StatusCode::UNAUTHORIZED,
             FailureKind::NotFound | FailureKind::ModelNotFound => StatusCode::NOT_FOUND,
             FailureKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            FailureKind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             FailureKind::SlowClient => StatusCode::REQUEST_TIMEOUT,
             FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             FailureKind::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -91,6 +97,7 @@ impl FailureKind {
             FailureKind::NotFound => "not_found_error",
             FailureKind::ModelNotFound => "model_not_found",
             FailureKind::MethodNotAllowed => "method_not_allowed",
+            FailureKind::NotAcceptable => "not_acceptable_error",
             FailureKind::SlowClient => "request_timeout",
             FailureKind::TooLarge => "too_large_error",
             FailureKind::UnsupportedEncoding => "unsupported_encoding_error",
@@ -122,6 +129,33 @@ impl Style {
             Style::Detail
         }
     }
+}
+
+/// An error of the paths of ESM2_MultiGPU_Inference.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DetailError {
+    /// What is wrong: a sentence, or a list of complaints.
+    detail: Value,
+}
+
+/// An error of the `/v1` paths.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErrorResponse {
+    /// What is wrong.
+    error: ErrorBody,
+}
+
+/// What is wrong.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// Its kind.
+    r#type: &'static str,
+    /// For people.
+    message: String,
+    /// The field at fault.
+    param: Option<&'static str>,
+    /// The item at fault.
+    index: Option<usize>,
 }
 
 /// Why a request, or one of its items, has no answer.
@@ -177,26 +211,29 @@ impl Failure {
         self
     }
 
-    /// The error of an item inside an answer.
-    pub(crate) fn error_object(&self) -> Value {
-        json!({
-            "type": self.kind.name(),
-            "message": self.message,
-            "param": self.param,
-            "index": self.index,
-        })
+    /// What is wrong, as the `/v1` calls tell it.
+    pub(crate) fn body(&self) -> ErrorBody {
+        ErrorBody {
+            r#type: self.kind.name(),
+            message: self.message.clone(),
+            param: self.param,
+            index: self.index,
+        }
     }
 
     /// The whole response.
     pub(crate) fn response(&self, style: Style) -> Response<Body> {
         let body = match style {
-            Style::Error => json!({ "error": self.error_object() }),
-            Style::Detail => match &self.detail {
-                Some(detail) => json!({ "detail": detail }),
-                None => json!({ "detail": self.message }),
-            },
-        };
-        let mut response = Response::new(Body::from(body.to_string()));
+            Style::Error => serde_json::to_string(&ErrorResponse { error: self.body() }),
+            Style::Detail => serde_json::to_string(&DetailError {
+                detail: match &self.detail {
+                    Some(complaints) => complaints.clone(),
+                    None => Value::String(self.message.clone()),
+                },
+            }),
+        }
+        .unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.kind.status();
         let headers = response.headers_mut();
         headers.insert(

@@ -3,7 +3,8 @@
 
 mod cors;
 mod redirect;
-mod routes;
+mod router;
+pub(crate) mod routes;
 mod trace;
 
 use axum::body::Body;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, FailureKind, Style};
 
-pub(crate) use routes::router;
+pub(crate) use router::router;
 
 /// A JSON answer.
 pub(crate) fn json_response(value: &impl Serialize) -> Response<Body> {

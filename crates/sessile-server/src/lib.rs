@@ -48,6 +48,7 @@ mod monitor;
 mod openapi;
 pub mod options;
 mod predict;
+mod raw;
 mod root;
 mod serve;
 mod service;

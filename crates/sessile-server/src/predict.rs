@@ -9,22 +9,32 @@ mod distribution;
 mod fields;
 mod residues;
 
+use std::marker::PhantomData;
 use std::time::Instant;
 
 use axum::http::HeaderMap;
+use serde::Serialize;
+use serde_json::Value;
 use sessile_device::{DeviceId, ModelIndex, OutputKind, OutputSet};
+use utoipa::ToSchema;
 
-use crate::exchange::Call;
+use crate::exchange::{Call, Tag};
 use crate::failure::{Failure, Style};
+use crate::options::ServiceOptions;
 use crate::service::{Engine, Service};
 use crate::work::{Done, Job, Terms, Work};
 
-pub(crate) use answer::{BatchPredictionResponse, PredictionResponse, SequenceResult, write};
-pub(crate) use distribution::GpuDistributionInfo;
-pub(crate) use fields::{BatchPredictionRequest, PredictionRequest};
+use answer::{BatchPredictionResponse, PredictionResponse, SequenceResult};
+use fields::{BatchPredictionRequest, PredictionRequest};
+
+/// `POST /predict`.
+pub(crate) type PredictOne = Predict<PredictionRequest>;
+
+/// `POST /predict/batch`.
+pub(crate) type PredictBatch = Predict<BatchPredictionRequest>;
 
 /// What both paths have in common once a request is read.
-struct Prediction {
+pub(crate) struct Prediction {
     model: ModelIndex,
     model_name: String,
     outputs: OutputSet,
@@ -46,7 +56,12 @@ struct Sequence {
 }
 
 impl Prediction {
-    fn new(engine: &Engine, flags: fields::Flags, texts: Vec<String>) -> Result<Self, Failure> {
+    fn new(
+        engine: &Engine,
+        texts: Vec<String>,
+        (embeddings, attention): (bool, bool),
+        terms: Terms,
+    ) -> Result<Self, Failure> {
         let model = engine.model_for(OutputKind::MeanAll, None)?;
         // The vector is what a pass is asked for; without any it would not be a pass. The shape of
         // the attention follows from the length.
@@ -68,14 +83,10 @@ impl Prediction {
             model: model.index,
             model_name: model.name.clone(),
             outputs,
-            include_attention: flags.attention,
+            include_attention: attention,
             heads: model.info.heads,
-            hidden: if flags.embeddings {
-                model.info.hidden
-            } else {
-                0
-            },
-            terms: flags.terms,
+            hidden: if embeddings { model.info.hidden } else { 0 },
+            terms,
             sequences,
             next: 0,
         })
@@ -123,91 +134,113 @@ impl Prediction {
     }
 }
 
-/// `POST /predict`.
-pub(crate) struct Predict(Prediction);
+/// `POST /predict` or `POST /predict/batch`, by the body that it takes.
+pub(crate) struct Predict<R> {
+    prediction: Prediction,
+    request: PhantomData<R>,
+}
 
-/// `POST /predict/batch`.
-pub(crate) struct PredictBatch(Prediction);
+/// A body of these calls.
+pub(crate) trait Body: ToSchema + Sized + Send + 'static {
+    const PATH: &'static str;
+    const SUMMARY: &'static str;
+    type Response: Serialize + ToSchema;
 
-impl Work for Predict {
+    /// Reads the fields.
+    fn read(body: &Value, options: &ServiceOptions) -> Result<Self, Failure>;
+
+    fn prediction(self, engine: &Engine) -> Result<Prediction, Failure>;
+
+    fn respond(prediction: Prediction, begun: Instant) -> Result<Self::Response, Failure>;
+}
+
+impl Body for PredictionRequest {
+    const PATH: &'static str = "/predict";
+    const SUMMARY: &'static str = "The vector of one sequence";
+    type Response = PredictionResponse;
+
+    fn read(body: &Value, options: &ServiceOptions) -> Result<Self, Failure> {
+        fields::single(body, options.max_sequence_length)
+    }
+
+    fn prediction(self, engine: &Engine) -> Result<Prediction, Failure> {
+        let wanted = (self.include_embeddings, self.include_attention);
+        let terms = fields::terms(self.priority, self.timeout_ms);
+        Prediction::new(engine, vec![self.sequence], wanted, terms)
+    }
+
+    fn respond(prediction: Prediction, begun: Instant) -> Result<PredictionResponse, Failure> {
+        PredictionResponse::new(prediction, begun)
+    }
+}
+
+impl Body for BatchPredictionRequest {
+    const PATH: &'static str = "/predict/batch";
+    const SUMMARY: &'static str = "The vectors of several sequences";
+    type Response = BatchPredictionResponse;
+
+    fn read(body: &Value, options: &ServiceOptions) -> Result<Self, Failure> {
+        fields::batch(body, options.max_batch_size, options.max_sequence_length)
+    }
+
+    fn prediction(self, engine: &Engine) -> Result<Prediction, Failure> {
+        let wanted = (self.include_embeddings, self.include_attention);
+        let terms = fields::terms(self.priority, self.timeout_ms);
+        Prediction::new(engine, self.sequences, wanted, terms)
+    }
+
+    fn respond(prediction: Prediction, begun: Instant) -> Result<Self::Response, Failure> {
+        Ok(BatchPredictionResponse::new(prediction, begun))
+    }
+}
+
+impl<R: Body> Work for Predict<R> {
     fn model(&self) -> ModelIndex {
-        self.0.model
+        self.prediction.model
     }
 
     fn next_job(&mut self) -> Option<(usize, Job)> {
-        self.0.next_job()
+        self.prediction.next_job()
     }
 
     fn take(&mut self, key: usize, done: Done) -> Result<(), Failure> {
-        self.0.take(key, done)
+        self.prediction.take(key, done)
     }
 }
 
-impl Work for PredictBatch {
-    fn model(&self) -> ModelIndex {
-        self.0.model
-    }
-
-    fn next_job(&mut self) -> Option<(usize, Job)> {
-        self.0.next_job()
-    }
-
-    fn take(&mut self, key: usize, done: Done) -> Result<(), Failure> {
-        self.0.take(key, done)
-    }
-}
-
-impl Call for Predict {
+impl<R: Body> Call for Predict<R> {
+    const PATH: &'static str = R::PATH;
+    const TAG: Tag = Tag::Original;
+    const SUMMARY: &'static str = R::SUMMARY;
     const STYLE: Style = Style::Detail;
 
-    fn read(
-        service: &Service,
-        engine: &Engine,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, Failure> {
-        let body = fields::parse(headers, body)?;
-        let request = fields::single(&body, service.options.max_sequence_length)?;
-        Prediction::new(engine, request.flags, vec![request.sequence]).map(Predict)
+    type Request = R;
+    type Response = R::Response;
+
+    fn models(engine: &Engine) -> Vec<&str> {
+        engine.models_with(OutputKind::MeanAll)
+    }
+
+    fn parse(service: &Service, headers: &HeaderMap, body: &[u8]) -> Result<R, Failure> {
+        R::read(&fields::parse(headers, body)?, &service.options)
+    }
+
+    fn new(_: &Service, engine: &Engine, request: R) -> Result<Self, Failure> {
+        Ok(Predict {
+            prediction: request.prediction(engine)?,
+            request: PhantomData,
+        })
     }
 
     fn terms(&self) -> Terms {
-        self.0.terms
+        self.prediction.terms
     }
 
     fn numbers(&self) -> usize {
-        self.0.numbers()
+        self.prediction.numbers()
     }
 
-    fn write(self, _service: &Service, begun: Instant) -> Result<Vec<u8>, Failure> {
-        answer::single(self.0, begun)
-    }
-}
-
-impl Call for PredictBatch {
-    const STYLE: Style = Style::Detail;
-
-    fn read(
-        service: &Service,
-        engine: &Engine,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, Failure> {
-        let body = fields::parse(headers, body)?;
-        let options = &service.options;
-        let request = fields::batch(&body, options.max_batch_size, options.max_sequence_length)?;
-        Prediction::new(engine, request.flags, request.sequences).map(PredictBatch)
-    }
-
-    fn terms(&self) -> Terms {
-        self.0.terms
-    }
-
-    fn numbers(&self) -> usize {
-        self.0.numbers()
-    }
-
-    fn write(self, _service: &Service, begun: Instant) -> Result<Vec<u8>, Failure> {
-        answer::batch(self.0, begun)
+    fn respond(self, _: &Service, begun: Instant) -> Result<R::Response, Failure> {
+        R::respond(self.prediction, begun)
     }
 }

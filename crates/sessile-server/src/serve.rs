@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ use crate::keys::Keys;
 use crate::monitor;
 use crate::options::ServiceOptions;
 use crate::service::{Engine, Service};
-use connections::Connections;
+use connections::{Connection, Connections};
 use stream::{GuardedStream, Pace};
 
 pub(crate) use connections::Exchange;
@@ -39,6 +40,9 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// How long to wait when the system can not give another connection, before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a connection that is to be closed is still read: once around the loop of events, and to spare.
+const LAST_LOOK: Duration = Duration::from_millis(20);
 
 /// How the service ended.
 #[derive(Debug)]
@@ -275,16 +279,35 @@ async fn accept(
         });
         let connection = http.serve_connection(TokioIo::new(guarded(stream, service)), answers);
         let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
-                }
-                () = place.closing() => tracing::debug!("a waiting connection was closed for others"),
-            }
-        });
+        tokio::spawn(attend(connection, place));
+    }
+}
+
+/// Has a connection answer until it ends, or is closed for others. What its client had sent before
+/// that is read first: a request that is there is answered.
+async fn attend(
+    connection: impl Future<Output = Result<(), hyper::Error>>,
+    place: Arc<Connection>,
+) {
+    let mut connection = pin!(connection);
+    loop {
+        tokio::select! {
+            ended = &mut connection => return tell_end(ended),
+            () = place.closing() => {}
+        }
+        if let Ok(ended) = tokio::time::timeout(LAST_LOOK, &mut connection).await {
+            return tell_end(ended);
+        }
+        if !place.stays() {
+            tracing::debug!("a waiting connection was closed for others");
+            return;
+        }
+    }
+}
+
+fn tell_end(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
     }
 }
 

@@ -181,6 +181,12 @@ impl Engine {
         Err(Failure::new(FailureKind::InvalidRequest, message).about("model"))
     }
 
+    /// The names of the models that can be asked for `output`.
+    pub(crate) fn models_with(&self, output: OutputKind) -> Vec<&str> {
+        let able = self.models.iter().filter(|model| model.has(output));
+        able.map(|model| &*model.name).collect()
+    }
+
     fn names(&self, which: impl Fn(&ServedModel) -> bool) -> String {
         let names: Vec<_> = self
             .models

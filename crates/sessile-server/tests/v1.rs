@@ -1,6 +1,8 @@
 //! The `/v1` paths: answers against the golden files, errors in their places.
 
 use crate::running::{Running, options, root};
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float32Type;
 use serde_json::{Value, json};
 
 fn golden(file: &str) -> Value {
@@ -326,4 +328,84 @@ fn errors_have_a_type_and_a_message() {
         let message = error["message"].as_str().unwrap();
         assert!(message.contains(words), "{shown}: {message}");
     }
+}
+
+/// The numbers of answers in octets and in Arrow are those of JSON, bit for bit.
+#[test]
+fn numbers_as_they_are_equal_those_of_json() {
+    let service = Running::tiny(options());
+    let ask = |path: &str, accept: &str, body: &Value| {
+        let headers = [("accept", accept), ("accept-encoding", "gzip, zstd")];
+        let body = body.to_string();
+        let answer = service
+            .connect()
+            .send("POST", path, &headers, body.as_bytes());
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        answer
+    };
+    let body = json!({"input": ["MKTAYIAKQR", "MKV", "ACDEFGHIK<mask>"]});
+    for (path, field) in [
+        ("/v1/embeddings", "embedding"),
+        ("/v1/logits", "logits"),
+        ("/v1/contacts", "contacts"),
+    ] {
+        let data = service.post(path, &body).json()["data"].clone();
+        let numbers = |value: &Value| -> Vec<f32> {
+            let rows = value.as_array().unwrap().iter();
+            rows.flat_map(|row| match row {
+                Value::Array(row) => row.clone(),
+                number => vec![number.clone()],
+            })
+            .map(|number| number.as_f64().unwrap() as f32)
+            .collect()
+        };
+        let expected: Vec<Vec<f32>> = (0..3).map(|item| numbers(&data[item][field])).collect();
+        let all: Vec<f32> = expected.concat();
+
+        let octets = ask(path, "application/octet-stream", &body);
+        assert_eq!(
+            octets.header("content-type"),
+            Some("application/octet-stream")
+        );
+        assert_eq!(octets.header("content-encoding"), None);
+        assert_eq!(octets.header("x-sessile-dtype"), Some("f32"));
+        assert_eq!(octets.header("x-sessile-model"), Some("esm2_tiny_a"));
+        let bytes: Vec<u8> = all.iter().flat_map(|number| number.to_le_bytes()).collect();
+        assert_eq!(octets.body, bytes, "{path}");
+        let shape = octets.header("x-sessile-shape").unwrap();
+        let counts = shape.split(';').map(|shape| {
+            let sides = shape.split(',').map(|side| side.parse::<usize>().unwrap());
+            sides.product::<usize>()
+        });
+        assert_eq!(counts.sum::<usize>(), all.len(), "{path}: {shape}");
+
+        let halves = ask(path, "application/octet-stream; dtype=f16", &body);
+        let bytes = all
+            .iter()
+            .flat_map(|&number| half::f16::from_f32(number).to_le_bytes());
+        assert_eq!(halves.body, bytes.collect::<Vec<_>>(), "{path}");
+
+        let arrow = ask(path, "application/vnd.apache.arrow.stream", &body);
+        let mut batches = arrow_ipc::reader::StreamReader::try_new(&arrow.body[..], None).unwrap();
+        let batch = batches.next().unwrap().unwrap();
+        let column = batch.column_by_name(field).unwrap();
+        for (item, expected) in expected.iter().enumerate() {
+            let values = match path {
+                "/v1/embeddings" => column.as_fixed_size_list().value(item),
+                _ => column.as_list::<i32>().value(item),
+            };
+            assert_eq!(
+                values.as_primitive::<Float32Type>().values(),
+                &expected[..],
+                "{path}"
+            );
+        }
+        assert!(batches.next().is_none());
+    }
+    let body = json!({"input": "MKTAYIAKQR"}).to_string();
+    let headers = [("accept", "application/octet-stream")];
+    let answer = service
+        .connect()
+        .send("POST", "/v1/score", &headers, body.as_bytes());
+    assert_eq!(answer.status, 406, "{}", answer.text());
 }

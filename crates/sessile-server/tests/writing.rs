@@ -326,6 +326,7 @@ fn paths_without_a_model_are_not_described() {
     assert_eq!(answer.status, 404, "{}", answer.text());
     let request = &writes.get("/openapi.json").json()["components"]["schemas"]["WritingRequest"];
     assert_eq!(request["properties"]["max_length"]["maximum"], 640);
+    assert_eq!(request["additionalProperties"], false);
     // Whole numbers may be written as `9.0`.
     let short = json!({ "input": SENTENCE, "max_length": 9.0, "min_length": 2 });
     assert_eq!(writes.post("/v1/summarize", &short).status, 200);

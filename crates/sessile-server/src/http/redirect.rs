@@ -1,5 +1,7 @@
 //! Paths and methods that are not there.
 
+use std::future::{Ready, ready};
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -40,12 +42,15 @@ fn location(request: &Request, path: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("http://{host}{path}{query}")).ok()
 }
 
-/// A method that the path does not have.
-pub(super) fn method_not_allowed(path: &str, allowed: &'static str) -> Response<Body> {
-    let failure = Failure::new(FailureKind::MethodNotAllowed, "Method Not Allowed");
-    let mut response = failure.response(Style::of(path));
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(allowed));
-    response
+/// Refuses a method that the path does not have, and tells those that it has.
+pub(super) fn not_allowed(
+    allowed: &'static str,
+) -> impl Fn(Request) -> Ready<Response<Body>> + Clone + Send + Sync + 'static {
+    move |request| {
+        let failure = Failure::new(FailureKind::MethodNotAllowed, "Method Not Allowed");
+        let mut response = failure.response(Style::of(request.uri().path()));
+        let allowed = HeaderValue::from_static(allowed);
+        response.headers_mut().insert(header::ALLOW, allowed);
+        ready(response)
+    }
 }

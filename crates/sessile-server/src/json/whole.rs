@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde_json::Number;
 
 /// The largest whole number below which every other is exact in a float of JSON.
@@ -28,6 +28,46 @@ where
     T: TryFrom<u64>,
 {
     deserializer.deserialize_any(WholeVisitor(PhantomData))
+}
+
+/// A whole number in a list.
+#[derive(Clone, Copy, Debug)]
+struct Whole<T>(T);
+
+impl<'de, T: TryFrom<u64>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match optional(deserializer)? {
+            Some(number) => Ok(Whole(number)),
+            None => Err(D::Error::invalid_type(
+                Unexpected::Unit,
+                &WholeVisitor::<T>(PhantomData),
+            )),
+        }
+    }
+}
+
+/// A field with a list of whole numbers in it, or `null`.
+pub(crate) fn list<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let found = Option::<Vec<Whole<T>>>::deserialize(deserializer)?;
+    Ok(found.map(plain))
+}
+
+/// A field with a list of such lists in it, or `null`.
+pub(crate) fn lists<'de, D, T>(deserializer: D) -> Result<Option<Vec<Vec<T>>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let found = Option::<Vec<Vec<Whole<T>>>>::deserialize(deserializer)?;
+    Ok(found.map(|lists| lists.into_iter().map(plain).collect()))
+}
+
+fn plain<T>(numbers: Vec<Whole<T>>) -> Vec<T> {
+    numbers.into_iter().map(|Whole(number)| number).collect()
 }
 
 struct WholeVisitor<T>(PhantomData<T>);
@@ -84,5 +124,20 @@ mod tests {
                 (found, _) => panic!("{text}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn lists_hold_them_too() {
+        let read = |text| lists::<_, u32>(&mut serde_json::Deserializer::from_str(text));
+        assert_eq!(
+            read("[[47.0, 3], []]").unwrap(),
+            Some(vec![vec![47, 3], vec![]])
+        );
+        assert_eq!(read("null").unwrap(), None);
+        for wrong in ["[[47.5]]", "[[null]]", "[[-1]]", "[47]", "[[4294967296]]"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        let read = |text| list::<_, u32>(&mut serde_json::Deserializer::from_str(text));
+        assert_eq!(read("[47.0, 3]").unwrap(), Some(vec![47, 3]));
     }
 }

@@ -68,42 +68,37 @@ pub(crate) struct BatchPredictionResponse {
     model_name: String,
 }
 
-pub(super) fn single(prediction: Prediction, begun: Instant) -> Result<Vec<u8>, Failure> {
-    let model_name = prediction.model_name.clone();
-    let result = prediction
-        .results()
-        .pop()
-        .ok_or_else(|| Failure::new(FailureKind::Internal, "the sequence has no answer"))?;
-    write(&PredictionResponse {
-        result,
-        inference_time_ms: milliseconds(begun),
-        model_name,
-    })
+impl PredictionResponse {
+    pub(super) fn new(prediction: Prediction, begun: Instant) -> Result<Self, Failure> {
+        let model_name = prediction.model_name.clone();
+        let result = prediction
+            .results()
+            .pop()
+            .ok_or_else(|| Failure::new(FailureKind::Internal, "the sequence has no answer"))?;
+        Ok(PredictionResponse {
+            result,
+            inference_time_ms: milliseconds(begun),
+            model_name,
+        })
+    }
 }
 
-pub(super) fn batch(prediction: Prediction, begun: Instant) -> Result<Vec<u8>, Failure> {
-    let model_name = prediction.model_name.clone();
-    let results = prediction.results();
-    let total = milliseconds(begun);
-    write(&BatchPredictionResponse {
-        total_sequences: results.len(),
-        total_inference_time_ms: total,
-        average_time_per_sequence_ms: total / results.len().max(1) as f64,
-        distribution_info: GpuDistributionInfo::new(results.iter().map(|result| result.gpu_id)),
-        model_name,
-        results,
-    })
+impl BatchPredictionResponse {
+    pub(super) fn new(prediction: Prediction, begun: Instant) -> Self {
+        let model_name = prediction.model_name.clone();
+        let results = prediction.results();
+        let total = milliseconds(begun);
+        BatchPredictionResponse {
+            total_sequences: results.len(),
+            total_inference_time_ms: total,
+            average_time_per_sequence_ms: total / results.len().max(1) as f64,
+            distribution_info: GpuDistributionInfo::new(results.iter().map(|result| result.gpu_id)),
+            model_name,
+            results,
+        }
+    }
 }
 
 fn milliseconds(begun: Instant) -> f64 {
     begun.elapsed().as_secs_f64() * 1e3
-}
-
-pub(crate) fn write(answer: &impl Serialize) -> Result<Vec<u8>, Failure> {
-    serde_json::to_vec(answer).map_err(|error| {
-        Failure::new(
-            FailureKind::Internal,
-            format!("the answer can not be written: {error}"),
-        )
-    })
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -15,11 +14,7 @@ use crate::json::{BYTE_ORDER_MARK, python};
 use crate::work::Terms;
 
 /// A request for one sequence.
-#[derive(Deserialize, ToSchema)]
-#[expect(
-    dead_code,
-    reason = "it describes the API; the fields are read one by one"
-)]
+#[derive(Debug, PartialEq, ToSchema)]
 pub(crate) struct PredictionRequest {
     /// The sequence, in one-letter codes; white space around it and small letters do not matter.
     #[schema(
@@ -27,52 +22,45 @@ pub(crate) struct PredictionRequest {
         max_length = 1024,
         pattern = "^[ACDEFGHIKLMNPQRSTVWXYacdefghiklmnpqrstvwxy]{1,1024}$"
     )]
-    sequence: String,
-    /// Whether to send the vector.
+    pub(super) sequence: String,
+    /// Whether to send the vectors.
     #[schema(value_type = Flag, required = false, default = true)]
-    include_embeddings: Option<bool>,
-    /// Whether to send the shape of the attention weights.
+    pub(super) include_embeddings: bool,
+    /// Whether to send the shapes of the attention weights.
     #[schema(value_type = Flag, required = false, default = false)]
-    include_attention: Option<bool>,
+    pub(super) include_attention: bool,
     /// 0 is served first, 2 last.
     #[schema(minimum = 0, maximum = 2, default = 1)]
-    priority: Option<u8>,
+    pub(super) priority: Option<u8>,
     /// Milliseconds after which the answer is not wanted any more.
     #[schema(minimum = 1, maximum = 4294967295_u32)]
-    timeout_ms: Option<u64>,
+    pub(super) timeout_ms: Option<u64>,
 }
 
 /// A request for several sequences.
-#[derive(Deserialize, ToSchema)]
-#[expect(
-    dead_code,
-    reason = "it describes the API; the fields are read one by one"
-)]
+#[derive(Debug, PartialEq, ToSchema)]
 pub(crate) struct BatchPredictionRequest {
     /// The sequences.
-    #[schema(min_items = 1, max_items = 64)]
-    sequences: Vec<BatchSequence>,
+    #[schema(value_type = Vec<BatchSequence>, min_items = 1, max_items = 64)]
+    pub(super) sequences: Vec<String>,
     /// Whether to send the vectors.
     #[schema(value_type = Flag, required = false, default = true)]
-    include_embeddings: Option<bool>,
+    pub(super) include_embeddings: bool,
     /// Whether to send the shapes of the attention weights.
     #[schema(value_type = Flag, required = false, default = false)]
-    include_attention: Option<bool>,
+    pub(super) include_attention: bool,
     /// 0 is served first, 2 last.
     #[schema(minimum = 0, maximum = 2, default = 1)]
-    priority: Option<u8>,
+    pub(super) priority: Option<u8>,
     /// Milliseconds after which the answer is not wanted any more.
     #[schema(minimum = 1, maximum = 4294967295_u32)]
-    timeout_ms: Option<u64>,
+    pub(super) timeout_ms: Option<u64>,
 }
 
 /// A sequence of a batch.
-#[derive(Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(pattern = "^[ACDEFGHIKLMNPQRSTVWXYacdefghiklmnpqrstvwxy]{1,1024}$")]
-#[expect(
-    dead_code,
-    reason = "it describes the API; the fields are read one by one"
-)]
+#[expect(dead_code, reason = "it describes a string with a pattern")]
 pub(crate) struct BatchSequence(String);
 
 /// Yes or no.
@@ -103,23 +91,19 @@ pub(crate) struct FlagNumber(u8);
 pub(crate) struct FlagWord(String);
 
 /// What is wanted of the sequences.
-#[derive(Debug, PartialEq)]
-pub(super) struct Flags {
-    pub(super) embeddings: bool,
-    pub(super) attention: bool,
-    pub(super) terms: Terms,
+struct Flags {
+    embeddings: bool,
+    attention: bool,
+    priority: Option<u8>,
+    timeout_ms: Option<u64>,
 }
 
-#[derive(Debug, PartialEq)]
-pub(super) struct Single {
-    pub(super) sequence: String,
-    pub(super) flags: Flags,
-}
-
-#[derive(Debug, PartialEq)]
-pub(super) struct Batch {
-    pub(super) sequences: Vec<String>,
-    pub(super) flags: Flags,
+/// Priority and time.
+pub(super) fn terms(priority: Option<u8>, timeout_ms: Option<u64>) -> Terms {
+    Terms {
+        priority: priority.unwrap_or(Terms::default().priority),
+        timeout: timeout_ms.map(Duration::from_millis),
+    }
 }
 
 /// Reads a body as JSON if its type says so or says nothing; other text stands for itself.
@@ -170,25 +154,41 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// Reads the fields of `/predict`.
-pub(super) fn single(body: &Value, max_length: usize) -> Result<Single, Failure> {
+pub(super) fn single(body: &Value, max_length: usize) -> Result<PredictionRequest, Failure> {
     let fields = object(body)?;
     let mut complaints = Vec::new();
     let sequence = sequence(body, fields, max_length, &mut complaints);
     let flags = flags(fields, &mut complaints);
     match sequence {
-        Some(sequence) if complaints.is_empty() => Ok(Single { sequence, flags }),
+        Some(sequence) if complaints.is_empty() => Ok(PredictionRequest {
+            sequence,
+            include_embeddings: flags.embeddings,
+            include_attention: flags.attention,
+            priority: flags.priority,
+            timeout_ms: flags.timeout_ms,
+        }),
         _ => Err(Failure::validation(complaints)),
     }
 }
 
 /// Reads the fields of `/predict/batch`.
-pub(super) fn batch(body: &Value, max_items: usize, max_length: usize) -> Result<Batch, Failure> {
+pub(super) fn batch(
+    body: &Value,
+    max_items: usize,
+    max_length: usize,
+) -> Result<BatchPredictionRequest, Failure> {
     let fields = object(body)?;
     let mut complaints = Vec::new();
     let sequences = sequences(body, fields, max_items, max_length, &mut complaints);
     let flags = flags(fields, &mut complaints);
     match sequences {
-        Some(sequences) if complaints.is_empty() => Ok(Batch { sequences, flags }),
+        Some(sequences) if complaints.is_empty() => Ok(BatchPredictionRequest {
+            sequences,
+            include_embeddings: flags.embeddings,
+            include_attention: flags.attention,
+            priority: flags.priority,
+            timeout_ms: flags.timeout_ms,
+        }),
         _ => Err(Failure::validation(complaints)),
     }
 }
@@ -301,17 +301,12 @@ fn sequences(
 }
 
 fn flags(fields: &Map<String, Value>, complaints: &mut Vec<Value>) -> Flags {
-    let defaults = Terms::default();
     Flags {
         embeddings: boolean(fields, "include_embeddings", true, complaints),
         attention: boolean(fields, "include_attention", false, complaints),
-        terms: Terms {
-            priority: number(fields, "priority", 0, 2, complaints)
-                .and_then(|priority| u8::try_from(priority).ok())
-                .unwrap_or(defaults.priority),
-            timeout: number(fields, "timeout_ms", 1, u64::from(u32::MAX), complaints)
-                .map(Duration::from_millis),
-        },
+        priority: number(fields, "priority", 0, 2, complaints)
+            .and_then(|priority| u8::try_from(priority).ok()),
+        timeout_ms: number(fields, "timeout_ms", 1, u64::from(u32::MAX), complaints),
     }
 }
 
@@ -392,7 +387,7 @@ mod tests {
         for (value, expected) in cases {
             let body = json!({"sequence": "MKT", "include_attention": value});
             let found = single(&body, 10)
-                .map(|request| request.flags.attention)
+                .map(|request| request.include_attention)
                 .map_err(|failure| failure.detail.unwrap()[0]["type"].clone());
             assert_eq!(found, expected.map_err(|kind| json!(kind)), "{value}");
         }
@@ -401,7 +396,8 @@ mod tests {
     #[test]
     fn priority_and_time_are_read() {
         let body = json!({"sequence": "MKT", "priority": 0.0, "timeout_ms": 250});
-        let terms = single(&body, 10).unwrap().flags.terms;
+        let request = single(&body, 10).unwrap();
+        let terms = terms(request.priority, request.timeout_ms);
         assert_eq!(terms.priority, 0);
         assert_eq!(terms.timeout, Some(Duration::from_millis(250)));
         for body in [

@@ -58,6 +58,25 @@ pub(super) struct Connection {
     all: Arc<Connections>,
     id: u64,
     closing: Arc<Notify>,
+    requests: Mutex<Requests>,
+}
+
+/// The requests of a connection that are not answered yet; with HTTP/2 there may be several.
+#[derive(Clone, Copy, Default)]
+struct Requests {
+    all: usize,
+    without_body: usize,
+}
+
+impl Requests {
+    /// What the connection waits for, if its client is to blame.
+    fn waits_for(self) -> Option<Stage> {
+        match self {
+            Requests { all: 0, .. } => Some(Stage::Head),
+            Requests { all, without_body } if all == without_body => Some(Stage::Body),
+            _ => None,
+        }
+    }
 }
 
 /// A request on a connection, until its answer is sent.
@@ -139,6 +158,7 @@ impl Connections {
             all: Arc::clone(self),
             id,
             closing,
+            requests: Mutex::default(),
         }
     }
 
@@ -205,12 +225,50 @@ impl Connection {
         self.closing.notified().await;
     }
 
+    /// Whether a request has arrived since the connection was told to close: then it stays, beyond the
+    /// most if need be. To be asked when what had arrived could be read.
+    pub(super) fn stays(&self) -> bool {
+        let mut state = self.all.lock();
+        let is_at_work = self.requests().waits_for().is_none();
+        if is_at_work && !state.open.contains_key(&self.id) {
+            let is_beyond = state.within >= self.all.most;
+            state.within += usize::from(!is_beyond);
+            let place = Place {
+                is_beyond,
+                waits: None,
+                closing: Arc::clone(&self.closing),
+            };
+            state.open.insert(self.id, place);
+        }
+        is_at_work
+    }
+
     /// A head has arrived.
     pub(super) fn begin(self: &Arc<Self>) -> Exchange {
-        self.all.lock().set(self.id, None);
+        self.change(|requests| requests.all += 1);
         Exchange(Arc::new(Working {
             connection: Arc::clone(self),
         }))
+    }
+
+    fn requests(&self) -> Requests {
+        *self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts, and puts the connection where it belongs then.
+    fn change(&self, change: impl FnOnce(&mut Requests)) {
+        let mut state = self.all.lock();
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = requests.waits_for();
+        change(&mut requests);
+        let now = requests.waits_for();
+        if before != now {
+            state.set(self.id, now);
+        }
+        drop((requests, state));
+        if now.is_some() {
+            self.all.changed.notify_waiters();
+        }
     }
 }
 
@@ -251,14 +309,10 @@ impl Exchange {
 
     /// The body is waited for until what this gives is dropped.
     pub(crate) fn waits_for_body(&self) -> Waiting<'_> {
-        self.set(Some(Stage::Body));
-        self.0.connection.all.changed.notify_waiters();
+        self.0
+            .connection
+            .change(|requests| requests.without_body += 1);
         Waiting(self)
-    }
-
-    fn set(&self, stage: Option<Stage>) {
-        let connection = &self.0.connection;
-        connection.all.lock().set(connection.id, stage);
     }
 }
 
@@ -267,15 +321,14 @@ pub(crate) struct Waiting<'a>(&'a Exchange);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.set(None);
+        let connection = &self.0.0.connection;
+        connection.change(|requests| requests.without_body -= 1);
     }
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
-        let connection = &self.connection;
-        connection.all.lock().set(connection.id, Some(Stage::Head));
-        connection.all.changed.notify_waiters();
+        self.connection.change(|requests| requests.all -= 1);
     }
 }
 
@@ -331,5 +384,29 @@ mod tests {
         drop(work);
         all.close_idle();
         assert!(is_closed(&first) && !is_closed(&fifth));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_arrives_as_its_connection_is_closed_keeps_it() {
+        let all = Connections::with_moment(1, Duration::ZERO);
+        let first = Arc::new(all.enter());
+        let second = Arc::new(all.enter());
+        assert!(is_closed(&first));
+        // Its client had sent the head already.
+        let work = first.begin();
+        assert!(first.stays() && !second.stays());
+        assert_eq!(all.lock().open.len(), 2);
+        drop((second, work));
+        // A second request on the same connection keeps it at work.
+        let works = [first.begin(), first.begin()];
+        let [one, other] = works;
+        let body = one.waits_for_body();
+        assert!(first.stays());
+        let waiting = other.waits_for_body();
+        assert!(!first.stays());
+        drop((body, waiting));
+        drop((one, other, first));
+        let state = all.lock();
+        assert_eq!((state.open.len(), state.within), (0, 0));
     }
 }

@@ -4,39 +4,29 @@ use serde::{Deserialize, Serialize};
 use sessile_device::{HostTensor, Output, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
-use super::Input;
-use super::items::{Common, ItemError, Usage};
-use super::numbers::{Encoded, EncodingFormat, Numbers};
+use super::input::{Masked, Sequences};
+use super::numbers::{EncodingFormat, Numbers};
 use super::passes::{Pass, tensor};
+use super::request::{Request, request};
 use crate::failure::Failure;
 use crate::json::whole;
 use crate::service::{Engine, ServedModel};
 
-/// A request for vectors.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EmbeddingsRequest {
-    /// The model; the first of `/v1/models` without it.
-    model: Option<String>,
-    /// The sequences.
-    input: Input,
-    /// How the numbers are sent.
-    #[schema(default = "float")]
-    encoding_format: Option<EncodingFormat>,
-    /// Which vector is meant.
-    #[schema(default = "mean")]
-    pooling: Option<Pooling>,
-    /// Must be the model's own number if it is given: vectors are not cut.
-    #[serde(default, deserialize_with = "whole::optional")]
-    dimensions: Option<usize>,
-    /// 0 is served first, 2 last.
-    #[serde(default, deserialize_with = "whole::optional")]
-    #[schema(minimum = 0, maximum = 2, default = 1)]
-    priority: Option<u8>,
-    /// Milliseconds after which the answer is not wanted any more.
-    #[serde(default, deserialize_with = "whole::optional")]
-    #[schema(minimum = 1, maximum = 4294967295_u32)]
-    timeout_ms: Option<u64>,
+request! {
+    /// A request for vectors.
+    EmbeddingsRequest {
+        /// The sequences.
+        pub(crate) input: Sequences,
+        /// How the numbers are sent.
+        #[schema(default = "float")]
+        pub(crate) encoding_format: Option<EncodingFormat>,
+        /// Which vector is meant.
+        #[schema(default = "mean")]
+        pub(crate) pooling: Option<Pooling>,
+        /// Must be the model's own number if it is given: vectors are not cut.
+        #[serde(default, deserialize_with = "whole::optional")]
+        pub(crate) dimensions: Option<usize>,
+    }
 }
 
 /// Which vector of a sequence is meant.
@@ -62,36 +52,15 @@ impl Pooling {
     }
 }
 
-/// The vectors.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "it describes the API")]
-pub(crate) struct EmbeddingsResponse {
-    /// `list`.
-    object: String,
-    /// One for each item, in order.
-    data: Vec<EmbeddingsItem>,
-    /// The model.
-    model: String,
-    /// Tokens.
-    usage: Usage,
-}
-
-/// A vector, or why there is none.
+/// The vector of an item.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code, reason = "it describes the API")]
-pub(crate) enum EmbeddingsItem {
-    /// A vector.
-    Embedding {
-        /// `embedding`.
-        object: String,
-        /// The item's place in the request.
-        index: usize,
-        /// The numbers.
-        embedding: Numbers,
-    },
-    /// Why there is none.
-    Error(ItemError),
+pub(crate) struct EmbeddingsItem {
+    /// `embedding`.
+    object: &'static str,
+    /// The item's place in the request.
+    index: usize,
+    /// The numbers.
+    embedding: Numbers,
 }
 
 /// `POST /v1/embeddings`.
@@ -102,15 +71,27 @@ pub(crate) struct Embeddings {
 }
 
 impl Pass for Embeddings {
-    type Request = EmbeddingsRequest;
-    type Kept = HostTensor;
+    const PATH: &'static str = "/v1/embeddings";
+    const SUMMARY: &'static str = "Vectors of sequences";
+    const OUTPUT: OutputKind = OutputKind::Mean;
 
-    fn new(
-        engine: &Engine,
-        request: EmbeddingsRequest,
-    ) -> Result<(Self, &ServedModel, Common), Failure> {
+    const NUMBERS: Option<(&'static str, fn(EmbeddingsItem) -> HostTensor)> =
+        Some(("embedding", |item| item.embedding.into_tensor()));
+
+    type Kind = Masked;
+    type Request = EmbeddingsRequest;
+    type Item = EmbeddingsItem;
+
+    fn input(request: &EmbeddingsRequest) -> &Sequences {
+        &request.input
+    }
+
+    fn new<'e>(
+        engine: &'e Engine,
+        request: &EmbeddingsRequest,
+    ) -> Result<(Self, &'e ServedModel), Failure> {
         let output = request.pooling.unwrap_or_default().output();
-        let model = engine.model_for(output, request.model.as_deref())?;
+        let model = engine.model_for(output, request.model())?;
         let hidden = model.info.hidden;
         if request.dimensions.is_some_and(|wanted| wanted != hidden) {
             let message = format!("the model's vectors have {hidden} numbers and are not cut");
@@ -121,38 +102,22 @@ impl Pass for Embeddings {
             format: request.encoding_format.unwrap_or_default(),
             hidden,
         };
-        let common = Common {
-            input: request.input,
-            takes_unknown: false,
-            priority: request.priority,
-            timeout_ms: request.timeout_ms,
-        };
-        Ok((pass, model, common))
+        Ok((pass, model))
     }
 
     fn outputs(&self) -> OutputSet {
         OutputSet::default().with(self.output)
     }
 
-    fn keep(&self, output: Output) -> Result<HostTensor, Failure> {
-        tensor(&output, self.output)
-    }
-
     fn numbers(&self, _tokens: usize) -> usize {
         self.hidden
     }
 
-    fn item<'a>(&'a self, index: usize, kept: &'a HostTensor) -> impl Serialize + 'a {
-        #[derive(Serialize)]
-        struct Item<'a> {
-            object: &'static str,
-            index: usize,
-            embedding: Encoded<'a>,
-        }
-        Item {
+    fn item(&self, index: usize, output: Output) -> Result<EmbeddingsItem, Failure> {
+        Ok(EmbeddingsItem {
             object: "embedding",
             index,
-            embedding: Encoded::vector(kept, self.format),
-        }
+            embedding: Numbers::new(tensor(&output, self.output)?, self.format),
+        })
     }
 }

@@ -1,116 +1,197 @@
 //! The sequences of a request.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Serialize;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use sessile_models::tokenizer::{EsmTokenizer, Tokenizer, without_stop};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 use crate::service::ServedModel;
 
-/// One sequence, or a list of sequences.
-#[derive(Serialize, Debug, PartialEq, ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code, reason = "the variant of one sequence describes the API")]
-pub(crate) enum Input {
-    /// One sequence.
-    One(Sequence),
-    /// Several.
-    Many(Vec<Sequence>),
+/// What the input of a call may have in it.
+pub(crate) trait Kind: Send + 'static {
+    /// The name of a text in the description of the API.
+    const ITEM: &'static str;
+
+    /// What a text is.
+    const ABOUT: &'static str;
+
+    /// The name of the whole.
+    const INPUT: &'static str;
+
+    /// What a text is called in errors.
+    const WANTED: &'static str = "a sequence such as \"MKTV\" or a list of sequences";
+
+    /// What is missing from an empty list.
+    const NOTHING: &'static str = "there is no sequence in `input`";
+
+    /// Whether a residue that the model does not know counts as an unknown one.
+    const TAKES_UNKNOWN: bool = false;
+
+    /// The texts that are taken, as a regular expression.
+    fn pattern(max_residues: usize) -> String;
 }
 
-/// A sequence in one-letter codes; `<mask>` hides a residue. A stop `*` at its end is dropped.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct Sequence(pub(crate) String);
+/// A sequence in which residues may be hidden.
+#[derive(Debug)]
+pub(crate) enum Masked {}
 
-/// One sequence, or a list of sequences, nothing hidden in them.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "it describes the API")]
-pub(crate) enum PlainInput {
-    /// One sequence.
-    One(PlainSequence),
-    /// Several.
-    Many(Vec<PlainSequence>),
+/// A sequence with nothing hidden in it.
+#[derive(Debug)]
+pub(crate) enum Plain {}
+
+/// A protein, for models that have a state for any letter.
+#[derive(Debug)]
+pub(crate) enum Protein {}
+
+/// A text.
+#[derive(Debug)]
+pub(crate) enum Text {}
+
+const SPACE: &str = r"[ \t\n\f\r]*";
+const LETTERS: &str = "[ACDEFGHIKLMNPQRSTVWXYBUZOacdefghiklmnpqrstvwxybuzo.-]";
+
+/// So many residues, and a stop that does not count.
+fn residues(residue: &str, most: usize) -> String {
+    format!(r"^{SPACE}({residue}{SPACE}){{1,{most}}}(\*{SPACE})?$")
 }
 
-/// A sequence in one-letter codes. A stop `*` at its end is dropped.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes the API")]
-pub(crate) struct PlainSequence(String);
+impl Kind for Masked {
+    const ITEM: &'static str = "Sequence";
+    const ABOUT: &'static str = "A sequence in one-letter codes; `<mask>` hides a residue. A stop `*` at its end is dropped.";
+    const INPUT: &'static str = "Input";
 
-/// One protein, or a list of proteins.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "it describes the API")]
-pub(crate) enum ProteinInput {
-    /// One protein.
-    One(Protein),
-    /// Several.
-    Many(Vec<Protein>),
+    fn pattern(max_residues: usize) -> String {
+        residues(&format!("({LETTERS}|<mask>)"), max_residues)
+    }
 }
 
-/// A protein in one-letter codes; a model for 3Di has a state for any letter. A stop `*` at its end
-/// is dropped.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes the API")]
-pub(crate) struct Protein(String);
+impl Kind for Plain {
+    const ITEM: &'static str = "PlainSequence";
+    const ABOUT: &'static str =
+        "A sequence in one-letter codes, nothing hidden in it. A stop `*` at its end is dropped.";
+    const INPUT: &'static str = "PlainInput";
 
-/// The texts that [`tokens`] takes, as regular expressions: of each schema above.
-pub(crate) fn patterns(max_residues: usize) -> [(&'static str, String); 3] {
-    let space = r"[ \t\n\f\r]*";
-    let letters = "[ACDEFGHIKLMNPQRSTVWYXBUZOacdefghiklmnpqrstvwyxbuzo.-]";
-    let of =
-        |residue: &str| format!(r"^{space}({residue}{space}){{1,{max_residues}}}(\*{space})?$");
-    // Here a stop is a residue too, unless it is the last.
-    let before = max_residues.saturating_sub(1);
-    let protein = format!(
-        r"^{space}([A-Za-z*]{space}){{0,{before}}}([A-Za-z]{space}|[A-Za-z*]{space}\*{space})$"
-    );
-    [
-        ("Sequence", of(&format!("({letters}|<mask>)"))),
-        ("PlainSequence", of(letters)),
-        ("Protein", protein),
-    ]
+    fn pattern(max_residues: usize) -> String {
+        residues(LETTERS, max_residues)
+    }
 }
 
-impl Input {
-    pub(super) fn into_vec(self) -> Vec<Sequence> {
-        match self {
-            Input::One(sequence) => vec![sequence],
-            Input::Many(sequences) => sequences,
+impl Kind for Protein {
+    const ITEM: &'static str = "Protein";
+    const ABOUT: &'static str = "A protein in one-letter codes; a model for 3Di has a state for any \
+        letter. A stop `*` at its end is dropped.";
+    const INPUT: &'static str = "ProteinInput";
+    const TAKES_UNKNOWN: bool = true;
+
+    fn pattern(max_residues: usize) -> String {
+        // A stop is a residue too, unless it is the last.
+        let before = max_residues.saturating_sub(1);
+        format!(
+            r"^{SPACE}([A-Za-z*]{SPACE}){{0,{before}}}([A-Za-z]{SPACE}|[A-Za-z*]{SPACE}\*{SPACE})$"
+        )
+    }
+}
+
+impl Kind for Text {
+    const ITEM: &'static str = "Text";
+    const ABOUT: &'static str = "A text; more than white space.";
+    const INPUT: &'static str = "Texts";
+    const WANTED: &'static str = "a text or a list of texts";
+    const NOTHING: &'static str = "there is no text in `input`";
+
+    fn pattern(_: usize) -> String {
+        "\\S".to_owned()
+    }
+}
+
+/// One text, or a list of texts.
+#[derive(Debug)]
+pub(crate) struct Input<K> {
+    texts: Vec<String>,
+    kind: PhantomData<K>,
+}
+
+/// Sequences in which residues may be hidden. The names are for the macro that describes types: it takes
+/// a parameter for a part of the type.
+pub(crate) type Sequences = Input<Masked>;
+/// Sequences with nothing hidden in them.
+pub(crate) type PlainSequences = Input<Plain>;
+/// Proteins.
+pub(crate) type Proteins = Input<Protein>;
+/// Texts.
+pub(crate) type Texts = Input<Text>;
+
+impl<K: Kind> Input<K> {
+    /// The texts, where there are some and not too many.
+    pub(super) fn within(&self, most: usize) -> Result<&[String], Failure> {
+        let items = self.texts.len();
+        if items == 0 {
+            return Err(Failure::invalid("input", K::NOTHING));
+        }
+        if items > most {
+            let message = format!("{items} items are more than {most}; split the request");
+            return Err(Failure::new(FailureKind::TooLarge, message).about("input"));
+        }
+        Ok(&self.texts)
+    }
+}
+
+impl<K> From<Vec<String>> for Input<K> {
+    fn from(texts: Vec<String>) -> Self {
+        Input {
+            texts,
+            kind: PhantomData,
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Input {
+impl<'de, K: Kind> Deserialize<'de> for Input<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match one_or_many(deserializer, SEQUENCES)? {
-            OneOrMany::One(text) => Input::One(Sequence(text)),
-            OneOrMany::Many(texts) => Input::Many(texts.into_iter().map(Sequence).collect()),
-        })
+        let found = deserializer.deserialize_any(InputVisitor {
+            wanted: K::WANTED,
+            is_item: false,
+        })?;
+        Ok(Input::from(match found {
+            OneOrMany::One(text) => vec![text],
+            OneOrMany::Many(texts) => texts,
+        }))
     }
 }
 
-const SEQUENCES: &str = "a sequence such as \"MKTV\" or a list of sequences";
-
-/// A text, or a list of texts.
-pub(super) enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+impl<K: Kind> PartialSchema for Input<K> {
+    fn schema() -> RefOr<Schema> {
+        let item = Ref::from_schema_name(K::ITEM);
+        OneOfBuilder::new()
+            .item(item.clone())
+            .item(ArrayBuilder::new().items(item).min_items(Some(1)))
+            .description(Some("One, or a list."))
+            .into()
+    }
 }
 
-/// Reads the texts of a request. `wanted` says in an error what they should have been.
-pub(super) fn one_or_many<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    wanted: &'static str,
-) -> Result<OneOrMany, D::Error> {
-    deserializer.deserialize_any(InputVisitor {
-        wanted,
-        is_item: false,
-    })
+impl<K: Kind> ToSchema for Input<K> {
+    fn name() -> Cow<'static, str> {
+        K::INPUT.into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        let item = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(K::ABOUT));
+        schemas.push((K::ITEM.to_owned(), item.into()));
+    }
+}
+
+/// A text, or a list of texts.
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
 }
 
 /// Reads the value of `input`, and each item of a list there.
@@ -214,10 +295,9 @@ impl<'de> DeserializeSeed<'de> for InputVisitor {
 
 /// Token ids of a sequence: white space does not count, small letters are capitals, and a stop at
 /// the end is dropped.
-pub(super) fn tokens(
+pub(super) fn tokens<K: Kind>(
     model: &ServedModel,
     text: &str,
-    takes_unknown: bool,
     max_residues: usize,
 ) -> Result<Vec<u32>, Failure> {
     let text = text.trim_ascii_end();
@@ -232,7 +312,7 @@ pub(super) fn tokens(
     }
     let tokens = match &model.tokenizer {
         Tokenizer::Esm(tokenizer) => named_tokens(tokenizer, text)?,
-        tokenizer => letter_tokens(tokenizer, text, takes_unknown)?,
+        tokenizer => letter_tokens(tokenizer, text, K::TAKES_UNKNOWN)?,
     };
     let residues = tokens.len().saturating_sub(special);
     if residues == 0 {
@@ -325,10 +405,11 @@ mod tests {
 
     #[test]
     fn one_or_many() {
-        let one: Input = serde_json::from_str(r#""MKV""#).unwrap();
-        assert_eq!(one.into_vec(), [Sequence("MKV".to_owned())]);
-        let many: Input = serde_json::from_str(r#"["A", "C"]"#).unwrap();
-        assert_eq!(many.into_vec().len(), 2);
+        let one: Input<Masked> = serde_json::from_str(r#""MKV""#).unwrap();
+        assert_eq!(one.within(1).unwrap(), ["MKV"]);
+        let many: Input<Masked> = serde_json::from_str(r#"["A", "C"]"#).unwrap();
+        assert_eq!(many.within(2).unwrap().len(), 2);
+        assert!(many.within(1).is_err());
         for (text, words) in [
             ("5", "`input` is a number; it should be a sequence such as"),
             (
@@ -343,7 +424,9 @@ mod tests {
             ("[null]", "an item of `input` is null"),
             ("{}", "`input` is an object"),
         ] {
-            let error = serde_json::from_str::<Input>(text).unwrap_err().to_string();
+            let error = serde_json::from_str::<Input<Masked>>(text)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(words), "{error}");
         }
     }

@@ -1,17 +1,70 @@
-//! The items of a request: their tokens, what became of each, and where the request is.
-
-use std::time::Duration;
+//! The items of a request: their tokens, what became of each, and where the request is. With the list
+//! that they become.
 
 use serde::Serialize;
-use serde_json::Value;
 use sessile_device::{ModelIndex, OutputSet};
 use utoipa::ToSchema;
 
-use super::Input;
-use super::input;
-use crate::failure::{Failure, FailureKind};
+use super::input::{self, Input, Kind};
+use super::request::Request;
+use crate::failure::{ErrorBody, Failure, FailureKind};
 use crate::service::{ServedModel, Service};
 use crate::work::{Job, Terms};
+
+/// The answer to a list of items.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct List<T, U> {
+    /// `list`.
+    object: &'static str,
+    /// One for each item, in order.
+    pub(super) data: Vec<Entry<T>>,
+    /// The token of each column, where columns are tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vocabulary: Option<Vec<String>>,
+    /// The model.
+    pub(super) model: String,
+    /// Tokens.
+    usage: U,
+}
+
+/// What an item got.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Entry<T> {
+    /// Its answer.
+    Answer(T),
+    /// Why there is none.
+    Error(ItemError),
+}
+
+impl<T, U> List<T, U> {
+    pub(super) fn new(results: Results<T>, model: String, usage: U) -> Self {
+        let entry = |(index, result)| match result {
+            Ok(answer) => Entry::Answer(answer),
+            Err(failure) => Entry::Error(ItemError::new(index, failure)),
+        };
+        List {
+            object: "list",
+            data: results.into_iter().enumerate().map(entry).collect(),
+            vocabulary: None,
+            model,
+            usage,
+        }
+    }
+
+    /// What became of each item.
+    pub(super) fn into_results(self) -> impl Iterator<Item = Result<T, Failure>> {
+        self.data.into_iter().map(|entry| match entry {
+            Entry::Answer(answer) => Ok(answer),
+            Entry::Error(error) => Err(error.failure),
+        })
+    }
+
+    pub(super) fn with_vocabulary(mut self, vocabulary: Option<Vec<String>>) -> Self {
+        self.vocabulary = vocabulary;
+        self
+    }
+}
 
 /// In the place of an answer: why this item has none.
 #[derive(Serialize, ToSchema)]
@@ -20,17 +73,20 @@ pub(crate) struct ItemError {
     object: &'static str,
     /// The item's place in the request.
     index: usize,
-    /// `type`, `message`, `param` and `index`.
-    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
-    error: Value,
+    /// What is wrong.
+    error: ErrorBody,
+    #[serde(skip)]
+    failure: Failure,
 }
 
 impl ItemError {
-    pub(super) fn new(index: usize, failure: Failure) -> Self {
+    fn new(index: usize, failure: Failure) -> Self {
+        let failure = failure.at(index);
         ItemError {
             object: "error",
             index,
-            error: failure.at(index).error_object(),
+            error: failure.body(),
+            failure,
         }
     }
 }
@@ -53,7 +109,10 @@ impl Usage {
     }
 }
 
-/// The items of a request; `V` is what is kept of an answer.
+/// What became of each item, in order.
+pub(super) type Results<V> = Vec<Result<V, Failure>>;
+
+/// The items of a request; `V` is what an item becomes.
 pub(super) struct Items<V> {
     pub(super) model: ModelIndex,
     pub(super) model_name: String,
@@ -69,57 +128,33 @@ pub(super) struct Item<V> {
     pub(super) result: Option<Result<V, Failure>>,
 }
 
-/// Fields that all requests have.
-pub(crate) struct Common {
-    pub(super) input: Input,
-    /// Whether a residue that the model does not know counts as an unknown one.
-    pub(super) takes_unknown: bool,
-    pub(super) priority: Option<u8>,
-    pub(super) timeout_ms: Option<u64>,
-}
-
 impl<V> Items<V> {
     /// Reads the items. What is wrong with one of them stays with it.
-    pub(super) fn new(
+    pub(super) fn new<K: Kind>(
         service: &Service,
         model: &ServedModel,
-        common: Common,
+        request: &impl Request,
+        input: &Input<K>,
     ) -> Result<Self, Failure> {
-        let texts = common.input.into_vec();
-        let options = &service.options;
-        if texts.is_empty() {
-            let message = "there is no sequence in `input`";
-            return Err(Failure::invalid("input", message));
-        }
-        if texts.len() > options.max_items {
-            let message = format!(
-                "{} items are more than {}; split the request",
-                texts.len(),
-                options.max_items
-            );
-            return Err(Failure::new(FailureKind::TooLarge, message).about("input"));
-        }
-        let terms = terms(common.priority, common.timeout_ms)?;
+        let texts = input.within(service.options.max_items)?;
+        let most = service.options.max_sequence_length;
         let items: Vec<Item<V>> = texts
             .iter()
-            .map(|text| {
-                let most = options.max_sequence_length;
-                match input::tokens(model, &text.0, common.takes_unknown, most) {
-                    Ok(tokens) => Item {
-                        tokens,
-                        result: None,
-                    },
-                    Err(failure) => Item {
-                        tokens: Vec::new(),
-                        result: Some(Err(failure)),
-                    },
-                }
+            .map(|text| match input::tokens::<K>(model, text, most) {
+                Ok(tokens) => Item {
+                    tokens,
+                    result: None,
+                },
+                Err(failure) => Item {
+                    tokens: Vec::new(),
+                    result: Some(Err(failure)),
+                },
             })
             .collect();
         Ok(Items {
             model: model.index,
             model_name: model.name.clone(),
-            terms,
+            terms: request.terms()?,
             tokens: items.iter().map(|item| item.tokens.len()).sum(),
             items,
             next: 0,
@@ -146,37 +181,25 @@ impl<V> Items<V> {
         }
     }
 
-    /// The results in order. When no item has an answer, the first failure is the request's.
-    pub(super) fn finish(self) -> Result<Vec<Result<V, Failure>>, Failure> {
-        let unanswered = || Failure::new(FailureKind::Internal, "the item has no answer");
-        let mut results = Vec::with_capacity(self.items.len());
-        for item in self.items {
-            results.push(item.result.unwrap_or_else(|| Err(unanswered())));
-        }
-        if results.iter().any(Result::is_ok) {
-            return Ok(results);
-        }
-        match results.into_iter().next() {
-            Some(Err(failure)) => Err(failure.at(0)),
-            _ => Err(unanswered()),
-        }
+    /// The results in order.
+    pub(super) fn finish(self) -> Result<Results<V>, Failure> {
+        finish(self.items.into_iter().map(|item| item.result))
     }
 }
 
-/// Priority and time of a request.
-pub(super) fn terms(priority: Option<u8>, timeout_ms: Option<u64>) -> Result<Terms, Failure> {
-    let default = Terms::default();
-    let priority = priority.unwrap_or(default.priority);
-    if priority > 2 {
-        let message = "`priority` is 0, 1 or 2";
-        return Err(Failure::invalid("priority", message));
+/// The results in order. When no item has an answer, the first failure is the request's.
+pub(super) fn finish<V>(
+    results: impl Iterator<Item = Option<Result<V, Failure>>>,
+) -> Result<Results<V>, Failure> {
+    let unanswered = || Failure::new(FailureKind::Internal, "the item has no answer");
+    let results: Vec<_> = results
+        .map(|result| result.unwrap_or_else(|| Err(unanswered())))
+        .collect();
+    if results.iter().any(Result::is_ok) {
+        return Ok(results);
     }
-    if timeout_ms.is_some_and(|timeout| timeout == 0 || timeout > u64::from(u32::MAX)) {
-        let message = "`timeout_ms` is from 1 to 4294967295";
-        return Err(Failure::invalid("timeout_ms", message));
+    match results.into_iter().next() {
+        Some(Err(failure)) => Err(failure.at(0)),
+        _ => Err(unanswered()),
     }
-    Ok(Terms {
-        priority,
-        timeout: timeout_ms.map(Duration::from_millis),
-    })
 }

@@ -2,9 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::ser::{Serialize, SerializeSeq, Serializer};
+use serde::ser::{Serialize, Serializer};
 use sessile_device::HostTensor;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// How numbers are sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, ToSchema)]
@@ -17,70 +19,57 @@ pub(crate) enum EncodingFormat {
     Base64,
 }
 
-/// Numbers: a list, a list of lists, or base64.
-#[derive(serde::Serialize, ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code, reason = "the variants describe the API")]
-pub(crate) enum Numbers {
-    /// A vector.
-    Vector(Vec<f32>),
-    /// A matrix, row by row.
-    Matrix(Vec<Vec<f32>>),
-    /// Little-endian 32-bit floats, row by row.
-    Base64(String),
+/// A vector or a matrix in an answer.
+pub(crate) struct Numbers {
+    tensor: HostTensor,
+    format: EncodingFormat,
 }
 
-/// A tensor of one or two dimensions on its way to JSON.
-pub(super) struct Encoded<'a> {
-    pub(super) data: &'a [f32],
-    /// Numbers of a row; `None` for a vector.
-    pub(super) columns: Option<usize>,
-    pub(super) format: EncodingFormat,
-}
-
-impl<'a> Encoded<'a> {
-    /// All numbers in one list.
-    pub(super) fn vector(tensor: &'a HostTensor, format: EncodingFormat) -> Self {
-        Encoded {
-            data: &tensor.data,
-            columns: None,
-            format,
-        }
+impl Numbers {
+    pub(super) fn new(tensor: HostTensor, format: EncodingFormat) -> Self {
+        Numbers { tensor, format }
     }
 
-    /// A list per row.
-    pub(super) fn matrix(tensor: &'a HostTensor, format: EncodingFormat) -> Self {
-        Encoded {
-            data: &tensor.data,
-            columns: tensor.shape.last().copied(),
-            format,
-        }
+    pub(super) fn into_tensor(self) -> HostTensor {
+        self.tensor
+    }
+
+    /// Rows and columns.
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.tensor.shape
     }
 }
 
-impl Serialize for Encoded<'_> {
+impl Serialize for Numbers {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let HostTensor { shape, data } = &self.tensor;
         if self.format == EncodingFormat::Base64 {
-            let bytes: Vec<u8> = self
-                .data
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect();
+            let bytes: Vec<u8> = data.iter().flat_map(|value| value.to_le_bytes()).collect();
             return serializer.serialize_str(&STANDARD.encode(bytes));
         }
-        match self.columns {
-            None => self.data.serialize(serializer),
-            Some(columns) => {
-                let rows = self.data.chunks(columns.max(1));
-                let mut list = serializer.serialize_seq(Some(rows.len()))?;
-                for row in rows {
-                    list.serialize_element(row)?;
-                }
-                list.end()
-            }
+        match shape[..] {
+            [_, columns] => serializer.collect_seq(data.chunks(columns.max(1))),
+            _ => data.serialize(serializer),
         }
     }
 }
+
+impl PartialSchema for Numbers {
+    fn schema() -> RefOr<Schema> {
+        let row = Vec::<f32>::schema();
+        let text = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("Little-endian 32-bit floats, row by row."));
+        OneOfBuilder::new()
+            .item(row.clone())
+            .item(ArrayBuilder::new().items(row))
+            .item(text)
+            .description(Some("A vector, a matrix row by row, or base64."))
+            .into()
+    }
+}
+
+impl ToSchema for Numbers {}
 
 #[cfg(test)]
 mod tests {
@@ -88,23 +77,20 @@ mod tests {
 
     #[test]
     fn numbers_are_written() {
-        let data = [1.0_f32, 2.5, -3.0, 0.1];
+        let data = vec![1.0_f32, 2.5, -3.0, 0.1];
+        let (vector, matrix) = (vec![4], vec![2, 2]);
         let cases = [
-            (None, EncodingFormat::Float, "[1.0,2.5,-3.0,0.1]"),
-            (Some(2), EncodingFormat::Float, "[[1.0,2.5],[-3.0,0.1]]"),
+            (&vector, EncodingFormat::Float, "[1.0,2.5,-3.0,0.1]"),
+            (&matrix, EncodingFormat::Float, "[[1.0,2.5],[-3.0,0.1]]"),
             (
-                Some(2),
+                &matrix,
                 EncodingFormat::Base64,
                 "\"AACAPwAAIEAAAEDAzczMPQ==\"",
             ),
         ];
-        for (columns, format, expected) in cases {
-            let encoded = Encoded {
-                data: &data,
-                columns,
-                format,
-            };
-            assert_eq!(serde_json::to_string(&encoded).unwrap(), expected);
+        for (shape, format, expected) in cases {
+            let numbers = Numbers::new(HostTensor::new(shape.clone(), data.clone()), format);
+            assert_eq!(serde_json::to_string(&numbers).unwrap(), expected);
         }
     }
 }

@@ -1,8 +1,7 @@
-//! Paths whose every item takes one forward pass: what they share from the body to the answer.
+//! Calls whose every item takes one forward pass: what they share from the body to the answer.
 //!
-//! A path of its own is a [`Pass`]: its fields, what it asks of a model, what it keeps of an
-//! answer and how an item looks. The list around the items, errors in their places, priority, time
-//! and order are here.
+//! A call of its own is a [`Pass`]: its fields, what it asks of a model, and what an item becomes. The
+//! list around the items, errors in their places, priority, time and order are here.
 
 use std::time::Instant;
 
@@ -10,51 +9,68 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sessile_device::{HostTensor, ModelIndex, Output, OutputKind, OutputSet};
+use utoipa::ToSchema;
 
-use super::items::{Common, ItemError, Items, Usage};
-use super::parse;
-use crate::exchange::Call;
+use super::input::{Input, Kind};
+use super::items::{Items, List, Usage};
+use super::request::{Request, parse};
+use crate::exchange::{Call, Tag};
 use crate::failure::{Failure, FailureKind, Style};
-use crate::predict::write;
+use crate::raw::Rows;
 use crate::service::{Engine, ServedModel, Service};
 use crate::work::{Done, Job, Terms, Work};
 
 /// One forward pass for each item.
 pub(crate) trait Pass: Sized + Send + 'static {
+    /// Where it is called.
+    const PATH: &'static str;
+
+    /// What it is for.
+    const SUMMARY: &'static str;
+
+    /// What a model must give to be asked.
+    const OUTPUT: OutputKind;
+
+    /// The name of an item's numbers, and the numbers, of items that have nothing else to tell.
+    const NUMBERS: Option<(&'static str, fn(Self::Item) -> HostTensor)> = None;
+
+    /// What its input may have in it.
+    type Kind: Kind;
+
     /// The body.
-    type Request: DeserializeOwned;
+    type Request: Request + DeserializeOwned + ToSchema + Send;
 
-    /// What is kept of an item's answer until all are there.
-    type Kept: Send + 'static;
+    /// What an item becomes.
+    type Item: Serialize + ToSchema + Send + 'static;
 
-    /// Finds the model, reads the path's own fields and hands on those that all requests have.
-    fn new(
-        engine: &Engine,
-        request: Self::Request,
-    ) -> Result<(Self, &ServedModel, Common), Failure>;
+    /// The input of a body.
+    fn input(request: &Self::Request) -> &Input<Self::Kind>;
+
+    /// Reads the call's own fields, and finds the model.
+    fn new<'e>(
+        engine: &'e Engine,
+        request: &Self::Request,
+    ) -> Result<(Self, &'e ServedModel), Failure>;
 
     /// What a model is asked for.
     fn outputs(&self) -> OutputSet;
 
-    /// What is kept of its answer.
-    fn keep(&self, output: Output) -> Result<Self::Kept, Failure>;
-
     /// Numbers in the answer to an item of so many tokens.
     fn numbers(&self, tokens: usize) -> usize;
 
-    /// An item as it is sent.
-    fn item<'a>(&'a self, index: usize, kept: &'a Self::Kept) -> impl Serialize + 'a;
+    /// An item, of what the model says.
+    fn item(&self, index: usize, output: Output) -> Result<Self::Item, Failure>;
 
     /// The token of each column, where the columns are tokens.
-    fn vocabulary(&self) -> Option<&[String]> {
+    fn vocabulary(self) -> Option<Vec<String>> {
         None
     }
 }
 
-/// A request to such a path.
+/// A request to such a call.
 pub(crate) struct Post<P: Pass> {
     pass: P,
-    items: Items<P::Kept>,
+    items: Items<P::Item>,
 }
 
 impl<P: Pass> Work for Post<P> {
@@ -67,26 +83,37 @@ impl<P: Pass> Work for Post<P> {
     }
 
     fn take(&mut self, key: usize, done: Done) -> Result<(), Failure> {
-        let kept = done.and_then(|(output, _)| self.pass.keep(output));
-        self.items.set(key, kept);
+        let item = done.and_then(|(output, _)| self.pass.item(key, output));
+        self.items.set(key, item);
         Ok(())
     }
 }
 
 impl<P: Pass> Call for Post<P> {
+    const PATH: &'static str = P::PATH;
+    const TAG: Tag = Tag::Sequences;
+    const SUMMARY: &'static str = P::SUMMARY;
     const STYLE: Style = Style::Error;
+    const NUMBERS: Option<fn(Self::Response) -> Rows> = match P::NUMBERS {
+        Some(_) => Some(rows::<P>),
+        None => None,
+    };
 
-    fn read(
-        service: &Service,
-        engine: &Engine,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, Failure> {
-        let (pass, model, common) = P::new(engine, parse(headers, body)?)?;
-        Ok(Post {
-            pass,
-            items: Items::new(service, model, common)?,
-        })
+    type Request = P::Request;
+    type Response = List<P::Item, Usage>;
+
+    fn models(engine: &Engine) -> Vec<&str> {
+        engine.models_with(P::OUTPUT)
+    }
+
+    fn parse(_: &Service, headers: &HeaderMap, body: &[u8]) -> Result<P::Request, Failure> {
+        parse(headers, body)
+    }
+
+    fn new(service: &Service, engine: &Engine, request: P::Request) -> Result<Self, Failure> {
+        let (pass, model) = P::new(engine, &request)?;
+        let items = Items::new(service, model, &request, P::input(&request))?;
+        Ok(Post { pass, items })
     }
 
     fn terms(&self) -> Terms {
@@ -101,41 +128,26 @@ impl<P: Pass> Call for Post<P> {
             .sum()
     }
 
-    fn write(self, _service: &Service, _begun: Instant) -> Result<Vec<u8>, Failure> {
-        #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Item<T> {
-            Answer(T),
-            Error(ItemError),
-        }
-        #[derive(Serialize)]
-        struct Response<'a, T> {
-            object: &'static str,
-            data: Vec<Item<T>>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            vocabulary: Option<&'a [String]>,
-            model: String,
-            usage: Usage,
-        }
-        let pass = self.pass;
+    fn respond(self, _: &Service, _: Instant) -> Result<Self::Response, Failure> {
         let model = self.items.model_name.clone();
         let usage = Usage::new(self.items.tokens);
-        let results = self.items.finish()?;
-        let data = results
-            .iter()
-            .enumerate()
-            .map(|(index, result)| match result {
-                Ok(kept) => Item::Answer(pass.item(index, kept)),
-                Err(failure) => Item::Error(ItemError::new(index, failure.clone())),
-            })
-            .collect();
-        write(&Response {
-            object: "list",
-            data,
-            vocabulary: pass.vocabulary(),
-            model,
-            usage,
-        })
+        let list = List::new(self.items.finish()?, model, usage);
+        Ok(list.with_vocabulary(self.pass.vocabulary()))
+    }
+}
+
+/// The numbers of an answer.
+fn rows<P: Pass>(list: List<P::Item, Usage>) -> Rows {
+    let (name, model) = (P::NUMBERS.map_or("", |(name, _)| name), list.model.clone());
+    let items = list.into_results().map(|result| {
+        let (_, numbers) =
+            P::NUMBERS.ok_or_else(|| Failure::new(FailureKind::Internal, "no numbers"))?;
+        result.map(numbers)
+    });
+    Rows {
+        name,
+        model,
+        items: items.collect(),
     }
 }
 

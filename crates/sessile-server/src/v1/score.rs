@@ -13,40 +13,27 @@ use serde::{Deserialize, Serialize};
 use sessile_device::{ModelIndex, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
-use super::input::PlainInput;
-use super::items::{Common, ItemError, Items, Usage};
-use super::{Input, parse};
-use crate::exchange::Call;
+use super::input::PlainSequences;
+use super::items::{Items, List, Usage};
+use super::request::{Request, parse, request};
+use crate::exchange::{Call, Tag};
 use crate::failure::{Failure, FailureKind, Style};
-use crate::json::whole;
-use crate::predict::write;
 use crate::service::{Engine, Service};
 use crate::work::{Done, Job, Terms, Work};
 use marginals::{Marginals, RESIDUES};
 
-/// A request for scores.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ScoreRequest {
-    /// The model; the first of `/v1/models` without it.
-    model: Option<String>,
-    /// The sequences. `<mask>` has no score.
-    #[schema(value_type = PlainInput)]
-    input: Input,
-    /// How the log-probabilities are found.
-    #[schema(default = "masked")]
-    method: Option<Method>,
-    /// Whether to send the score of every single mutation.
-    #[schema(default = false)]
-    mutants: Option<bool>,
-    /// 0 is served first, 2 last.
-    #[serde(default, deserialize_with = "whole::optional")]
-    #[schema(minimum = 0, maximum = 2, default = 1)]
-    priority: Option<u8>,
-    /// Milliseconds after which the answer is not wanted any more.
-    #[serde(default, deserialize_with = "whole::optional")]
-    #[schema(minimum = 1, maximum = 4294967295_u32)]
-    timeout_ms: Option<u64>,
+request! {
+    /// A request for scores.
+    ScoreRequest {
+        /// The sequences. `<mask>` has no score.
+        pub(crate) input: PlainSequences,
+        /// How the log-probabilities are found.
+        #[schema(default = "masked")]
+        pub(crate) method: Option<Method>,
+        /// Whether to send the score of every single mutation.
+        #[schema(default = false)]
+        pub(crate) mutants: Option<bool>,
+    }
 }
 
 /// How log-probabilities are found.
@@ -60,43 +47,23 @@ pub(crate) enum Method {
     Unmasked,
 }
 
-/// The scores of each item.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "it describes the API")]
-pub(crate) struct ScoreResponse {
-    /// `list`.
-    object: String,
-    /// One for each item, in order.
-    data: Vec<ScoreItem>,
-    /// The model.
-    model: String,
-    /// Tokens.
-    usage: Usage,
-}
-
-/// Scores of a sequence, or why there are none.
+/// The scores of a sequence.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-pub(crate) enum ScoreItem {
-    /// Scores.
-    Score {
-        /// `score`.
-        object: &'static str,
-        /// The item's place in the request.
-        index: usize,
-        /// How they were found.
-        method: Method,
-        /// The sum of `log_probabilities`.
-        log_likelihood: f64,
-        /// exp of minus their mean: 1 is certain, 33 is a guess among all tokens.
-        pseudo_perplexity: f64,
-        /// Natural logarithm of the probability of each residue.
-        log_probabilities: Vec<f32>,
-        /// Every single mutation, if they were asked for.
-        mutants: Option<Mutants>,
-    },
-    /// Why there are none.
-    Error(ItemError),
+pub(crate) struct ScoreItem {
+    /// `score`.
+    object: &'static str,
+    /// The item's place in the request.
+    index: usize,
+    /// How they were found.
+    method: Method,
+    /// The sum of `log_probabilities`.
+    log_likelihood: f64,
+    /// exp of minus their mean: 1 is certain, 33 is a guess among all tokens.
+    pseudo_perplexity: f64,
+    /// Natural logarithm of the probability of each residue.
+    log_probabilities: Vec<f32>,
+    /// Every single mutation, if they were asked for.
+    mutants: Option<Mutants>,
 }
 
 /// The score of every single mutation.
@@ -207,16 +174,24 @@ impl Work for PostScore {
 }
 
 impl Call for PostScore {
+    const PATH: &'static str = "/v1/score";
+    const TAG: Tag = Tag::Sequences;
+    const SUMMARY: &'static str = "How likely sequences and their single mutants are";
     const STYLE: Style = Style::Error;
 
-    fn read(
-        service: &Service,
-        engine: &Engine,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, Failure> {
-        let request: ScoreRequest = parse(headers, body)?;
-        let model = engine.model_for(OutputKind::Logits, request.model.as_deref())?;
+    type Request = ScoreRequest;
+    type Response = List<ScoreItem, Usage>;
+
+    fn models(engine: &Engine) -> Vec<&str> {
+        engine.models_with(OutputKind::Logits)
+    }
+
+    fn parse(_: &Service, headers: &HeaderMap, body: &[u8]) -> Result<ScoreRequest, Failure> {
+        parse(headers, body)
+    }
+
+    fn new(service: &Service, engine: &Engine, request: ScoreRequest) -> Result<Self, Failure> {
+        let model = engine.model_for(OutputKind::Logits, request.model())?;
         let tokenizer = model.residues()?;
         let mask = tokenizer.special().mask;
         let columns = RESIDUES
@@ -227,14 +202,7 @@ impl Call for PostScore {
                 let message = "the model's vocabulary lacks some of the twenty residues";
                 Failure::new(FailureKind::InvalidRequest, message).about("model")
             })?;
-        let vocabulary = model.info.vocabulary;
-        let common = Common {
-            input: request.input,
-            takes_unknown: false,
-            priority: request.priority,
-            timeout_ms: request.timeout_ms,
-        };
-        let mut items: Items<Marginals> = Items::new(service, model, common)?;
+        let mut items: Items<Marginals> = Items::new(service, model, &request, &request.input)?;
         for item in &mut items.items {
             if let Some(at) = item.tokens.iter().position(|&token| token == mask) {
                 let message = format!("<mask> at position {at} has no score; give a residue");
@@ -247,7 +215,7 @@ impl Call for PostScore {
             mutants: request.mutants.unwrap_or_default(),
             mask,
             columns,
-            vocabulary,
+            vocabulary: model.info.vocabulary,
             at: (0, 0),
         })
     }
@@ -261,43 +229,25 @@ impl Call for PostScore {
         self.items.tokens * per_residue
     }
 
-    fn write(self, _service: &Service, _begun: Instant) -> Result<Vec<u8>, Failure> {
-        #[derive(Serialize)]
-        struct Response {
-            object: &'static str,
-            data: Vec<ScoreItem>,
-            model: String,
-            usage: Usage,
-        }
+    fn respond(self, _: &Service, _: Instant) -> Result<Self::Response, Failure> {
+        let (method, mutants) = (self.method, self.mutants);
         let model = self.items.model_name.clone();
         let usage = Usage::new(self.items.tokens);
-        let (method, mutants) = (self.method, self.mutants);
-        let data = self
-            .items
-            .finish()?
-            .into_iter()
-            .enumerate()
-            .map(|(index, result)| match result {
-                Ok(marginals) => ScoreItem::Score {
-                    object: "score",
-                    index,
-                    method,
-                    log_likelihood: marginals.log_likelihood(),
-                    pseudo_perplexity: marginals.pseudo_perplexity(),
-                    log_probabilities: marginals.log_probabilities,
-                    mutants: mutants.then_some(Mutants {
-                        residues: RESIDUES,
-                        scores: marginals.mutants,
-                    }),
-                },
-                Err(failure) => ScoreItem::Error(ItemError::new(index, failure)),
+        let item = |(index, result): (usize, Result<Marginals, Failure>)| {
+            result.map(|marginals| ScoreItem {
+                object: "score",
+                index,
+                method,
+                log_likelihood: marginals.log_likelihood(),
+                pseudo_perplexity: marginals.pseudo_perplexity(),
+                log_probabilities: marginals.log_probabilities,
+                mutants: mutants.then_some(Mutants {
+                    residues: RESIDUES,
+                    scores: marginals.mutants,
+                }),
             })
-            .collect();
-        write(&Response {
-            object: "list",
-            data,
-            model,
-            usage,
-        })
+        };
+        let results = self.items.finish()?.into_iter().enumerate();
+        Ok(List::new(results.map(item).collect(), model, usage))
     }
 }

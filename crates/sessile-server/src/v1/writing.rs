@@ -17,31 +17,46 @@ use sessile_device::{GenerationSettings, ModelIndex, OutputSet};
 use sessile_runtime::{Pool, WrittenText};
 use utoipa::ToSchema;
 
-use super::items::{ItemError, terms};
-use super::parse;
-use crate::exchange::Call;
+use super::items::{self, List};
+use super::request::{Request, parse};
+use crate::exchange::{Call, Tag};
 use crate::failure::{Failure, FailureKind, Style};
-use crate::predict::write;
 use crate::service::{Engine, Service, shortened};
 use crate::work::{Done, Job, Terms, Work};
 use crate::writer::Writer;
 
-pub(crate) use request::{EarlyStoppingChoice, Never, Texts, WritingRequest};
+use request::WritingRequest;
 
 /// A path that writes.
 pub(crate) trait Kind: Send + 'static {
+    /// Where it is called.
+    const PATH: &'static str;
+
+    /// What it is for.
+    const SUMMARY: &'static str;
+
     /// `object` of an item, and the name of its text.
     const OBJECT: &'static str;
 
+    /// What an item becomes.
+    type Item: Serialize + ToSchema;
+
     /// Whether the model can be asked this.
     fn check(writer: &Writer) -> Result<(), Failure>;
+
+    /// An item, of what was written to it.
+    fn item(index: usize, text: String, token_ids: Vec<u32>, truncated: bool) -> Self::Item;
 }
 
 /// `POST /v1/summarize`.
 pub(crate) enum Summarize {}
 
 impl Kind for Summarize {
+    const PATH: &'static str = "/v1/summarize";
+    const SUMMARY: &'static str = "Summaries of texts";
     const OBJECT: &'static str = "summary";
+
+    type Item = SummaryItem;
 
     fn check(writer: &Writer) -> Result<(), Failure> {
         if writer.writes_summaries {
@@ -50,89 +65,79 @@ impl Kind for Summarize {
         let message = format!("{} does not write summaries; use /v1/generate", writer.name);
         Err(Failure::invalid("model", message))
     }
+
+    fn item(index: usize, summary: String, token_ids: Vec<u32>, truncated: bool) -> SummaryItem {
+        SummaryItem {
+            object: Self::OBJECT,
+            index,
+            summary,
+            token_ids,
+            truncated,
+        }
+    }
 }
 
 /// `POST /v1/generate`.
 pub(crate) enum Generate {}
 
 impl Kind for Generate {
+    const PATH: &'static str = "/v1/generate";
+    const SUMMARY: &'static str = "What a model writes to texts";
     const OBJECT: &'static str = "text";
+
+    type Item = TextItem;
 
     fn check(_: &Writer) -> Result<(), Failure> {
         Ok(())
     }
+
+    fn item(index: usize, text: String, token_ids: Vec<u32>, truncated: bool) -> TextItem {
+        TextItem {
+            object: Self::OBJECT,
+            index,
+            text,
+            token_ids,
+            truncated,
+        }
+    }
 }
 
-/// The summaries.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "it describes the API")]
-pub(crate) struct SummarizeResponse {
-    /// `list`.
-    object: String,
-    /// One for each text, in order.
-    data: Vec<SummaryItem>,
-    /// The model.
-    model: String,
-    /// Tokens.
-    usage: WritingUsage,
-}
-
-/// A summary, or why there is none.
+/// A summary.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code, reason = "it describes the API")]
-pub(crate) enum SummaryItem {
-    /// A summary.
-    Summary {
-        /// `summary`.
-        object: String,
-        /// The text's place in the request.
-        index: usize,
-        /// What was written.
-        summary: String,
-        /// Its tokens, special ones included.
-        token_ids: Vec<u32>,
-        /// Whether only the beginning of the text was read.
-        truncated: bool,
-    },
-    /// Why there is none.
-    Error(ItemError),
+pub(crate) struct SummaryItem {
+    /// `summary`.
+    object: &'static str,
+    /// The text's place in the request.
+    index: usize,
+    /// What was written.
+    summary: String,
+    /// Its tokens, special ones included.
+    token_ids: Vec<u32>,
+    /// Whether only the beginning of the text was read.
+    truncated: bool,
 }
 
-/// The texts.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "it describes the API")]
-pub(crate) struct GenerateResponse {
-    /// `list`.
-    object: String,
-    /// One for each text, in order.
-    data: Vec<TextItem>,
-    /// The model.
-    model: String,
-    /// Tokens.
-    usage: WritingUsage,
-}
-
-/// A text, or why there is none.
+/// A text.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[allow(dead_code, reason = "it describes the API")]
-pub(crate) enum TextItem {
-    /// A text.
-    Text {
-        /// `text`.
-        object: String,
-        /// The text's place in the request.
-        index: usize,
-        /// What was written.
-        text: String,
-        /// Its tokens, special ones included.
-        token_ids: Vec<u32>,
-        /// Whether only the beginning of the text was read.
-        truncated: bool,
-    },
-    /// Why there is none.
-    Error(ItemError),
+pub(crate) struct TextItem {
+    /// `text`.
+    object: &'static str,
+    /// The text's place in the request.
+    index: usize,
+    /// What was written.
+    text: String,
+    /// Its tokens, special ones included.
+    token_ids: Vec<u32>,
+    /// Whether only the beginning of the text was read.
+    truncated: bool,
+}
+
+/// One event of a text that is sent as it is written.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what is sent as text")]
+pub(crate) struct WrittenEvent {
+    /// A piece of the text or an error, in JSON; at the end `[DONE]`.
+    data: String,
 }
 
 /// Tokens of a request that writes.
@@ -218,36 +223,34 @@ impl<K: Kind> Work for Writing<K> {
 }
 
 impl<K: Kind> Call for Writing<K> {
+    const PATH: &'static str = K::PATH;
+    const TAG: Tag = Tag::Texts;
+    const SUMMARY: &'static str = K::SUMMARY;
     const STYLE: Style = Style::Error;
+    const STREAMS: bool = true;
 
-    fn read(
-        service: &Service,
-        engine: &Engine,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, Failure> {
-        let request: WritingRequest = parse(headers, body)?;
-        let writer = writer(engine, request.model.as_deref())?;
+    type Request = WritingRequest;
+    type Response = List<K::Item, WritingUsage>;
+
+    fn models(engine: &Engine) -> Vec<&str> {
+        let writers = engine.writer.iter();
+        let able = writers.filter(|writer| K::check(writer).is_ok());
+        able.map(|writer| &*writer.name).collect()
+    }
+
+    fn parse(_: &Service, headers: &HeaderMap, body: &[u8]) -> Result<WritingRequest, Failure> {
+        parse(headers, body)
+    }
+
+    fn new(service: &Service, engine: &Engine, request: WritingRequest) -> Result<Self, Failure> {
+        let writer = writer(engine, request.model())?;
         K::check(writer)?;
         let settings = request.settings(
             &writer.settings,
             writer.longest_answer(),
             writer.generator.plan.info.vocabulary,
         )?;
-        let terms = terms(request.priority, request.timeout_ms)?;
-        let texts = request.input.into_vec();
-        let options = &service.options;
-        if texts.is_empty() {
-            return Err(Failure::invalid("input", "there is no text in `input`"));
-        }
-        if texts.len() > options.max_items {
-            let message = format!(
-                "{} items are more than {}; split the request",
-                texts.len(),
-                options.max_items
-            );
-            return Err(Failure::new(FailureKind::TooLarge, message).about("input"));
-        }
+        let texts = request.input.within(service.options.max_items)?;
         let is_streamed = request.stream.unwrap_or(false);
         if is_streamed && texts.len() > 1 {
             let message = "one text is streamed at a time";
@@ -261,7 +264,7 @@ impl<K: Kind> Call for Writing<K> {
         Ok(Writing {
             model: writer.name.clone(),
             settings: Arc::new(settings),
-            terms,
+            terms: request.terms()?,
             is_streamed,
             items,
             next: 0,
@@ -284,58 +287,22 @@ impl<K: Kind> Call for Writing<K> {
         stream::begin(self, service).map(Some)
     }
 
-    fn write(self, service: &Service, _begun: Instant) -> Result<Vec<u8>, Failure> {
-        #[derive(Serialize)]
-        #[serde(untagged)]
-        enum Answer<'a> {
-            Text(Row<'a>),
-            Error(ItemError),
-        }
-        #[derive(Serialize)]
-        struct Response<'a> {
-            object: &'static str,
-            data: Vec<Answer<'a>>,
-            model: &'a str,
-            usage: WritingUsage,
-        }
+    fn respond(self, service: &Service, _: Instant) -> Result<Self::Response, Failure> {
         let engine = service.engine()?;
         let tokenizer = &writer(engine, Some(&self.model))?.generator.tokenizer;
-        let unanswered = || Failure::new(FailureKind::Internal, "the item has no answer");
-        let has_answer = |item: &Item| matches!(item.result, Some(Ok(_)));
-        if !self.items.iter().any(has_answer) {
-            let first = self.items.into_iter().next().and_then(|item| item.result);
-            return Err(match first {
-                Some(Err(failure)) => failure.at(0),
-                _ => unanswered(),
-            });
-        }
         let (mut prompt, mut written) = (0, 0);
-        let data = self
-            .items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| match &item.result {
-                Some(Ok(text)) => {
-                    prompt += item.prompt_tokens;
-                    written += text.tokens.len();
-                    Answer::Text(Row {
-                        object: K::OBJECT,
-                        index,
-                        text: tokenizer.decode(&text.tokens),
-                        token_ids: &text.tokens,
-                        truncated: item.is_truncated,
-                    })
-                }
-                Some(Err(failure)) => Answer::Error(ItemError::new(index, failure.clone())),
-                None => Answer::Error(ItemError::new(index, unanswered())),
-            })
-            .collect();
-        write(&Response {
-            object: "list",
-            data,
-            model: &self.model,
-            usage: WritingUsage::new(prompt, written),
-        })
+        let results = self.items.into_iter().enumerate().map(|(index, item)| {
+            let result = item.result?;
+            Some(result.map(|text| {
+                prompt += item.prompt_tokens;
+                written += text.tokens.len();
+                let whole = tokenizer.decode(&text.tokens);
+                K::item(index, whole, text.tokens, item.is_truncated)
+            }))
+        });
+        let results = items::finish(results)?;
+        let usage = WritingUsage::new(prompt, written);
+        Ok(List::new(results, self.model, usage))
     }
 }
 
@@ -374,28 +341,6 @@ impl Item {
             is_truncated: !beginning.is_whole,
             result: None,
         }
-    }
-}
-
-/// An item as it is sent: its text has the name of its kind.
-struct Row<'a> {
-    object: &'static str,
-    index: usize,
-    text: String,
-    token_ids: &'a [u32],
-    truncated: bool,
-}
-
-impl Serialize for Row<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct as _;
-        let mut row = serializer.serialize_struct("Row", 5)?;
-        row.serialize_field("object", self.object)?;
-        row.serialize_field("index", &self.index)?;
-        row.serialize_field(self.object, &self.text)?;
-        row.serialize_field("token_ids", self.token_ids)?;
-        row.serialize_field("truncated", &self.truncated)?;
-        row.end()
     }
 }
 

@@ -154,7 +154,7 @@ impl Text {
     fn fails(&mut self, failure: &Failure) -> Bytes {
         self.pending = None;
         self.last = vec![done()];
-        event(&json!({ "error": failure.error_object() }))
+        event(&json!({ "error": failure.body() }))
     }
 }
 
