@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use sessile_models::hub::{self, HubOptions, Progress};
 use sessile_models::modern_bert::HeadMap;
-use sessile_models::{DEMO, GeneratorFiles, ModelErrorKind, ModelFiles, OpenOptions};
+use sessile_models::{DEMO, Model, OpenOptions};
 
 use crate::exit::{BAD_INPUT, DEVICE, Failure, MORE_THREADS};
 use crate::signals;
@@ -30,50 +30,17 @@ use crate::terminal::Download;
 const SIGNAL_POLL: Duration = Duration::from_millis(50);
 
 /// The model that a user names: built in, a path, or a name on the hub, fetched if need be.
-pub(crate) fn open_model(name: &str) -> Result<ModelFiles, Failure> {
+pub(crate) fn open_model(name: &str) -> Result<Model, Failure> {
     open_model_with(name, &OpenOptions::default())
 }
 
 /// The same, with a head or what else there is to say of it.
-pub(crate) fn open_model_with(name: &str, options: &OpenOptions) -> Result<ModelFiles, Failure> {
+pub(crate) fn open_model_with(name: &str, options: &OpenOptions) -> Result<Model, Failure> {
     if name == DEMO {
-        return Ok(ModelFiles::demo());
+        return Ok(Model::demo());
     }
     let path = resolve(name)?;
-    Ok(ModelFiles::open_with(&path, options)?.named(name))
-}
-
-/// A model of either kind.
-pub(crate) enum AnyModel {
-    /// It reads sequences.
-    Reader(ModelFiles),
-    /// It writes, and nothing else.
-    Writer(GeneratorFiles),
-}
-
-/// The model that a user names, whether it reads or writes.
-pub(crate) fn open_any_model(name: &str) -> Result<AnyModel, Failure> {
-    open_any_model_with(name, &OpenOptions::default())
-}
-
-/// The same, with a head or what else there is to say of a reader.
-pub(crate) fn open_any_model_with(name: &str, options: &OpenOptions) -> Result<AnyModel, Failure> {
-    if name == DEMO {
-        return Ok(AnyModel::Reader(ModelFiles::demo()));
-    }
-    let path = resolve(name)?;
-    match ModelFiles::open_with(&path, options) {
-        Ok(files) => Ok(AnyModel::Reader(files.named(name))),
-        Err(error) if error.kind() == ModelErrorKind::UnknownArchitecture => {
-            match GeneratorFiles::open(&path) {
-                Ok(files) => Ok(AnyModel::Writer(files.named(name))),
-                // What the other says names more architectures.
-                Err(own) if own.kind() == ModelErrorKind::UnknownArchitecture => Err(error.into()),
-                Err(own) => Err(own.into()),
-            }
-        }
-        Err(error) => Err(error.into()),
-    }
+    Ok(Model::open_with(&path, options)?.named(name))
 }
 
 /// What a user says of a model's heads.

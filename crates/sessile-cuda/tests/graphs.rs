@@ -8,7 +8,7 @@ use sessile_device::{
     Admission, DType, Device, DeviceError, DeviceErrorKind, Event, Execution, LaneSpec, ModelIndex,
     OutputKind, OutputSet, Request, RequestId,
 };
-use sessile_models::{EncoderExecution, ModelFiles};
+use sessile_models::{EncoderExecution, Model};
 
 /// What a graph is counted by in the emulated driver.
 const STARTED: i32 = 3;
@@ -17,7 +17,7 @@ const ALIVE: i32 = 4;
 /// ESM-2 on one lane.
 struct Running {
     execution: EncoderExecution<CudaDevice>,
-    files: ModelFiles,
+    files: Model,
 }
 
 impl Running {
@@ -26,7 +26,7 @@ impl Running {
             env!("CARGO_MANIFEST_DIR"),
             "/../../tests/golden/esm2/tiny_b"
         );
-        let files = ModelFiles::open(path.as_ref()).unwrap();
+        let files = Model::open(path.as_ref()).unwrap();
         let (model, _) = files.load(device, dtype, 1026).unwrap();
         let spec = LaneSpec {
             arena_bytes: 64 << 20,

@@ -8,12 +8,12 @@ mod golden;
 use emulation::in_a_process;
 use golden::{Expected, assert_aligned, assert_close};
 use sessile_device::{DType, DeviceId, ModelIndex, Output, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_models::three_di::StateSequence;
 use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest};
 
 /// A pool on the second GPU with two lanes and small batches.
-fn pool(models: &[ModelFiles], dtype: DType, outputs: OutputSet) -> Pool {
+fn pool(models: &[Model], dtype: DType, outputs: OutputSet) -> Pool {
     let options = PoolOptions {
         devices: "cuda:1".parse().unwrap(),
         dtype: DTypeChoice::Only(dtype),
@@ -71,8 +71,8 @@ fn frames_in_bf16() {
 /// Every fourth frame: its nucleotides and its protein, one behind the other, so that both models are
 /// asked in turn.
 fn frames(dtype: DType) {
-    let models = ["dnabert_s/tiny_a", "esm2/tiny_a"]
-        .map(|model| ModelFiles::open(&golden::path(model)).unwrap());
+    let models =
+        ["dnabert_s/tiny_a", "esm2/tiny_a"].map(|model| Model::open(&golden::path(model)).unwrap());
     let kinds = [OutputKind::MeanAll, OutputKind::Mean];
     let pool = pool(&models, dtype, kinds.into_iter().collect());
     assert_eq!(pool.metrics().model_loads.get(), 2, "each model once");

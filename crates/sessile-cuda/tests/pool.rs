@@ -7,7 +7,7 @@ mod emulation;
 
 use emulation::in_a_process;
 use sessile_device::{DType, DeviceId, ModelIndex, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest, RuntimeErrorKind, discovery};
 
 fn wanted() -> OutputSet {
@@ -28,12 +28,12 @@ fn options(devices: &str, dtype: DType, budget: usize) -> PoolOptions {
     }
 }
 
-fn files() -> ModelFiles {
+fn files() -> Model {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../tests/golden/esm2/tiny_b"
     );
-    ModelFiles::open(path.as_ref()).unwrap()
+    Model::open(path.as_ref()).unwrap()
 }
 
 /// Sequences of many lengths, those around the tiles of the kernels among them.

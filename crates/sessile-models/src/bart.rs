@@ -8,6 +8,7 @@
 mod config;
 mod decode;
 mod encode;
+mod family;
 mod load;
 mod tensors;
 

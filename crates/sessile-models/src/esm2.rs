@@ -6,6 +6,7 @@
 //! when nothing is masked), and the final norm before every output.
 
 mod config;
+mod family;
 mod forward;
 mod load;
 mod tensors;

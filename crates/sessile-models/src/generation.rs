@@ -12,7 +12,6 @@
 
 mod cells;
 mod execution;
-mod files;
 mod scores;
 mod search;
 mod settings;
@@ -22,7 +21,6 @@ use sessile_device::{
 };
 
 pub use execution::{DecoderExecution, DecoderLimits};
-pub use files::{GeneratorArchitecture, GeneratorFiles};
 pub use settings::{SettingsOverrides, settings_from_json};
 
 /// What the runtime and the pipelines may know of a model that generates.

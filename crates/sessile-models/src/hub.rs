@@ -21,20 +21,20 @@ use serde::Deserialize;
 use self::cache::{Cache, MOST_INDEX_BYTES};
 use self::client::{Client, HubError};
 use self::download::Downloader;
-pub use self::name::SHORT_NAMES;
 use self::name::{Repository, is_commit};
 pub use self::options::HubOptions;
 pub use self::progress::Progress;
 use self::select::select;
 use crate::checkpoint::parse_index;
 use crate::error::{ModelError, ModelErrorKind};
+use crate::family::published;
 use crate::small_file;
 
 /// The path of a model: of a file or folder that is there, or of its snapshot in the cache, where
 /// whatever is missing is fetched to first.
 ///
-/// `spec` is a path, `org/name` or `org/name@revision` on the hub, or one of [`SHORT_NAMES`] with
-/// or without `_UR50D`.
+/// `spec` is a path, `org/name` or `org/name@revision` on the hub, or the short name of a
+/// [published](crate::family::published) model.
 ///
 /// # Errors
 ///
@@ -186,7 +186,8 @@ fn not_a_model(spec: &str) -> ModelError {
     if spec.contains(['/', '\\']) {
         error.with_hint("a name on the hub looks like org/name or org/name@revision")
     } else {
-        error.with_hint(format!("short names are {}", SHORT_NAMES.join(", ")))
+        let short: Vec<_> = published().filter_map(|model| model.short).collect();
+        error.with_hint(format!("short names are {}", short.join(", ")))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Models: checkpoints, tokenizers and architectures.
 //!
-//! An *architecture* ([`esm2`], [`mosaic_bert`], [`t5`], [`modern_bert`]) is the arithmetic of a family of networks, written once over the
+//! A *family* ([`family`]; [`esm2`], [`mosaic_bert`], [`t5`], [`modern_bert`]) is the arithmetic of a family of networks, written once over the
 //! operations of `sessile-device`. A *checkpoint* ([`checkpoint`]) holds the numbers of one network
 //! of that family: tensors with names, in one of the formats that people publish them in, and a
 //! `config.json` with the sizes. A *tokenizer* ([`tokenizer`]) turns text into the ids that the
-//! network was trained with. [`ModelFiles`] puts the three together; loading it onto a device gives
+//! network was trained with. [`Model`] puts the three together; loading it onto a device gives
 //! an [`Encoder`], and [`EncoderExecution`] feeds one
 //! with packed batches.
 //!
@@ -17,6 +17,7 @@ pub mod classifier;
 pub mod encoder;
 pub mod error;
 pub mod esm2;
+pub mod family;
 pub mod generation;
 pub mod hub;
 pub mod metrics;
@@ -35,10 +36,8 @@ pub mod weights;
 
 pub use encoder::{Encoder, EncoderExecution, ModelInfo};
 pub use error::{ModelError, ModelErrorKind};
-pub use generation::{
-    DecoderExecution, DecoderLimits, GeneratorArchitecture, GeneratorFiles, GeneratorInfo,
-    SequenceToSequence,
-};
-pub use model::{Architecture, DEMO, ModelFiles, OpenOptions};
+pub use family::{Alphabet, Architecture, Description, Writing};
+pub use generation::{DecoderExecution, DecoderLimits, GeneratorInfo, SequenceToSequence};
+pub use model::{DEMO, Model, OpenOptions};
 pub use rotary::Rope;
 pub use weights::LoadReport;

@@ -7,6 +7,7 @@
 //! names that the 3Di and 12-state checkpoint gives them are not known here.
 
 mod config;
+mod family;
 mod forward;
 mod heads;
 mod load;
@@ -19,7 +20,6 @@ use crate::encoder::{Encoder, ModelInfo, Pass, Scratch};
 use crate::weights::{Dense, LayerNorm};
 use step_down::StepDown;
 
-pub(crate) use config::DEFAULT_TOKENS;
 pub use config::ModernBertConfig;
 pub use heads::{HeadMap, HeadNames};
 pub use tensors::tensor_shapes;

@@ -7,6 +7,7 @@
 //! included ([`OutputKind::MeanAll`](sessile_device::OutputKind::MeanAll)).
 
 mod config;
+mod family;
 mod forward;
 mod load;
 mod tensors;
@@ -16,7 +17,6 @@ use sessile_device::{Device, DeviceError, Output};
 use crate::encoder::{Encoder, LanguageHead, ModelInfo, Pass, Scratch};
 use crate::weights::{Dense, LayerNorm};
 
-pub(crate) use config::DEFAULT_TOKENS;
 pub use config::MosaicBertConfig;
 pub use tensors::tensor_shapes;
 

@@ -1,7 +1,7 @@
 //! Checkpoints of real size with random weights, to measure and to try things with where the
 //! published weights are not at hand.
 
-mod merges;
+pub(crate) mod merges;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -10,159 +10,46 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use serde_json::{Map, Value, json};
 
-use crate::bart::{self, BartConfig};
 use crate::error::{ModelError, ModelErrorKind};
-use crate::esm2::{self, Esm2Config};
-use crate::modern_bert::{self, ModernBertConfig};
-use crate::mosaic_bert::{self, MosaicBertConfig};
-use crate::t5::{self, T5Config};
+use crate::family;
 use crate::tokenizer::{EsmTokenizer, byte_characters};
 use crate::weights::{RandomWeights, WeightSource};
 
-/// Names of the models whose size is known.
-pub const NAMES: [&str; 11] = [
-    "esm2_t6_8M",
-    "esm2_t12_35M",
-    "esm2_t30_150M",
-    "esm2_t33_650M",
-    "esm2_t36_3B",
-    "esm2_t48_15B",
-    "dnabert_s",
-    "prostt5",
-    "prostt5_translator",
-    "modernprost_50M",
-    "bart_large_cnn",
-];
-
 /// What is written for a model: all but the values of its tensors.
-struct Plan {
-    config: Value,
-    /// Files of the tokenizer, with their contents.
-    tokenizer: Vec<(&'static str, Vec<u8>)>,
-    shapes: Shapes,
+pub(crate) struct Synthetic {
+    pub(crate) config: Value,
+    /// Further files, with their contents.
+    pub(crate) beside: Vec<(&'static str, Vec<u8>)>,
+    pub(crate) tensors: Shapes,
     /// A head in a file of its own: its place and its tensors.
-    head: Option<(&'static str, Shapes)>,
-    format: FloatFormat,
+    pub(crate) head: Option<(&'static str, Shapes)>,
+    pub(crate) format: FloatFormat,
 }
 
-type Shapes = Vec<(String, Vec<usize>)>;
+pub(crate) type Shapes = Vec<(String, Vec<usize>)>;
 
 /// How values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FloatFormat {
+pub(crate) enum FloatFormat {
     F32,
     F16,
 }
 
-impl Plan {
-    fn of(name: &str, seed: u64) -> Option<Self> {
-        if let Some(config) = Esm2Config::published(name) {
-            let vocabulary = EsmTokenizer::default().tokens().join("\n");
-            return Some(Plan {
-                shapes: esm2::tensor_shapes(&config),
-                tokenizer: vec![("vocab.txt", vocabulary.into_bytes())],
-                config: config.to_json(),
-                head: None,
-                format: FloatFormat::F32,
-            });
-        }
-        match name {
-            "dnabert_s" => {
-                let config = MosaicBertConfig::published();
-                let tokenizer = merges::tokenizer(config.vocabulary, seed);
-                // The published model has no head for masked tokens.
-                let shapes = mosaic_bert::tensor_shapes(&config)
-                    .into_iter()
-                    .filter(|(name, _)| !name.starts_with("cls."))
-                    .map(|(name, shape)| (name.replacen("bert.", "", 1), shape))
-                    .collect();
-                Some(Plan {
-                    config: config.to_json(),
-                    tokenizer: vec![("tokenizer.json", tokenizer.to_string().into_bytes())],
-                    shapes,
-                    head: None,
-                    format: FloatFormat::F32,
-                })
-            }
-            "prostt5" | "prostt5_translator" => {
-                let config = T5Config::published();
-                let mut shapes = t5::tensor_shapes(&config);
-                if name == "prostt5_translator" {
-                    shapes.extend(t5::decoder_shapes(&config));
-                }
-                Some(Plan {
-                    shapes,
-                    // The vocabulary is the published one, which is built in.
-                    tokenizer: Vec::new(),
-                    head: Some(("cnn/model.safetensors", t5::head_shapes(&config))),
-                    config: config.to_json(),
-                    // As Rostlab/ProstT5_fp16: half the size.
-                    format: FloatFormat::F16,
-                })
-            }
-            "modernprost_50M" => {
-                let config = ModernBertConfig::of_50m();
-                let mut shapes: Shapes = modern_bert::tensor_shapes(&config)
-                    .into_iter()
-                    .map(|(name, shape)| (format!("model.{name}"), shape))
-                    .collect();
-                let hidden = config.hidden;
-                shapes.extend(
-                    [
-                        ("head.dense.weight", vec![hidden, hidden]),
-                        ("head.norm.weight", vec![hidden]),
-                        ("classifier.weight", vec![20, hidden]),
-                        ("classifier.bias", vec![20]),
-                        ("classifier_12st.weight", vec![12, hidden]),
-                        ("classifier_12st.bias", vec![12]),
-                    ]
-                    .map(|(name, shape)| (name.to_owned(), shape)),
-                );
-                let tokenizer = letters(&EsmTokenizer::default());
-                Some(Plan {
-                    config: config.to_json(),
-                    tokenizer: vec![("tokenizer.json", tokenizer.to_string().into_bytes())],
-                    shapes,
-                    head: None,
-                    format: FloatFormat::F32,
-                })
-            }
-            "bart_large_cnn" => {
-                let config = BartConfig::large();
-                let tokenizer = bytes();
-                let settings = json!({
-                    "decoder_start_token_id": 2,
-                    "eos_token_id": 2,
-                    "forced_bos_token_id": 0,
-                    "forced_eos_token_id": 2,
-                    "num_beams": 4,
-                    "length_penalty": 2.0,
-                    "min_length": 56,
-                    "max_length": 142,
-                    "no_repeat_ngram_size": 3,
-                    "early_stopping": true,
-                });
-                Some(Plan {
-                    shapes: bart::tensor_shapes(&config),
-                    tokenizer: vec![
-                        ("tokenizer.json", tokenizer.to_string().into_bytes()),
-                        (
-                            "generation_config.json",
-                            format!("{settings:#}\n").into_bytes(),
-                        ),
-                    ],
-                    config: config.to_json(),
-                    head: None,
-                    format: FloatFormat::F32,
-                })
-            }
-            _ => None,
+impl Synthetic {
+    /// A configuration without tensors.
+    pub(crate) fn of(config: Value) -> Self {
+        Synthetic {
+            config,
+            beside: Vec::new(),
+            tensors: Vec::new(),
+            head: None,
+            format: FloatFormat::F32,
         }
     }
 }
 
 /// A byte-level `tokenizer.json` without merges: a token for each byte.
-fn bytes() -> Value {
+pub(crate) fn bytes() -> Value {
     let special = ["<s>", "<pad>", "</s>", "<unk>"].map(str::to_owned);
     let bytes = byte_characters().map(|character| character.to_string());
     let vocabulary: Map<String, Value> = special
@@ -188,7 +75,7 @@ fn bytes() -> Value {
 }
 
 /// `tokenizer.json` with a token for each letter of ESM-2's vocabulary.
-fn letters(esm: &EsmTokenizer) -> Value {
+pub(crate) fn letters(esm: &EsmTokenizer) -> Value {
     let special = ["<pad>", "<unk>", "<cls>", "<eos>", "<mask>"].map(str::to_owned);
     let residues = esm
         .tokens()
@@ -228,14 +115,17 @@ const BLOCK_VALUES: usize = 1 << 20;
 ///
 /// `NotFound` for a name of unknown size, `Unreadable` when a file can not be written.
 pub fn synthesize(name: &str, seed: u64, directory: &Path) -> Result<u64, ModelError> {
-    let plan = Plan::of(name, seed).ok_or_else(|| {
+    let plan = family::synthetic(name, seed).ok_or_else(|| {
         ModelError::new(
             ModelErrorKind::NotFound,
             format!("no size is known for `{name}`"),
         )
-        .with_hint(format!("one of {}", NAMES.join(", ")))
+        .with_hint(format!(
+            "one of {}",
+            family::sizes().collect::<Vec<_>>().join(", ")
+        ))
     })?;
-    let weights = RandomWeights::new(seed, plan.shapes);
+    let weights = RandomWeights::new(seed, plan.tensors);
     let failed = |path: &Path, error: std::io::Error| {
         ModelError::new(
             ModelErrorKind::Unreadable,
@@ -263,7 +153,7 @@ pub fn synthesize(name: &str, seed: u64, directory: &Path) -> Result<u64, ModelE
         ("config.json", config_text.into_bytes()),
         ("README.md", readme.into_bytes()),
     ];
-    for (file, text) in texts.into_iter().chain(plan.tokenizer) {
+    for (file, text) in texts.into_iter().chain(plan.beside) {
         let path = directory.join(file);
         write_whole(&path, |out| out.write_all(&text)).map_err(|error| failed(&path, error))?;
     }

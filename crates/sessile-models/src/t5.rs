@@ -8,6 +8,7 @@
 
 mod cnn;
 mod config;
+mod family;
 mod forward;
 mod load;
 mod stack;

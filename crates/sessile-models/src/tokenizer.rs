@@ -38,6 +38,8 @@ pub enum Tokenizer {
     ProstT5(Arc<ProstT5Tokenizer>),
     /// A token per residue and nothing else.
     Letters(Arc<LetterTokenizer>),
+    /// Byte-pair encoding of any text.
+    ByteLevel(Arc<ByteLevelTokenizer>),
 }
 
 /// The residues of a protein without the stop `*` that ends a translation: the one rule for
@@ -61,9 +63,9 @@ impl Tokenizer {
     /// # Examples
     ///
     /// ```
-    /// use sessile_models::ModelFiles;
+    /// use sessile_models::Model;
     ///
-    /// let demo = ModelFiles::demo();
+    /// let demo = Model::demo();
     /// assert_eq!(demo.tokenizer().encode(b"MV").tokens, [0, 20, 7, 2]);
     /// ```
     pub fn encode(&self, text: &[u8]) -> Encoding {
@@ -72,6 +74,10 @@ impl Tokenizer {
             Tokenizer::Bpe(tokenizer) => tokenizer.encode(text),
             Tokenizer::ProstT5(tokenizer) => tokenizer.encode(text),
             Tokenizer::Letters(tokenizer) => tokenizer.encode(text),
+            Tokenizer::ByteLevel(tokenizer) => Encoding {
+                tokens: tokenizer.encode(&String::from_utf8_lossy(text)),
+                unknown: None,
+            },
         }
     }
 
@@ -82,12 +88,16 @@ impl Tokenizer {
             Tokenizer::Bpe(tokenizer) => tokenizer.len(),
             Tokenizer::ProstT5(tokenizer) => tokenizer.len(),
             Tokenizer::Letters(tokenizer) => tokenizer.len(),
+            Tokenizer::ByteLevel(tokenizer) => tokenizer.len(),
         }
     }
 
     /// A token of usual sequences that a model with `rows` embeddings does not have, if there is
     /// one. Added tokens may lie beyond: only a sequence with one of them cannot be read then.
     pub(crate) fn beyond(&self, rows: usize) -> Option<u32> {
+        if let Tokenizer::ByteLevel(_) = self {
+            return self.text()?.usual_beyond(rows);
+        }
         if let Tokenizer::Bpe(tokenizer) = self
             && tokenizer.plain_len() > rows
         {
@@ -115,6 +125,7 @@ impl Tokenizer {
             Tokenizer::Bpe(tokenizer) => tokenizer.special_tokens(),
             Tokenizer::ProstT5(tokenizer) => tokenizer.special_tokens(),
             Tokenizer::Letters(_) => (0, 0),
+            Tokenizer::ByteLevel(tokenizer) => tokenizer.special_tokens(),
         }
     }
 
@@ -123,7 +134,18 @@ impl Tokenizer {
         match self {
             Tokenizer::Esm(tokenizer) => Some(tokenizer.special().mask),
             Tokenizer::Bpe(tokenizer) => tokenizer.mask(),
-            Tokenizer::ProstT5(_) | Tokenizer::Letters(_) => None,
+            Tokenizer::ProstT5(_) | Tokenizer::Letters(_) | Tokenizer::ByteLevel(_) => None,
+        }
+    }
+
+    /// The tokenizer of what the model writes, if it can be that.
+    pub(crate) fn text(&self) -> Option<TextTokenizer> {
+        match self {
+            Tokenizer::ByteLevel(tokenizer) => {
+                Some(TextTokenizer::ByteLevel(Arc::clone(tokenizer)))
+            }
+            Tokenizer::ProstT5(tokenizer) => Some(TextTokenizer::ProstT5(Arc::clone(tokenizer))),
+            _ => None,
         }
     }
 

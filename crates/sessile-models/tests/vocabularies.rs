@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sessile_models::tokenizer::{
     ByteLevelTokenizer, EsmTokenizer, Preprocessing, ProstT5Tokenizer,
 };
-use sessile_models::{GeneratorFiles, ModelErrorKind, ModelFiles};
+use sessile_models::{Model, ModelErrorKind};
 use tempfile::TempDir;
 
 fn golden(name: &str) -> PathBuf {
@@ -148,11 +148,14 @@ fn a_mask_beyond_the_table_matters_only_to_a_text_that_has_it() {
     let mut config = read(&place, "config.json");
     config["vocab_size"] = json!(619);
     write(&place, "config.json", &config);
-    let files = GeneratorFiles::open(place.path()).unwrap();
-    let tokens = files.tokenizer().encode("The committee did not.");
+    let files = Model::open(place.path()).unwrap();
+    let tokens = files
+        .text_tokenizer()
+        .unwrap()
+        .encode("The committee did not.");
     assert_eq!(files.beyond(&tokens), None);
     let reason = files
-        .beyond(&files.tokenizer().encode("a <mask> b"))
+        .beyond(&files.text_tokenizer().unwrap().encode("a <mask> b"))
         .unwrap();
     assert!(
         reason.contains("`<mask>`") && reason.contains("619"),
@@ -162,7 +165,7 @@ fn a_mask_beyond_the_table_matters_only_to_a_text_that_has_it() {
     // A word of usual text beyond it is another matter.
     config["vocab_size"] = json!(600);
     write(&place, "config.json", &config);
-    let error = GeneratorFiles::open(place.path()).err().unwrap();
+    let error = Model::open(place.path()).err().unwrap();
     assert_eq!(error.kind(), ModelErrorKind::Mismatch, "{error}");
 }
 
@@ -182,7 +185,7 @@ fn settings_with_a_token_beyond_the_table_are_a_fault_of_the_model() {
         let mut settings = read(&place, "generation_config.json");
         settings[key] = json!(620);
         write(&place, "generation_config.json", &settings);
-        let error = GeneratorFiles::open(place.path()).err().unwrap();
+        let error = Model::open(place.path()).err().unwrap();
         assert_eq!(error.kind(), ModelErrorKind::Mismatch);
         assert!(error.to_string().contains(key), "{error}");
     }
@@ -390,12 +393,7 @@ fn what_is_no_regular_file_is_refused() {
 fn every_file_of_a_tokenizer_changes_the_hash_of_the_files() {
     let files = ["config.json", "model.safetensors", "vocab.txt"];
     let place = copy("esm2/tiny_a", &files);
-    let hash = || {
-        ModelFiles::open(place.path())
-            .unwrap()
-            .files_hash()
-            .to_owned()
-    };
+    let hash = || Model::open(place.path()).unwrap().files_hash().to_owned();
     let mut seen = vec![hash()];
     let vocabulary = fs::read_to_string(place.path().join("vocab.txt")).unwrap();
     let swapped = vocabulary.replace("L\nA\n", "A\nL\n");

@@ -11,7 +11,7 @@ mod sets;
 use std::time::{Duration, Instant};
 
 use sessile_device::{DType, ModelIndex, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::{Alphabet, Model};
 use sessile_runtime::{Pool, PoolOptions, PoolRequest, discovery, machine, peak_flops, plan};
 
 use crate::error::{PipelineError, PipelineErrorKind};
@@ -95,7 +95,7 @@ struct Round {
 ///
 /// When the set can not be read, the model not loaded, or a sequence not computed.
 pub fn run(
-    files: ModelFiles,
+    files: Model,
     options: &BenchOptions,
     interrupt: &Interrupt,
 ) -> Result<BenchReport, PipelineError> {
@@ -108,10 +108,13 @@ pub fn run(
     let max_tokens = options
         .pool
         .max_tokens
-        .unwrap_or_else(|| files.architecture().default_max_tokens());
+        .unwrap_or(files.description().max_tokens);
     let sequences: Vec<Vec<u32>> = options
         .set
-        .sequences(files.architecture().reads_nucleotides(), max_tokens - 2)?
+        .sequences(
+            files.description().alphabet == Alphabet::Nucleotide,
+            max_tokens - 2,
+        )?
         .iter()
         .map(|sequence| files.tokenizer().encode(sequence).tokens)
         .collect();

@@ -7,7 +7,7 @@ mod task;
 
 use std::path::PathBuf;
 
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_runtime::{Pool, PoolOptions};
 use sessile_seq::inputs::{self, Input};
 
@@ -50,7 +50,7 @@ pub struct EmbedOptions {
 /// What ends the job as a whole; records that fail are counted in the [`Summary`] and told to the
 /// observer. What was finished until then is kept in the journal, and the same call goes on there.
 pub fn run(
-    files: ModelFiles,
+    files: Model,
     options: &EmbedOptions,
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
@@ -155,10 +155,7 @@ fn prepare(
 }
 
 /// The pool's options, with the longest sequence that is to be computed as a whole.
-fn pool_options(
-    models: &[ModelFiles],
-    options: &EmbedOptions,
-) -> Result<PoolOptions, PipelineError> {
+fn pool_options(models: &[Model], options: &EmbedOptions) -> Result<PoolOptions, PipelineError> {
     let mut outputs = output_set(&options.names);
     if options.long == Long::Windows {
         let of_window = records::outputs_of_window(outputs);
@@ -173,7 +170,7 @@ fn pool_options(
     }
     let usual = models
         .iter()
-        .map(|files| files.architecture().default_max_tokens())
+        .map(|files| files.description().max_tokens)
         .max()
         .unwrap_or(0);
     let mut tokens = FULL_TOKENS;
@@ -191,7 +188,7 @@ fn pool_options(
 
 /// Everything that a row depends on apart from its record.
 fn fingerprint(
-    files: &ModelFiles,
+    files: &Model,
     pool: &Pool,
     options: &EmbedOptions,
     schema: &str,
@@ -201,7 +198,7 @@ fn fingerprint(
         .iter()
         .map(|plan| plan.dtype.to_string())
         .collect();
-    let configuration = format!("{:?}", files.architecture());
+    let configuration = files.configuration();
     let configuration = blake3::hash(configuration.as_bytes()).to_hex();
     Ok(Fingerprint::new("embed")
         .with_option("columns", schema)

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sessile_device::GenerationSettings;
-use sessile_models::{GeneratorArchitecture, GeneratorFiles};
+use sessile_models::{Model, Writing};
 use sessile_runtime::{GeneratorOptions, GeneratorPool};
 use sessile_seq::inputs::Input;
 
@@ -92,12 +92,12 @@ pub struct SummarizeOptions {
 /// What ends the job as a whole; articles that fail are counted in the [`Summary`] and told to the
 /// observer.
 pub fn run(
-    files: &GeneratorFiles,
+    files: &Model,
     options: &SummarizeOptions,
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Summary, PipelineError> {
-    if !matches!(files.architecture(), GeneratorArchitecture::Bart(_)) {
+    if files.writes() != Some(Writing::Summaries) {
         return Err(PipelineError::new(
             PipelineErrorKind::Model,
             format!("{} does not write summaries", files.name()),
@@ -129,11 +129,11 @@ pub fn run(
         }
     };
     let asking = Asking {
-        tokenizer: files.tokenizer().clone(),
-        most: files.max_source_tokens(),
+        tokenizer: files.text_tokenizer()?.clone(),
+        most: files.description().max_tokens,
         long: options.long,
         settings: Arc::new(options.settings.clone()),
-        rows: files.architecture().vocabulary(),
+        rows: files.description().vocabulary,
     };
     let schema = row::schema(options.with_ids);
     let task = SummaryTask {
@@ -189,7 +189,7 @@ fn prepare(
 
 /// Everything that a row depends on apart from its article.
 fn fingerprint(
-    files: &GeneratorFiles,
+    files: &Model,
     options: &SummarizeOptions,
     generator: &GeneratorPool,
 ) -> Result<Fingerprint, PipelineError> {

@@ -7,13 +7,13 @@
 use std::time::{Duration, Instant};
 
 use sessile_device::{ModelIndex, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut next = |name: &str| arguments.next().ok_or(format!("{name} is missing"));
-    let files = ModelFiles::open(next("MODEL")?.as_ref())?;
+    let files = Model::open(next("MODEL")?.as_ref())?;
     let text = std::fs::read_to_string(next("SEQUENCES")?)?;
     let duration = Duration::from_secs_f64(next("SECONDS")?.parse()?);
     let dtype: DTypeChoice = next("DTYPE")?.parse()?;

@@ -19,7 +19,7 @@ use sessile_device::{
     OutputSet, TimedDevice,
 };
 use sessile_models::tokenizer::TextTokenizer;
-use sessile_models::{DecoderExecution, DecoderLimits, GeneratorFiles};
+use sessile_models::{DecoderExecution, DecoderLimits, Model};
 
 use crate::error::{RuntimeError, RuntimeErrorKind};
 use crate::metrics::Metrics;
@@ -110,7 +110,7 @@ impl GeneratorPool {
     /// # Errors
     ///
     /// As [`plan_generator`], and whatever keeps the model from being loaded or from answering.
-    pub fn new(files: &GeneratorFiles, options: &GeneratorOptions) -> Result<Self, RuntimeError> {
+    pub fn new(files: &Model, options: &GeneratorOptions) -> Result<Self, RuntimeError> {
         let plan = plan_generator(files, options)?;
         let begun = Instant::now();
         let device = CpuDevice::new(CpuOptions {
@@ -134,13 +134,13 @@ impl GeneratorPool {
             index: 0,
             token_budget: plan.limits.source_cells,
         };
-        let longest = files.max_source_tokens();
+        let longest = files.description().max_tokens;
         let dispatch = Dispatch {
             max_batch_requests: options.batch.unwrap_or(plan.requests),
             max_fill_wait: options.max_delay,
             queue_tokens: options.queue.map(|queue| queue.saturating_mul(longest)),
         };
-        let trial = trial(files);
+        let trial = trial(files)?;
         let pool = Pool::with_fallback(
             vec![(lane, execution)],
             metrics,
@@ -160,7 +160,7 @@ impl GeneratorPool {
             plan,
             kernel_family,
             clock,
-            tokenizer: files.tokenizer().clone(),
+            tokenizer: files.text_tokenizer()?.clone(),
             ready,
         })
     }
@@ -168,14 +168,14 @@ impl GeneratorPool {
 
 /// The model on a device, with a lane that has room for what is planned, and what to fall back on.
 fn executions<D: Device + Clone + 'static>(
-    files: &GeneratorFiles,
+    files: &Model,
     device: &D,
     plan: &GeneratorPlan,
 ) -> Result<(Box<dyn Execution>, Fallback), RuntimeError>
 where
     D::Lane: DecodingLane,
 {
-    let (model, _) = files.load(device, plan.dtype)?;
+    let (model, _) = files.load_writer(device, plan.dtype)?;
     let (dtype, threads) = (plan.dtype, plan.threads);
     let device = device.clone();
     let execution = move |limits: DecoderLimits, bytes: u64| {
@@ -192,16 +192,16 @@ where
 }
 
 /// What every working lane answers: one token after a source without content.
-fn trial(files: &GeneratorFiles) -> PoolRequest {
-    let tokens = files.tokenizer().encode("");
+fn trial(files: &Model) -> Result<PoolRequest, RuntimeError> {
+    let tokens = files.text_tokenizer()?.encode("");
     let settings = GenerationSettings {
         num_beams: 1,
         min_length: 0,
         max_length: 2,
         do_sample: false,
-        ..files.settings().clone()
+        ..files.settings()?.clone()
     };
     let mut request = PoolRequest::new(ModelIndex(0), tokens, OutputSet::default());
     request.generation = Some(Arc::new(settings));
-    request
+    Ok(request)
 }

@@ -10,7 +10,7 @@ use sessile_device::{
     PlanLane, PlanReport,
 };
 use sessile_models::encoder::{Encoder, Job, Pass, Scratch};
-use sessile_models::{ModelFiles, ModelInfo};
+use sessile_models::{Model, ModelInfo};
 
 use crate::error::{RuntimeError, RuntimeErrorKind};
 
@@ -107,7 +107,7 @@ impl MemoryPlan {
 ///
 /// When the checkpoint does not fit its configuration.
 pub fn plan_model(
-    files: &ModelFiles,
+    files: &Model,
     geometry: Arc<dyn Geometry>,
     dtype: DType,
     max_tokens: usize,
@@ -161,7 +161,7 @@ fn lengths(length: usize, count: usize, token_budget: usize) -> Vec<usize> {
 ///
 /// When the checkpoint does not fit its configuration.
 pub fn count_flops(
-    files: &ModelFiles,
+    files: &Model,
     geometry: Arc<dyn Geometry>,
     dtype: DType,
     max_tokens: usize,

@@ -14,7 +14,7 @@ use sessile_device::{
     DeviceError, DeviceId, Execution, ModelIndex, OperationClass, OperationTime, Output,
     OutputKind, OutputSet, Request, RequestError, RequestErrorKind, RequestId,
 };
-use sessile_models::{LoadReport, ModelFiles, ModelInfo};
+use sessile_models::{LoadReport, Model, ModelInfo};
 
 use crate::discovery;
 use crate::error::RuntimeError;
@@ -79,7 +79,7 @@ impl Pool {
     ///
     /// `DoesNotFit` with the numbers before anything is loaded, and whatever keeps a model from
     /// being loaded.
-    pub fn new(models: &[ModelFiles], options: &PoolOptions) -> Result<Self, RuntimeError> {
+    pub fn new(models: &[Model], options: &PoolOptions) -> Result<Self, RuntimeError> {
         let devices = discovery::choose(&options.devices)?;
         let plans = plan_on(models, options, &devices)?;
         let begun = Instant::now();
@@ -310,10 +310,10 @@ impl Pool {
     ///
     /// ```
     /// use sessile_device::{ModelIndex, OutputKind, OutputSet};
-    /// use sessile_models::ModelFiles;
+    /// use sessile_models::Model;
     /// use sessile_runtime::{Pool, PoolOptions, PoolRequest};
     ///
-    /// let demo = ModelFiles::demo();
+    /// let demo = Model::demo();
     /// let wanted = OutputSet::default().with(OutputKind::Mean);
     /// let options = PoolOptions { outputs: wanted, ..PoolOptions::default() };
     /// let requests = ["MKV", "GASP"].map(|sequence| {

@@ -10,7 +10,7 @@ use crate::golden::{bart, decode, path, sequences};
 use serde_json::{Map, Value, json};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
-use sessile_models::{GeneratorFiles, ModelError, ModelErrorKind, ModelFiles};
+use sessile_models::{Model, ModelError, ModelErrorKind};
 use tempfile::TempDir;
 
 /// A copy of a golden checkpoint that is changed before it is opened.
@@ -127,7 +127,7 @@ fn isa() -> Isa {
 
 /// The vectors of a few sequences.
 fn vectors(golden: &str, folder: &Path) -> Vec<Vec<f32>> {
-    let files = ModelFiles::open(folder).unwrap_or_else(|error| panic!("{golden}: {error}"));
+    let files = Model::open(folder).unwrap_or_else(|error| panic!("{golden}: {error}"));
     let outputs: OutputSet = [OutputKind::MeanAll, OutputKind::Cls].into_iter().collect();
     let requests: Vec<_> = sequences(golden)
         .iter()
@@ -155,18 +155,18 @@ fn same(golden: &str, layout: &Layout, what: &str) {
 
 /// The error of opening or loading.
 fn refusal(folder: &Path) -> ModelError {
-    let checked = ModelFiles::open(folder).and_then(|files| files.check());
+    let checked = Model::open(folder).and_then(|files| files.check());
     checked.expect_err("a refusal")
 }
 
 fn bart_refusal(folder: &Path) -> ModelError {
-    let loaded = GeneratorFiles::open(folder)
-        .and_then(|files| files.load(&processor(isa()), DType::F32).map(|_| ()));
+    let loaded = Model::open(folder)
+        .and_then(|files| files.load_writer(&processor(isa()), DType::F32).map(|_| ()));
     loaded.expect_err("a refusal")
 }
 
 fn bart_matches(layout: &Layout) {
-    let files = GeneratorFiles::open(layout.folder()).unwrap();
+    let files = Model::open(layout.folder()).unwrap();
     bart::states_and_scores_of(&files, DType::F32, &Place::Cpu(isa()));
 }
 
@@ -276,7 +276,7 @@ fn copies_of_a_shared_table_are_one_and_other_values_are_refused() {
 fn tables_that_are_not_tied_are_each_applied() {
     let [shared, encoder, decoder, scores] = BART_TABLES;
     let scores_of = |layout: &Layout| {
-        let files = GeneratorFiles::open(layout.folder()).unwrap();
+        let files = Model::open(layout.folder()).unwrap();
         let (model, mut lane) = decode::load(&files, &processor(isa()), DType::F32, 1);
         states_and_scores(&model, &mut lane, DType::F32, &[0, 20, 30, 2], &[2, 0])
     };
@@ -485,7 +485,7 @@ fn heads_of_other_tasks_are_told_and_change_nothing() {
     ] {
         let layout = Layout::of(golden).with(head, &[2, 48], 1.0);
         same(golden, &layout, head);
-        let (_, report) = ModelFiles::open(layout.folder()).unwrap().check().unwrap();
+        let (_, report) = Model::open(layout.folder()).unwrap().check().unwrap();
         assert_eq!(report.ignored, [head], "{golden}");
     }
 }
@@ -526,7 +526,7 @@ fn the_first_modernprost_needs_no_vocabulary_file() {
     let layout = Layout::of(golden);
     fs::remove_file(layout.folder().join("vocab.txt")).unwrap();
     let tokens = |folder: &Path| {
-        let files = ModelFiles::open(folder).unwrap();
+        let files = Model::open(folder).unwrap();
         let encoding = files.tokenizer().encode(b"ALGVSREDTIPKFQNYMHWCXBOUZ*");
         (encoding.tokens, files.tokenizer().len())
     };
@@ -555,7 +555,7 @@ fn a_lone_adapter_is_refused_with_the_name_of_its_base() {
     let (_folder, root) = adapter(json!({"base_model_name_or_path": "facebook/esm2_t6_8M_UR50D"}));
     fs::remove_file(root.join("model.safetensors")).unwrap();
     for path in [root.clone(), root.join("adapter_model.safetensors")] {
-        let error = ModelFiles::open(&path).err().expect("a refusal");
+        let error = Model::open(&path).err().expect("a refusal");
         assert_eq!(error.kind(), ModelErrorKind::Unsupported, "{error}");
         assert!(error.to_string().contains("adapter"), "{error}");
         assert!(
@@ -584,7 +584,7 @@ fn adapters_of_other_kinds_are_refused_by_name() {
         ("r", json!(8)),
     ] {
         let (_folder, root) = adapter(json!({key: value}));
-        let error = ModelFiles::open(&root).err().expect("a refusal");
+        let error = Model::open(&root).err().expect("a refusal");
         assert_eq!(error.kind(), ModelErrorKind::Unsupported, "{error}");
         assert!(error.to_string().contains(key), "{error}");
     }
@@ -594,7 +594,7 @@ fn adapters_of_other_kinds_are_refused_by_name() {
 fn the_strength_of_an_adapter_is_applied() {
     let run = |settings: Value| {
         let (_folder, root) = adapter(settings);
-        let hash = ModelFiles::open(&root).unwrap().content_hash().unwrap();
+        let hash = Model::open(&root).unwrap().content_hash().unwrap();
         (vectors("esm2/tiny_a", &root), hash)
     };
     let plain = run(json!({}));
@@ -607,8 +607,8 @@ fn the_strength_of_an_adapter_is_applied() {
 
 #[test]
 fn a_table_of_positions_limits_the_length() {
-    let files = ModelFiles::open(&path("checkpoints/esm_no_position_key")).unwrap();
+    let files = Model::open(&path("checkpoints/esm_no_position_key")).unwrap();
     let (model, _) = files.load(&processor(isa()), DType::F32, 5000).unwrap();
     assert_eq!(model.info().max_tokens, 1024);
-    assert_eq!(files.architecture().default_max_tokens(), 1024);
+    assert_eq!(files.description().max_tokens, 1024);
 }

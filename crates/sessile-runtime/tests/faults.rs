@@ -9,7 +9,7 @@ use sessile_device::{
     Admission, DType, Device, DeviceError, DeviceErrorKind, DeviceId, Event, Execution, LaneSpec,
     ModelIndex, OutputKind, OutputSet, Request, RequestErrorKind, RequestId,
 };
-use sessile_models::{EncoderExecution, ModelFiles};
+use sessile_models::{EncoderExecution, Model};
 use sessile_runtime::{Dispatch, LaneInfo, Metrics, Pool, PoolOptions, PoolRequest};
 
 const BUDGET: usize = 256;
@@ -56,7 +56,7 @@ fn wanted() -> OutputSet {
 
 fn request(residues: usize) -> PoolRequest {
     let text = "MKTAYIAKQR".repeat(10);
-    let tokens = ModelFiles::demo()
+    let tokens = Model::demo()
         .tokenizer()
         .encode(&text.as_bytes()[..residues])
         .tokens;
@@ -65,14 +65,14 @@ fn request(residues: usize) -> PoolRequest {
 
 /// A lane for each number: the steps that go well on it. With the steps each lane has made.
 fn pool(good_steps: &[u64]) -> (Pool, Vec<Arc<AtomicU64>>) {
-    let demo = ModelFiles::demo();
+    let demo = Model::demo();
     let options = PoolOptions {
         outputs: wanted(),
         dtype: "f32".parse().unwrap(),
         token_budget: Some(BUDGET),
         ..PoolOptions::default()
     };
-    let plan = sessile_runtime::plan_pool(&[ModelFiles::demo()], &options).unwrap();
+    let plan = sessile_runtime::plan_pool(&[Model::demo()], &options).unwrap();
     let threads = good_steps.len();
     let device = CpuDevice::new(CpuOptions { isa: None, threads }).unwrap();
     let (model, _) = demo.load(&device, DType::F32, 1026).unwrap();

@@ -10,7 +10,7 @@ use sessile_device::{
     LaneSpec, ModelIndex, OutputSet, PackedBatch,
 };
 use sessile_models::generation::{Caches, Scores, SequenceToSequence, Step};
-use sessile_models::{DecoderExecution, DecoderLimits, GeneratorFiles, GeneratorInfo};
+use sessile_models::{DecoderExecution, DecoderLimits, GeneratorInfo, Model};
 use sessile_runtime::{Dispatch, Fallback, LaneInfo, Metrics, Pool, PoolRequest};
 
 const ARTICLES: usize = 1000;
@@ -101,13 +101,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let files = GeneratorFiles::open(&crate::golden::path("bart/tiny")).unwrap();
+        let files = Model::open(&crate::golden::path("bart/tiny")).unwrap();
         let device = CpuDevice::new(CpuOptions {
             isa: None,
             threads: 1,
         })
         .unwrap();
-        let (model, _) = files.load(&device, DType::F32).unwrap();
+        let (model, _) = files.load_writer(&device, DType::F32).unwrap();
         // Beams, greedy search and chance, of several lengths.
         let words = [
             "committee",
@@ -128,9 +128,9 @@ impl Bench {
                     seed: number as u64,
                     min_length: 3,
                     max_length: 8 + number % 6,
-                    ..files.settings().clone()
+                    ..files.settings().unwrap().clone()
                 };
-                let tokens = files.tokenizer().encode(&text.join(" "));
+                let tokens = files.text_tokenizer().unwrap().encode(&text.join(" "));
                 (tokens, Arc::new(settings))
             })
             .collect();

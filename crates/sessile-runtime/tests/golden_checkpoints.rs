@@ -4,7 +4,7 @@ use crate::golden::run::{BUDGET, Place, answers, values};
 use crate::golden::{Expected, path};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_models::three_di::StateSequence;
 
 /// Names and residues of a FASTA file beside the checkpoints.
@@ -21,7 +21,7 @@ fn proteins(file: &str) -> Vec<(String, String)> {
 
 /// Runs a checkpoint over proteins and compares every tensor of `kinds` with the expected one.
 fn matches(checkpoint: &str, expected: &str, file: &str, kinds: &[(&str, OutputKind)]) {
-    let files = ModelFiles::open(&path(&format!("checkpoints/{checkpoint}"))).unwrap();
+    let files = Model::open(&path(&format!("checkpoints/{checkpoint}"))).unwrap();
     let expected = Expected::open(&format!("checkpoints/{expected}.expected.safetensors"));
     let outputs: OutputSet = kinds.iter().map(|(_, kind)| *kind).collect();
     let proteins = proteins(file);
@@ -96,7 +96,7 @@ fn the_step_down_head_of_the_first_modernprost_is_read() {
 
 #[test]
 fn the_first_modernprost_writes_its_states() {
-    let files = ModelFiles::open(&path("checkpoints/modernprost_legacy_swiglu")).unwrap();
+    let files = Model::open(&path("checkpoints/modernprost_legacy_swiglu")).unwrap();
     let proteins = proteins("legacy.faa");
     let outputs: OutputSet = [OutputKind::ThreeDi].into_iter().collect();
     let requests: Vec<_> = proteins

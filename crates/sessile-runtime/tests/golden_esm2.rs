@@ -4,7 +4,7 @@ use crate::golden::run::{BUDGET, answers, places, values};
 use crate::golden::{Expected, esm2, sequences};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 
 #[test]
 fn tiny_a_in_f32() {
@@ -39,8 +39,7 @@ fn every_file_format_of_tiny_a() {
     ];
     let sequences = sequences("esm2/tiny_a");
     for (variant, reference) in cases {
-        let files =
-            ModelFiles::open(&crate::golden::path(&format!("esm2/tiny_a/{variant}"))).unwrap();
+        let files = Model::open(&crate::golden::path(&format!("esm2/tiny_a/{variant}"))).unwrap();
         let expected = Expected::open(&format!("{reference}/expected.safetensors"));
         let pooled: OutputSet = [OutputKind::Mean, OutputKind::MeanAll]
             .into_iter()

@@ -5,7 +5,7 @@ use crate::golden::modernbert::{MODEL, in_16_bits, in_f32};
 use crate::golden::run::places;
 use sessile_device::{DType, OutputKind};
 use sessile_models::modern_bert::{HeadMap, HeadNames};
-use sessile_models::{ModelErrorKind, ModelFiles, OpenOptions};
+use sessile_models::{Model, ModelErrorKind, OpenOptions};
 
 #[test]
 fn encoder_and_heads_in_f32() {
@@ -36,7 +36,7 @@ fn a_map_says_which_tensors_are_the_head() {
             head_map: Some(map),
             ..OpenOptions::default()
         };
-        ModelFiles::open_with(&crate::golden::path(MODEL), &options).unwrap()
+        Model::open_with(&crate::golden::path(MODEL), &options).unwrap()
     };
     let device = sessile_cpu::CpuDevice::new(sessile_cpu::CpuOptions::default()).unwrap();
     let (model, report) = open("classifier").load(&device, DType::F32, 64).unwrap();
@@ -47,7 +47,7 @@ fn a_map_says_which_tensors_are_the_head() {
     let error = open("model.layers.0.mlp.Wi").load(&device, DType::F32, 64);
     assert_eq!(error.err().unwrap().kind(), ModelErrorKind::Mismatch);
 
-    let (_, report) = ModelFiles::open(&crate::golden::path(MODEL))
+    let (_, report) = Model::open(&crate::golden::path(MODEL))
         .unwrap()
         .load(&device, DType::F32, 64)
         .unwrap();

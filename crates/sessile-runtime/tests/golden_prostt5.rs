@@ -6,7 +6,7 @@ use crate::golden::run::{BUDGET, answers, places, values};
 use crate::golden::{Expected, sequences};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 
 #[test]
 fn encoder_and_head_in_f32() {
@@ -31,14 +31,14 @@ fn encoder_and_head_in_16_bits() {
 
 #[test]
 fn the_head_beside_the_model_is_found() {
-    let files = ModelFiles::open(&crate::golden::path(MODEL)).unwrap();
+    let files = Model::open(&crate::golden::path(MODEL)).unwrap();
     assert!(files.head().is_some());
-    let alone = ModelFiles::open(&crate::golden::path(&format!(
+    let alone = Model::open(&crate::golden::path(&format!(
         "{MODEL}/variant_encoder_f16"
     )))
     .unwrap();
     assert!(alone.head().is_none());
-    let hash = |files: &ModelFiles| files.content_hash().unwrap();
+    let hash = |files: &Model| files.content_hash().unwrap();
     // The same tensors in another form have the same hash.
     assert_eq!(hash(&files), hash(&open(MODEL, HEADS[0])));
 }

@@ -10,7 +10,7 @@ use sessile_cpu::Isa;
 use sessile_device::{DType, GenerationSettings};
 use sessile_models::t5::Translation;
 use sessile_models::tokenizer::{Preprocessing, ProstT5Tokenizer};
-use sessile_models::{DecoderLimits, GeneratorFiles, ModelErrorKind};
+use sessile_models::{DecoderLimits, Model, ModelErrorKind, OpenOptions};
 
 const MODEL: &str = "prostt5/tiny";
 
@@ -21,12 +21,16 @@ const LIMITS: DecoderLimits = DecoderLimits {
     encode_tokens: 60,
 };
 
-fn open(preprocessing: Preprocessing) -> GeneratorFiles {
-    GeneratorFiles::open_with(&crate::golden::path(MODEL), preprocessing).unwrap()
+fn open(preprocessing: Preprocessing) -> Model {
+    let options = OpenOptions {
+        preprocessing,
+        ..OpenOptions::default()
+    };
+    Model::open_with(&crate::golden::path(MODEL), &options).unwrap()
 }
 
-fn tokenizer(files: &GeneratorFiles) -> &Arc<ProstT5Tokenizer> {
-    files.tokenizer().as_prost_t5().unwrap()
+fn tokenizer(files: &Model) -> &Arc<ProstT5Tokenizer> {
+    files.text_tokenizer().unwrap().as_prost_t5().unwrap()
 }
 
 /// Proteins of the reference's runs, with what it wrote.
@@ -127,7 +131,10 @@ fn tokens_of_every_setting_are_those_of_the_reference() {
             };
             let hides_end = setting.contains("genome_entropy");
             let tokenizer = tokenizer(if hides_end { &hidden_end } else { &files });
-            let settings = with_arguments(files.settings(), &arguments(setting, residues.len()));
+            let settings = with_arguments(
+                files.settings().unwrap(),
+                &arguments(setting, residues.len()),
+            );
             requests.push((tokenizer.encode(&residues).tokens, settings));
             let text = text.as_str().unwrap().to_owned();
             expected.push((format!("{name} {setting}"), ids(&run["ids"]), text));
@@ -140,7 +147,11 @@ fn tokens_of_every_setting_are_those_of_the_reference() {
             let answers = generate(&model, lane, DType::F32, LIMITS, &requests);
             for (answer, (name, tokens, text)) in answers.iter().zip(&expected) {
                 assert_eq!(answer, tokens, "{isa} {threads} threads: {name}");
-                assert_eq!(files.tokenizer().decode(answer), *text, "{name}");
+                assert_eq!(
+                    files.text_tokenizer().unwrap().decode(answer),
+                    *text,
+                    "{name}"
+                );
             }
         }
     }
@@ -157,7 +168,7 @@ fn translations_have_the_states_of_the_reference() {
         let files = open(preprocessing);
         let translation = Translation::new(
             Arc::clone(tokenizer(&files)),
-            Translation::defaults(preprocessing, files.settings()),
+            Translation::defaults(preprocessing, files.settings().unwrap()),
         );
         let runs = runs();
         let requests: Vec<(Vec<u32>, GenerationSettings)> = runs
@@ -187,7 +198,7 @@ fn the_way_back_writes_residues() {
         min_length: 7,
         max_length: 7,
         allowed_tokens: Some(tokenizer.residue_tokens().into()),
-        ..files.settings().clone()
+        ..files.settings().unwrap().clone()
     };
     let source = tokenizer.encode_states(b"fksgkd").unwrap();
     assert_eq!(source, tokenizer.encode_text("<fold2AA> f k s g k d"));
@@ -204,13 +215,13 @@ fn the_way_back_writes_residues() {
 #[test]
 fn an_encoder_alone_has_no_decoder() {
     let path = crate::golden::path(&format!("{MODEL}/variant_encoder_f16"));
-    let files = GeneratorFiles::open(&path).unwrap();
+    let files = Model::open(&path).unwrap();
     let device = sessile_cpu::CpuDevice::new(sessile_cpu::CpuOptions {
         isa: None,
         threads: 1,
     })
     .unwrap();
-    let error = files.load(&device, DType::F32).err().unwrap();
+    let error = files.load_writer(&device, DType::F32).err().unwrap();
     assert_eq!(error.kind(), ModelErrorKind::MissingTensor);
     assert!(error.to_string().contains("no decoder"), "{error}");
 }

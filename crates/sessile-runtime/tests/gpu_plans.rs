@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use sessile_cuda::CudaGeometry;
 use sessile_device::{DType, DeviceId, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_models::esm2::{Esm2Config, tensor_shapes};
 use sessile_runtime::pool::plan_device;
 use sessile_runtime::{FoundDevice, MemoryPlan, PoolOptions, RuntimeErrorKind};
 
 /// A checkpoint of a published size whose tensors have a header and no bytes.
-fn checkpoint(folder: &Path, name: &str) -> ModelFiles {
+fn checkpoint(folder: &Path, name: &str) -> Model {
     let folder = folder.join(name);
     std::fs::create_dir(&folder).unwrap();
     let config = Esm2Config::published(name).unwrap();
@@ -38,7 +38,7 @@ fn checkpoint(folder: &Path, name: &str) -> ModelFiles {
     std::io::Write::write_all(&mut &file, &start).unwrap();
     // A hole: it takes no room on the disk.
     file.set_len(start.len() as u64 + end).unwrap();
-    ModelFiles::open(&folder).unwrap()
+    Model::open(&folder).unwrap()
 }
 
 fn gpu(ordinal: u32, gigabytes: u64) -> FoundDevice {
@@ -55,7 +55,7 @@ fn gpu(ordinal: u32, gigabytes: u64) -> FoundDevice {
     }
 }
 
-fn plan(files: &ModelFiles, gpu: &FoundDevice, options: &PoolOptions) -> MemoryPlan {
+fn plan(files: &Model, gpu: &FoundDevice, options: &PoolOptions) -> MemoryPlan {
     let options = PoolOptions {
         outputs: OutputSet::default().with(OutputKind::Mean),
         ..options.clone()

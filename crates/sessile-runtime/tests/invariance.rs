@@ -2,7 +2,7 @@
 
 use crate::golden::company::{CASES, Case, sequences};
 use sessile_device::{DType, ModelIndex, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_runtime::{DTypeChoice, Pool, PoolOptions, PoolRequest};
 
 /// Odd lengths, and those around the kernels' blocks.
@@ -20,7 +20,7 @@ fn bytes(
     order: &[usize],
 ) -> Vec<Vec<u8>> {
     let wanted: OutputSet = case.outputs.iter().copied().collect();
-    let files = ModelFiles::open(&crate::golden::path(case.model)).unwrap();
+    let files = Model::open(&crate::golden::path(case.model)).unwrap();
     let tokenizer = files.tokenizer().clone();
     let options = PoolOptions {
         dtype: DTypeChoice::Only(dtype),

@@ -13,7 +13,7 @@
 //! A [`Server`] listens before its models are loaded and runs until it is told to stop:
 //!
 //! ```
-//! use sessile_models::ModelFiles;
+//! use sessile_models::Model;
 //! use sessile_runtime::PoolOptions;
 //! use sessile_server::{Ended, Engine, Server, ServiceOptions};
 //!
@@ -24,7 +24,7 @@
 //! };
 //! let server = Server::bind("demo".to_owned(), options).await?;
 //! println!("listening on {}", server.address());
-//! let load = || Engine::load(vec![ModelFiles::demo()], &PoolOptions::default());
+//! let load = || Engine::load(vec![Model::demo()], &PoolOptions::default());
 //! let stop = tokio::time::sleep(std::time::Duration::from_millis(300));
 //! assert!(matches!(server.run(load, stop).await?, Ended::Drained));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sessile_device::{DeviceId, ModelIndex, OutputKind, OutputSet};
 use sessile_models::tokenizer::{EsmTokenizer, Tokenizer};
-use sessile_models::{ModelFiles, ModelInfo};
+use sessile_models::{Model, ModelInfo};
 use sessile_runtime::{LaneMetrics, Pool, PoolOptions, RuntimeError, RuntimeErrorKind};
 use tokio::sync::{Notify, Semaphore};
 
@@ -75,7 +75,7 @@ impl Engine {
     /// # Errors
     ///
     /// Whatever the pool says.
-    pub fn load(models: Vec<ModelFiles>, options: &PoolOptions) -> Result<Self, RuntimeError> {
+    pub fn load(models: Vec<Model>, options: &PoolOptions) -> Result<Self, RuntimeError> {
         let mut options = options.clone();
         if options.outputs.is_empty() {
             options.outputs = OUTPUTS.into_iter().collect::<OutputSet>();

@@ -2,7 +2,7 @@
 
 use sessile_device::GenerationSettings;
 use sessile_models::t5::DEFAULT_TOKENS;
-use sessile_models::{GeneratorArchitecture, GeneratorFiles};
+use sessile_models::{Model, Writing};
 use sessile_runtime::{GeneratorOptions, GeneratorPool, RuntimeError, Usual};
 
 /// Tokens of a protein that memory is planned for, beside one of the longest.
@@ -26,10 +26,10 @@ impl Writer {
     /// # Errors
     ///
     /// Whatever keeps the model from being planned or loaded.
-    pub fn load(files: &GeneratorFiles, options: &GeneratorOptions) -> Result<Self, RuntimeError> {
-        let writes_summaries = matches!(files.architecture(), GeneratorArchitecture::Bart(_));
+    pub fn load(files: &Model, options: &GeneratorOptions) -> Result<Self, RuntimeError> {
+        let writes_summaries = files.writes() == Some(Writing::Summaries);
         let mut options = options.clone();
-        options.settings = files.settings().clone();
+        options.settings = files.settings()?.clone();
         if !writes_summaries {
             // A translation is about as long as its source, whatever the model's files say.
             options.settings.max_length = DEFAULT_TOKENS;
@@ -41,7 +41,7 @@ impl Writer {
         Ok(Writer {
             name: files.name().to_owned(),
             generator: GeneratorPool::new(files, &options)?,
-            settings: files.settings().clone(),
+            settings: files.settings()?.clone(),
             writes_summaries,
         })
     }

@@ -2,7 +2,7 @@
 
 use crate::running::{Running, options, pool_options, root, tiny};
 use serde_json::{Value, json};
-use sessile_models::{ModelFiles, OpenOptions};
+use sessile_models::{Model, OpenOptions};
 use sessile_server::Engine;
 
 fn golden(file: &str) -> Value {
@@ -26,13 +26,13 @@ fn proteins(model: &str) -> Vec<(String, String)> {
 fn several() -> Running {
     let service = Running::start(options(), || {
         let folder = root().join("tests/golden");
-        let prost = ModelFiles::open(&folder.join("prostt5/tiny"))?.named("prostt5");
+        let prost = Model::open(&folder.join("prostt5/tiny"))?.named("prostt5");
         let head = Some(folder.join("modernbert/tc20/head_12st.safetensors"));
         let heads = OpenOptions {
             head,
             ..OpenOptions::default()
         };
-        let modern = ModelFiles::open_with(&folder.join("modernbert/tc20"), &heads)?;
+        let modern = Model::open_with(&folder.join("modernbert/tc20"), &heads)?;
         let models = vec![tiny(), prost, modern.named("modernprost")];
         Engine::load(models, &pool_options())
     });

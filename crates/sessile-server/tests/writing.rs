@@ -5,7 +5,7 @@ use std::io::{BufRead, Read};
 use crate::running::{Running, options, pool_options, root, tiny};
 use serde_json::{Value, json};
 use sessile_device::GenerationSettings;
-use sessile_models::{GeneratorFiles, ModelFiles};
+use sessile_models::Model;
 use sessile_runtime::GeneratorOptions;
 use sessile_server::{Engine, Writer};
 
@@ -17,9 +17,9 @@ fn json_file(name: &str) -> Value {
 }
 
 /// A service with the small BART, and with the small ESM-2 beside it.
-fn service(beside: Vec<ModelFiles>) -> Running {
+fn service(beside: Vec<Model>) -> Running {
     let service = Running::start(options(), move || {
-        let files = GeneratorFiles::open(&root().join("tests/golden/bart/tiny")).unwrap();
+        let files = Model::open(&root().join("tests/golden/bart/tiny")).unwrap();
         let pool = pool_options();
         let writing = GeneratorOptions {
             threads: pool.threads,

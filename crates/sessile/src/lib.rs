@@ -1,10 +1,10 @@
 //! Sessile as a library: load a model once, ask it as often as you like.
 //!
 //! ```
-//! use sessile::{ModelFiles, ModelIndex, OutputKind, OutputSet, Pool, PoolOptions, PoolRequest};
+//! use sessile::{Model, ModelIndex, OutputKind, OutputSet, Pool, PoolOptions, PoolRequest};
 //!
-//! // A small untrained model that is built in. `ModelFiles::open` reads a checkpoint.
-//! let model = ModelFiles::demo();
+//! // A small untrained model that is built in. `Model::open` reads a checkpoint.
+//! let model = Model::demo();
 //! let wanted = OutputSet::default().with(OutputKind::Mean);
 //! let tokens = model.tokenizer().encode(b"MKTAYIAKQR").tokens;
 //! let pool = Pool::new(&[model], &PoolOptions { outputs: wanted, ..PoolOptions::default() })?;
@@ -17,12 +17,12 @@
 //! Models that write take texts:
 //!
 //! ```
-//! use sessile::{GeneratorFiles, GeneratorOptions, GeneratorPool, SettingsOverrides};
+//! use sessile::{Model, GeneratorOptions, GeneratorPool, SettingsOverrides};
 //!
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/bart/tiny");
-//! let files = GeneratorFiles::open(path.as_ref())?;
+//! let files = Model::open(path.as_ref())?;
 //! let greedy = SettingsOverrides { num_beams: Some(1), ..SettingsOverrides::default() };
-//! let settings = greedy.over(files.settings())?;
+//! let settings = greedy.over(files.settings()?)?;
 //! // The weights are loaded once; as many articles as fit are written at the same time.
 //! let writer = GeneratorPool::new(&files, &GeneratorOptions::new(settings.clone()))?;
 //! let articles = [(1, "The committee met in spring."), (2, "The theatre was crowded.")];
@@ -41,10 +41,7 @@ pub use sessile_device::{
     OutputSet, RequestError, RequestErrorKind,
 };
 pub use sessile_models::generation::SettingsOverrides;
-pub use sessile_models::{
-    GeneratorArchitecture, GeneratorFiles, GeneratorInfo, ModelError, ModelErrorKind, ModelFiles,
-    ModelInfo,
-};
+pub use sessile_models::{GeneratorInfo, Model, ModelError, ModelErrorKind, ModelInfo};
 pub use sessile_pipelines as pipelines;
 pub use sessile_runtime::{
     DTypeChoice, DeviceChoice, GeneratorOptions, GeneratorPlan, GeneratorPool, GeneratorReport,

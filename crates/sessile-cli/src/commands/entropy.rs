@@ -11,7 +11,7 @@ mod stages;
 use std::process::ExitCode;
 
 use sessile_models::t5::Translation;
-use sessile_models::{GeneratorFiles, ModelFiles, OpenOptions};
+use sessile_models::{Model, OpenOptions};
 use sessile_pipelines::three_di::StateFiles;
 
 use super::{head_options, open_model_with, resolve};
@@ -37,11 +37,11 @@ pub(crate) fn run(arguments: EntropyArguments) -> Result<ExitCode, Failure> {
 }
 
 /// The structure model that a user names, with its head.
-pub(crate) fn open_state_model(arguments: &StateModelArguments) -> Result<ModelFiles, Failure> {
+pub(crate) fn open_state_model(arguments: &StateModelArguments) -> Result<Model, Failure> {
     open_model_with_head(&arguments.model, &arguments.head)
 }
 
-fn open_model_with_head(model: &str, head: &HeadArguments) -> Result<ModelFiles, Failure> {
+fn open_model_with_head(model: &str, head: &HeadArguments) -> Result<Model, Failure> {
     let heads = head_options(head.head.as_deref(), head.head_map.as_deref())?;
     let options = OpenOptions {
         preprocessing: head.preprocess,
@@ -64,9 +64,13 @@ fn open_states(
             .with_hint(Some("leave --head and --head-map out")));
     }
     let path = resolve(model)?;
-    let files = GeneratorFiles::open_with(&path, head.preprocess)?.named(model);
+    let options = OpenOptions {
+        preprocessing: head.preprocess,
+        ..OpenOptions::default()
+    };
+    let files = Model::open_with(&path, &options)?.named(model);
     let files = Box::new(files);
-    let defaults = Translation::defaults(head.preprocess, files.settings());
+    let defaults = Translation::defaults(head.preprocess, files.settings()?);
     let settings = writing.overrides().over(&defaults);
     let settings = settings.map_err(|error| Failure::setting(&error))?;
     Ok(StateFiles::Written { files, settings })

@@ -4,10 +4,11 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-use sessile_models::hub::SHORT_NAMES;
+use sessile_models::family::published;
 use sessile_models::synthesize::synthesize;
+use sessile_models::{Alphabet, Description, Model, Writing};
 
-use super::{AnyModel, head_options, open_any_model_with, resolve};
+use super::{head_options, open_model_with, resolve};
 
 use crate::arguments::{ModelsArguments, ModelsCommand};
 use crate::exit::{BAD_INPUT, DONE, Failure};
@@ -35,7 +36,7 @@ pub(crate) fn run(arguments: &ModelsArguments) -> Result<ExitCode, Failure> {
             tensors,
         } => {
             let options = head_options(head.as_deref(), head_map.as_deref())?;
-            inspect(&open_any_model_with(name, &options)?, *hash, *tensors)
+            inspect(&open_model_with(name, &options)?, *hash, *tensors)
         }
         ModelsCommand::Synthesize {
             name,
@@ -49,8 +50,10 @@ pub(crate) fn run(arguments: &ModelsArguments) -> Result<ExitCode, Failure> {
 fn list() -> Result<ExitCode, Failure> {
     let mut out = stdout().lock();
     writeln!(out, "demo (built in, untrained, for trying things out)")?;
-    for name in SHORT_NAMES {
-        writeln!(out, "{name} (facebook/{name}_UR50D)")?;
+    for model in published() {
+        let short = model.short.map(|short| format!(" or {short}"));
+        let short = short.unwrap_or_default();
+        writeln!(out, "{}{short} ({})", model.name, model.about)?;
     }
     Ok(ExitCode::from(DONE))
 }
@@ -61,38 +64,52 @@ fn pull(name: &str) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(DONE))
 }
 
-fn inspect(model: &AnyModel, hash: bool, tensors: bool) -> Result<ExitCode, Failure> {
-    let (name, weights) = match model {
-        AnyModel::Reader(files) => (files.name(), files.weights()),
-        AnyModel::Writer(files) => (files.name(), files.weights()),
+/// What a model is, in words.
+fn in_words(description: &Description) -> String {
+    let Description {
+        architecture,
+        layers,
+        hidden,
+        heads,
+        vocabulary,
+        max_tokens,
+        ..
+    } = description;
+    let reads = match description.alphabet {
+        Alphabet::Protein => "proteins",
+        Alphabet::Nucleotide => "nucleotides",
+        Alphabet::Text => "text",
     };
+    format!(
+        "{architecture}, reads {reads}: {layers} layers of {hidden} columns and {heads} heads, \
+         {vocabulary} tokens in the vocabulary, sequences up to {max_tokens} tokens"
+    )
+}
+
+fn inspect(model: &Model, hash: bool, tensors: bool) -> Result<ExitCode, Failure> {
+    let weights = model.weights();
     let mut out = stdout().lock();
-    writeln!(out, "model:        {name}")?;
+    writeln!(out, "model:        {}", model.name())?;
     writeln!(out, "weights:      {}", weights.describe())?;
-    let report = match model {
-        AnyModel::Reader(files) => {
-            writeln!(out, "architecture: {:?}", files.architecture())?;
-            let (info, report) = files.check()?;
-            let outputs: Vec<String> = info
-                .outputs
-                .iter()
-                .map(|kind| format!("{kind:?}"))
-                .collect();
-            writeln!(out, "parameters:   {}", count(info.parameters))?;
-            writeln!(out, "outputs:      {}", outputs.join(", "))?;
-            if let Some(head) = files.head() {
-                writeln!(out, "head:         {}", head.describe())?;
-            }
-            report
-        }
-        AnyModel::Writer(files) => {
-            writeln!(out, "architecture: {:?}", files.architecture())?;
-            let (info, report) = files.check()?;
-            writeln!(out, "parameters:   {}", count(info.parameters))?;
-            writeln!(out, "outputs:      text")?;
-            report
-        }
+    writeln!(out, "architecture: {}", in_words(model.description()))?;
+    let (parameters, mut outputs, report) = if model.description().encodes {
+        let (info, report) = model.check()?;
+        let outputs = info.outputs.iter().map(|kind| format!("{kind:?}"));
+        (info.parameters, outputs.collect::<Vec<_>>(), report)
+    } else {
+        let (info, report) = model.check_writer()?;
+        (info.parameters, Vec::new(), report)
     };
+    match model.writes() {
+        Some(Writing::Summaries) => outputs.push("text".to_owned()),
+        Some(Writing::States) => outputs.push("written states".to_owned()),
+        None => {}
+    }
+    writeln!(out, "parameters:   {}", count(parameters))?;
+    writeln!(out, "outputs:      {}", outputs.join(", "))?;
+    if let Some(head) = model.head() {
+        writeln!(out, "head:         {}", head.describe())?;
+    }
     for assumed in &report.assumed {
         writeln!(out, "assumed:      {assumed}")?;
     }
@@ -115,11 +132,7 @@ fn inspect(model: &AnyModel, hash: bool, tensors: bool) -> Result<ExitCode, Fail
         count(values as u64)
     )?;
     if hash {
-        let hash = match model {
-            AnyModel::Reader(files) => files.content_hash()?,
-            AnyModel::Writer(files) => files.content_hash()?,
-        };
-        writeln!(out, "hash:         {hash}")?;
+        writeln!(out, "hash:         {}", model.content_hash()?)?;
     }
     if tensors {
         for (name, shape) in shapes {

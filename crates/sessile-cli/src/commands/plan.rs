@@ -8,16 +8,16 @@ use std::process::ExitCode;
 use sessile_pipelines::output::output_set;
 use sessile_runtime::{MemoryPlan, PoolOptions, plan_pool};
 
-use super::{AnyModel, open_any_model};
+use super::open_model;
 use crate::arguments::PlanArguments;
 use crate::exit::{DONE, Failure};
 use crate::terminal::{bytes, count};
 
 pub(crate) fn run(arguments: &PlanArguments) -> Result<ExitCode, Failure> {
-    let model = match open_any_model(&arguments.model)? {
-        AnyModel::Reader(model) => model,
-        AnyModel::Writer(files) => return writing::run(arguments, &files),
-    };
+    let model = open_model(&arguments.model)?;
+    if !model.description().encodes {
+        return writing::run(arguments, &model);
+    }
     let options = PoolOptions {
         outputs: output_set(&arguments.outputs),
         ..arguments.pool.options()

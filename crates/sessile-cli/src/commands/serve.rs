@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sessile_device::{DeviceId, GenerationSettings};
-use sessile_models::{GeneratorFiles, ModelFiles};
+use sessile_models::Model;
 use sessile_pipelines::Interrupt;
 use sessile_runtime::{DeviceChoice, Dispatch, GeneratorOptions, PoolOptions, RuntimeError};
 use sessile_server::keys::{self, Keys};
 use sessile_server::options::parse_origins;
 use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Writer};
 
-use super::{AnyModel, open_any_model};
+use super::open_model;
 use crate::arguments::serve::ServeArguments;
 use crate::exit::{BAD_INPUT, DEVICE, DONE, Failure, MORE_THREADS};
 use crate::signals;
@@ -34,15 +34,16 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let names = names::served(&arguments.model, &arguments.served_name)?;
     let (mut models, mut writer) = (Vec::new(), None);
     for (name, served) in arguments.model.iter().zip(&names) {
-        match open_any_model(name)? {
-            AnyModel::Reader(model) => models.push(model.named(served)),
-            AnyModel::Writer(_) if writer.is_some() => {
-                return Err(
-                    Failure::usage(format!("{name}: a second model that writes"))
-                        .with_hint(Some("one model that writes is served beside the others")),
-                );
-            }
-            AnyModel::Writer(files) => writer = Some(files.named(served)),
+        let model = open_model(name)?.named(served);
+        if model.description().encodes {
+            models.push(model);
+        } else if writer.is_some() {
+            return Err(
+                Failure::usage(format!("{name}: a second model that writes"))
+                    .with_hint(Some("one model that writes is served beside the others")),
+            );
+        } else {
+            writer = Some(model);
         }
     }
     let writing = writing(arguments, &pool, !models.is_empty());
@@ -110,8 +111,8 @@ fn check_threads() -> Result<(), Failure> {
 
 /// Loads the models that read, and the one that writes.
 fn load(
-    models: Vec<ModelFiles>,
-    writer: Option<&GeneratorFiles>,
+    models: Vec<Model>,
+    writer: Option<&Model>,
     pool: &PoolOptions,
     writing: &GeneratorOptions,
 ) -> Result<Engine, RuntimeError> {

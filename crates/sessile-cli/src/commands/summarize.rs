@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sessile_device::GenerationSettings;
-use sessile_models::GeneratorFiles;
+use sessile_models::Model;
 use sessile_pipelines::summarize::{self, SummarizeOptions};
 use sessile_pipelines::{Interrupt, Observer, Summary};
 use sessile_runtime::GeneratorOptions;
@@ -42,12 +42,13 @@ fn summarize(
     };
     summarize::check(&options)?;
     let path = resolve(&arguments.model)?;
-    let files = GeneratorFiles::open(&path)?.named(&arguments.model);
+    let files = Model::open(&path)?.named(&arguments.model);
     // How to write depends on what the model's own settings say.
-    let settings = arguments.generation.overrides().over(files.settings());
+    let defaults = files.settings()?;
+    let settings = arguments.generation.overrides().over(defaults);
     let settings = settings.map_err(|error| Failure::setting(&error))?;
-    let most = files.max_target_tokens().unwrap_or(usize::MAX);
-    if settings.max_length > most && settings.max_length == files.settings().max_length {
+    let most = files.description().max_target_tokens.unwrap_or(usize::MAX);
+    if settings.max_length > most && settings.max_length == defaults.max_length {
         let message = format!(
             "{}: max_length {} is more than the {most} tokens that the model can write",
             arguments.model, settings.max_length

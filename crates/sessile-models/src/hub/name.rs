@@ -4,19 +4,7 @@
 //! allows get through.
 
 use crate::error::{ModelError, ModelErrorKind};
-
-/// The short names of ESM-2, smallest first; each stands for `facebook/NAME_UR50D`.
-pub const SHORT_NAMES: [&str; 6] = [
-    "esm2_t6_8M",
-    "esm2_t12_35M",
-    "esm2_t30_150M",
-    "esm2_t33_650M",
-    "esm2_t36_3B",
-    "esm2_t48_15B",
-];
-
-const SHORT_SUFFIX: &str = "_UR50D";
-const SHORT_OWNER: &str = "facebook";
+use crate::family::published;
 
 /// The revision that is meant when none is named.
 const DEFAULT_REVISION: &str = "main";
@@ -44,7 +32,7 @@ impl Repository {
         let (owner, name) = match id.split_once('/') {
             Some((owner, name)) => (owner, name.to_owned()),
             None => match short_name(id) {
-                Some(name) => (SHORT_OWNER, name),
+                Some((owner, name)) => (owner, name.to_owned()),
                 None => return Ok(None),
             },
         };
@@ -77,11 +65,12 @@ impl Repository {
     }
 }
 
-fn short_name(text: &str) -> Option<String> {
-    let bare = text.strip_suffix(SHORT_SUFFIX).unwrap_or(text);
-    SHORT_NAMES
-        .contains(&bare)
-        .then(|| format!("{bare}{SHORT_SUFFIX}"))
+/// What a short name stands for. The end that all published ESM-2 have may be there.
+fn short_name(text: &str) -> Option<(&'static str, &'static str)> {
+    let model = published().find(|model| {
+        model.short.is_some_and(|short| short == text) || model.name.ends_with(&format!("/{text}"))
+    })?;
+    model.name.split_once('/')
 }
 
 /// The rules of `validate_repo_id` in huggingface_hub.

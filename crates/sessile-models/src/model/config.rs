@@ -20,6 +20,24 @@ const GENERAL: [BuiltIn; 6] = [
     ("tie_encoder_decoder", &["false"]),
 ];
 
+/// No network in sight is wider, deeper or has more tokens than this: larger numbers come from a
+/// damaged file, and allocations follow these numbers.
+const LARGEST_EXTENT: usize = 1 << 20;
+
+/// Refuses numbers of a `config.json` that no network has.
+pub(crate) fn check_extents(extents: &[(&str, usize)]) -> Result<(), ModelError> {
+    match extents
+        .iter()
+        .find(|(_, value)| !(1..=LARGEST_EXTENT).contains(value))
+    {
+        None => Ok(()),
+        Some((name, value)) => Err(ModelError::new(
+            ModelErrorKind::Malformed,
+            format!("config.json: {name} can not be {value}"),
+        )),
+    }
+}
+
 /// Reads a configuration. A null is a missing key, as for the classes of transformers.
 ///
 /// # Errors

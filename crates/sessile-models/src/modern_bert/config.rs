@@ -125,7 +125,7 @@ const SLIDING: &str = "sliding_attention";
 impl ModernBertConfig {
     /// Whether a `config.json` is of this architecture. ModernProst's own code may call it by
     /// another name than the library does.
-    pub(crate) fn recognises(config: &serde_json::Value) -> bool {
+    pub(super) fn is_named_in(config: &serde_json::Value) -> bool {
         let named = |value: &serde_json::Value| {
             value.as_str().is_some_and(|name| {
                 let name = name.to_ascii_lowercase();

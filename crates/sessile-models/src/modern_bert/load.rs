@@ -8,6 +8,7 @@ use super::step_down::{self, StepDown};
 use super::{HeadMap, HeadNames, Layer, ModernBert, ModernBertConfig, StateHead, tensor_shapes};
 use crate::encoder::{Encoder, ModelInfo};
 use crate::error::{ModelError, ModelErrorKind};
+use crate::family::Parts;
 use crate::rotary::Rope;
 use crate::three_di::{STATES, TWELVE_STATES};
 use crate::weights::{self, LoadReport, Naming, Packing, Unused, View, WeightSource};
@@ -27,25 +28,27 @@ const NAMING: Naming<'_> = Naming {
 const OTHER_HEADS: [&str; 2] = ["plddt_head.", "decoder."];
 
 impl<D: Device> ModernBert<D> {
-    /// Packs the encoder and the heads of `source` onto `device`. Heads of `head`, a file of its
-    /// own, go before those of `source`, and what `map` names goes before what shapes tell.
-    /// `special` are the tokens that the tokenizer puts before and after a sequence.
+    /// Packs the encoder and its heads onto `device`. Heads in a file of their own go before those
+    /// beside the encoder, and what a map names goes before what shapes tell.
     ///
     /// # Errors
     ///
     /// `MissingTensor`, `Mismatch` when a shape is not what the configuration says or when shapes
     /// leave a choice of heads, and whatever the source or the device reports.
-    #[allow(clippy::too_many_arguments)] // Each is a thing of its own, and named by the only caller.
-    pub fn load(
+    pub(super) fn load(
         device: &D,
-        source: &dyn WeightSource,
-        head: Option<&dyn WeightSource>,
-        map: Option<&HeadMap>,
+        parts: &Parts<'_>,
         config: ModernBertConfig,
-        special: (usize, usize),
         dtype: DType,
         max_tokens: usize,
     ) -> Result<(Self, LoadReport), ModelError> {
+        let Parts {
+            source,
+            head,
+            head_map: map,
+            tokenizer,
+        } = *parts;
+        let special = tokenizer.special_tokens();
         let view = View::of(source, &NAMING)?;
         let tensors = Packing {
             source: &view,

@@ -71,7 +71,7 @@ pub(crate) const DEFAULT_TOKENS: usize = 2048;
 
 impl MosaicBertConfig {
     /// Whether a `config.json` of the type `bert` is one of these and not the original BERT.
-    pub(crate) fn recognises(config: &serde_json::Value) -> bool {
+    pub(super) fn has_alibi(config: &serde_json::Value) -> bool {
         config.get("alibi_starting_size").is_some()
             || config
                 .pointer("/auto_map/AutoModel")

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use sessile_models::ModelErrorKind;
-use sessile_models::hub::{HubOptions, SHORT_NAMES};
+use sessile_models::family::published;
+use sessile_models::hub::HubOptions;
 
 use super::server::{COMMIT, Model, Reply};
 use super::{hub_with, resolve};
@@ -13,10 +14,11 @@ use super::{hub_with, resolve};
 fn every_short_name_stands_for_its_repository() {
     let model = Model::whole();
     let (server, _cache, options) = hub_with(move |request| model.reply(request));
-    for name in SHORT_NAMES {
-        for spec in [name.to_owned(), format!("{name}_UR50D")] {
-            resolve(&spec, &options).unwrap();
-            let wanted = format!("/api/models/facebook/{name}_UR50D/revision/main");
+    for published in published() {
+        let (_, last) = published.name.split_once('/').unwrap();
+        for spec in published.short.into_iter().chain([last]) {
+            resolve(spec, &options).unwrap();
+            let wanted = format!("/api/models/{}/revision/main", published.name);
             assert!(server.count("GET", &wanted) >= 1, "{spec}");
         }
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sessile_device::{
     DType, GenerationSettings, ModelIndex, OperationClass, OperationTime, OutputSet,
 };
-use sessile_models::GeneratorFiles;
+use sessile_models::Model;
 use sessile_runtime::{
     GeneratorOptions, GeneratorPool, GeneratorWork, Instances, PoolRequest, discovery,
     generator_work, machine, peak_bytes, peak_flops,
@@ -96,7 +96,7 @@ impl GenerationBenchReport {
 ///
 /// When the model can not be loaded or a request not be answered.
 pub fn run(
-    files: &GeneratorFiles,
+    files: &Model,
     options: &GenerationBenchOptions,
     interrupt: &Interrupt,
 ) -> Result<GenerationBenchReport, PipelineError> {
@@ -108,7 +108,7 @@ pub fn run(
         timed: true,
         ..options.pool.clone()
     };
-    let most = files.max_source_tokens();
+    let most = files.description().max_tokens;
     if !(1..=most).contains(&options.source_tokens) || options.requests == 0 {
         let message = format!(
             "--source-tokens must be within 1 and the model's {most}, and --requests at least 1"

@@ -89,13 +89,13 @@ fn halves<'t>(word: &'t str, fits: &impl Fn(&str) -> bool, pieces: &mut Vec<&'t 
 mod tests {
     use std::path::Path;
 
-    use sessile_models::GeneratorFiles;
+    use sessile_models::Model;
 
     use super::*;
 
     fn tokenizer() -> TextTokenizer {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/bart/tiny");
-        GeneratorFiles::open(&path).unwrap().tokenizer().clone()
+        Model::open(&path).unwrap().tokenizer().clone()
     }
 
     #[test]

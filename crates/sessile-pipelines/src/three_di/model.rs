@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use sessile_device::{GenerationSettings, ModelIndex, Output, OutputSet};
+use sessile_models::Model;
 use sessile_models::t5::Translation;
 use sessile_models::three_di::StateSequence;
 use sessile_models::tokenizer::Tokenizer;
-use sessile_models::{GeneratorFiles, ModelFiles};
 use sessile_runtime::{
     GeneratorOptions, GeneratorPool, Instances, Pool, PoolOptions, PoolRequest, RuntimeErrorKind,
     Usual, plan_generator,
@@ -26,11 +26,11 @@ const USUAL_RESIDUES: usize = 510;
 /// The files of a model that says states.
 pub enum StateFiles {
     /// An encoder with a head that scores the states of all residues.
-    Scored(ModelFiles),
+    Scored(Model),
     /// ProstT5 with its decoder, which writes states one after the other.
     Written {
         /// The model.
-        files: Box<GeneratorFiles>,
+        files: Box<Model>,
         /// How to write; lengths follow from each protein.
         settings: GenerationSettings,
     },
@@ -77,7 +77,7 @@ impl Identity {
                     other => other,
                 };
                 let letters = files.tokenizer().encode(LETTERS).tokens;
-                let configuration = format!("{:?} {letters:?}", files.architecture());
+                let configuration = format!("{} {letters:?}", files.configuration());
                 beside = files.files_hash();
                 (
                     files.name(),
@@ -87,7 +87,7 @@ impl Identity {
                 )
             }
             StateFiles::Written { files, settings } => {
-                let tokenizer = files.tokenizer().as_prost_t5();
+                let tokenizer = files.text_tokenizer()?.as_prost_t5();
                 let letters = tokenizer.map(|tokenizer| tokenizer.encode(LETTERS).tokens);
                 let configuration = format!("{settings:?} {letters:?}");
                 beside = files.files_hash();
@@ -202,7 +202,7 @@ impl StateModel {
                 })
             }
             StateFiles::Written { files, settings } => {
-                let Some(tokenizer) = files.tokenizer().as_prost_t5() else {
+                let Some(tokenizer) = files.text_tokenizer()?.as_prost_t5() else {
                     return Err(PipelineError::new(
                         PipelineErrorKind::Model,
                         format!("{} does not write structure states", files.name()),
@@ -217,7 +217,7 @@ impl StateModel {
                     source_tokens: USUAL_RESIDUES + special,
                     written_tokens: translation.settings(USUAL_RESIDUES).max_length,
                 };
-                let most = files.max_source_tokens();
+                let most = files.description().max_tokens;
                 let mut pool = GeneratorOptions {
                     devices: options.devices.clone(),
                     threads: options.threads,

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use sessile_device::{OutputKind, OutputSet};
 use sessile_models::classifier::MlpClassifier;
-use sessile_models::{ModelError, ModelErrorKind, ModelFiles};
+use sessile_models::{Alphabet, Model, ModelError, ModelErrorKind};
 use sessile_runtime::{Pool, PoolOptions};
 
 use super::results::TableFormat;
@@ -107,8 +107,8 @@ impl Predictor {
     /// `Model` when a model is not of its kind or the classifier was trained with others, and
     /// whatever keeps the models from being loaded.
     pub fn load(
-        nucleotide: ModelFiles,
-        protein: ModelFiles,
+        nucleotide: Model,
+        protein: Model,
         options: PredictOptions,
     ) -> Result<Self, PipelineError> {
         let classifier = MlpClassifier::open(&options.classifier)?;
@@ -119,21 +119,20 @@ impl Predictor {
             nucleotide: nucleotide.tokenizer().clone(),
             protein: protein.tokenizer().clone(),
         };
-        let layers = layers(&protein);
+        let layers = protein.description().layers;
         let protein_output = match options.esm_layer {
             None => OutputKind::Mean,
-            Some(layer) if Some(layer) == layers => OutputKind::Mean,
-            Some(layer) if layers.is_some_and(|layers| layer <= layers) => OutputKind::HiddenStates,
+            Some(layer) if layer == layers => OutputKind::Mean,
+            Some(layer) if layer < layers => OutputKind::HiddenStates,
             Some(layer) => {
                 let message = format!(
-                    "{} has {} layers, --esm-layer asks for layer {layer}",
-                    protein.name(),
-                    layers.unwrap_or_default()
+                    "{} has {layers} layers, --esm-layer asks for layer {layer}",
+                    protein.name()
                 );
                 return Err(ModelError::new(ModelErrorKind::Mismatch, message).into());
             }
         };
-        let sizes = [hidden(&nucleotide), hidden(&protein)];
+        let sizes = [&nucleotide, &protein].map(|model| model.description().hidden);
         check_sizes(&classifier, sizes, [&nucleotide, &protein])?;
         let model_files = [nucleotide.files(), protein.files()].concat();
         let hashes = [nucleotide.remembered_hash()?, protein.remembered_hash()?];
@@ -218,8 +217,8 @@ impl Predictor {
     }
 }
 
-fn check_kind(files: &ModelFiles, nucleotides: bool, flag: &str) -> Result<(), ModelError> {
-    if files.architecture().reads_nucleotides() == nucleotides {
+fn check_kind(files: &Model, nucleotides: bool, flag: &str) -> Result<(), ModelError> {
+    if (files.description().alphabet == Alphabet::Nucleotide) == nucleotides {
         return Ok(());
     }
     let (is, should) = match nucleotides {
@@ -235,25 +234,10 @@ fn check_kind(files: &ModelFiles, nucleotides: bool, flag: &str) -> Result<(), M
     ))
 }
 
-fn layers(files: &ModelFiles) -> Option<usize> {
-    match files.architecture() {
-        sessile_models::Architecture::Esm2(config) => Some(config.layers),
-        _ => None,
-    }
-}
-
-fn hidden(files: &ModelFiles) -> usize {
-    match files.architecture() {
-        sessile_models::Architecture::Esm2(config) => config.hidden,
-        sessile_models::Architecture::MosaicBert(config) => config.hidden,
-        _ => 0,
-    }
-}
-
 fn check_sizes(
     classifier: &MlpClassifier,
     [nucleotide, protein]: [usize; 2],
-    files: [&ModelFiles; 2],
+    files: [&Model; 2],
 ) -> Result<(), ModelError> {
     classifier
         .binding

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sessile_device::DType;
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_runtime::{DTypeChoice, PoolOptions};
 
 use super::predict::{PredictOptions, Predictor, SampledFrame};
@@ -57,8 +57,8 @@ pub struct Verified {
 /// What keeps the models from being loaded or the inputs from being read; `Input` when there is no
 /// frame to compare.
 pub fn run(
-    (exact_dna, exact_protein): (ModelFiles, ModelFiles),
-    (dna, protein): (ModelFiles, ModelFiles),
+    (exact_dna, exact_protein): (Model, Model),
+    (dna, protein): (Model, Model),
     options: &VerifyOptions,
     observer: &mut dyn Observer,
     interrupt: &Interrupt,

@@ -8,7 +8,7 @@ use sessile_device::{
     PlanDevice, PlanLane,
 };
 use sessile_models::generation::{Caches, SequenceToSequence, Step};
-use sessile_models::{DecoderLimits, GeneratorFiles, GeneratorInfo};
+use sessile_models::{DecoderLimits, GeneratorInfo, Model};
 
 use super::GeneratorOptions;
 use crate::discovery;
@@ -113,7 +113,7 @@ impl GeneratorPlan {
 /// `DoesNotFit` with the numbers when there is no room for one request, or for as many as were
 /// asked for; `Option` and `Device` for options that make no sense here.
 pub fn plan_generator(
-    files: &GeneratorFiles,
+    files: &Model,
     options: &GeneratorOptions,
 ) -> Result<GeneratorPlan, RuntimeError> {
     let found = discovery::processor_only(&options.devices, "text is generated")?;
@@ -121,8 +121,8 @@ pub fn plan_generator(
     check_threads(options.threads)?;
     let threads = options.threads.unwrap_or(found.cores);
     let device = PlanDevice::new(Arc::clone(&found.geometry));
-    let (model, _) = files.load(&device, dtype)?;
-    let reads = files.max_source_tokens();
+    let (model, _) = files.load_writer(&device, dtype)?;
+    let reads = files.description().max_tokens;
     let sizes = Sizes {
         model: &*model,
         device: &device,

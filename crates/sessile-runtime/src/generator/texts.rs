@@ -66,18 +66,18 @@ impl GeneratorPool {
     /// # Examples
     ///
     /// ```
-    /// use sessile_models::GeneratorFiles;
+    /// use sessile_models::Model;
     /// use sessile_models::generation::SettingsOverrides;
     /// use sessile_runtime::{GeneratorOptions, GeneratorPool};
     ///
     /// # let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/bart/tiny");
-    /// let files = GeneratorFiles::open(model.as_ref())?;
+    /// let files = Model::open(model.as_ref())?;
     /// let short = SettingsOverrides {
     ///     min_length: Some(3),
     ///     max_length: Some(12),
     ///     ..SettingsOverrides::default()
     /// };
-    /// let settings = short.over(files.settings())?;
+    /// let settings = short.over(files.settings()?)?;
     /// let pool = GeneratorPool::new(&files, &GeneratorOptions::new(settings.clone()))?;
     /// let texts = [("a", "The committee met."), ("b", ""), ("c", "Spring came.")];
     /// let mut answers = pool.infer_many(texts, settings);

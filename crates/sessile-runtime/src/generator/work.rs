@@ -1,7 +1,7 @@
 //! What requests ask of a device: the numbers behind the roofs of a measurement.
 
 use sessile_device::{CellTable, Device, Lane, LaneSpec, PackedBatch, PlanDevice, PlanLane};
-use sessile_models::GeneratorFiles;
+use sessile_models::Model;
 use sessile_models::generation::{Caches, Step};
 
 use super::{GeneratorOptions, plan_generator};
@@ -35,7 +35,7 @@ impl GeneratorWork {
 ///
 /// As [`plan_generator`].
 pub fn generator_work(
-    files: &GeneratorFiles,
+    files: &Model,
     options: &GeneratorOptions,
     sources: &[usize],
     steps: usize,
@@ -44,7 +44,7 @@ pub fn generator_work(
     // Where it is planned: the processor.
     let found = discovery::processor()?;
     let device = PlanDevice::new(found.geometry);
-    let (model, _) = files.load(&device, plan.dtype)?;
+    let (model, _) = files.load_writer(&device, plan.dtype)?;
     let mut lane: PlanLane = device.lane(&LaneSpec {
         arena_bytes: usize::MAX,
         threads: 1,

@@ -63,10 +63,10 @@ impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
     /// use std::sync::atomic::{AtomicBool, Ordering};
     ///
     /// use sessile_device::{ModelIndex, OutputKind, OutputSet};
-    /// use sessile_models::ModelFiles;
+    /// use sessile_models::Model;
     /// use sessile_runtime::{Pool, PoolOptions, PoolRequest};
     ///
-    /// let demo = ModelFiles::demo();
+    /// let demo = Model::demo();
     /// let wanted = OutputSet::default().with(OutputKind::Mean);
     /// let tokens = demo.tokenizer().encode(b"MKV").tokens;
     /// let options = PoolOptions { outputs: wanted, ..PoolOptions::default() };

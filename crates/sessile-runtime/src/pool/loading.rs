@@ -6,7 +6,7 @@ use sessile_cpu::{CpuDevice, CpuOptions};
 use sessile_device::{
     Device, DeviceId, Execution, LaneSpec, OperationClass, OperationTime, TimedDevice,
 };
-use sessile_models::{EncoderExecution, LoadReport, ModelFiles};
+use sessile_models::{EncoderExecution, LoadReport, Model};
 
 use super::LaneInfo;
 use super::planning::max_tokens;
@@ -45,7 +45,7 @@ pub(super) struct Loaded {
 /// Loads the models onto every planned device, all devices at once. Where the program chose the
 /// devices itself, one that does not work is left aside as long as another one does.
 pub(super) fn load(
-    models: &[ModelFiles],
+    models: &[Model],
     options: &PoolOptions,
     planned: Vec<(FoundDevice, MemoryPlan)>,
     metrics: &Metrics,
@@ -92,7 +92,7 @@ pub(super) fn load(
 }
 
 fn load_one(
-    models: &[ModelFiles],
+    models: &[Model],
     options: &PoolOptions,
     threads: usize,
     found: &FoundDevice,
@@ -120,7 +120,7 @@ fn load_one(
 
 fn load_timed<D: Device>(
     device: D,
-    models: &[ModelFiles],
+    models: &[Model],
     options: &PoolOptions,
     plan: MemoryPlan,
     metrics: &Metrics,
@@ -138,7 +138,7 @@ fn load_timed<D: Device>(
 /// Loads the models onto one device and makes its lanes.
 fn load_onto<D: Device>(
     device: &D,
-    models: &[ModelFiles],
+    models: &[Model],
     options: &PoolOptions,
     plan: MemoryPlan,
     metrics: &Metrics,

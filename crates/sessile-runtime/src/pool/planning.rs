@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sessile_device::DeviceId;
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 
 use crate::discovery::{self, FoundDevice};
 use crate::error::{RuntimeError, RuntimeErrorKind};
@@ -19,13 +19,13 @@ use crate::plan::{self, MemoryPlan};
 ///
 /// When an option makes no sense, a device is not there or a checkpoint does not fit its
 /// configuration. Whether a plan fits is its own question: [`MemoryPlan::check`].
-pub fn plan(models: &[ModelFiles], options: &PoolOptions) -> Result<Vec<MemoryPlan>, RuntimeError> {
+pub fn plan(models: &[Model], options: &PoolOptions) -> Result<Vec<MemoryPlan>, RuntimeError> {
     let devices = discovery::choose(&options.devices)?;
     plan_on(models, options, &devices)
 }
 
 pub(super) fn plan_on(
-    models: &[ModelFiles],
+    models: &[Model],
     options: &PoolOptions,
     devices: &[FoundDevice],
 ) -> Result<Vec<MemoryPlan>, RuntimeError> {
@@ -41,7 +41,7 @@ pub(super) fn plan_on(
 ///
 /// As [`plan()`].
 pub fn plan_device(
-    models: &[ModelFiles],
+    models: &[Model],
     options: &PoolOptions,
     device: &FoundDevice,
 ) -> Result<MemoryPlan, RuntimeError> {
@@ -104,7 +104,7 @@ struct LaneShape {
 }
 
 fn plan_lanes(
-    models: &[ModelFiles],
+    models: &[Model],
     options: &PoolOptions,
     device: &FoundDevice,
     shape: LaneShape,
@@ -142,8 +142,6 @@ fn plan_lanes(
     })
 }
 
-pub(super) fn max_tokens(files: &ModelFiles, options: &PoolOptions) -> usize {
-    options
-        .max_tokens
-        .unwrap_or_else(|| files.architecture().default_max_tokens())
+pub(super) fn max_tokens(files: &Model, options: &PoolOptions) -> usize {
+    options.max_tokens.unwrap_or(files.description().max_tokens)
 }

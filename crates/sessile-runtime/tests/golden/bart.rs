@@ -2,7 +2,7 @@
 //! first tokens.
 
 use sessile_device::{DType, DecodingLane, Device};
-use sessile_models::GeneratorFiles;
+use sessile_models::Model;
 
 use super::decode::{LaneOf, ids, load, states_and_scores};
 use super::run::{Place, processor};
@@ -14,8 +14,8 @@ pub const MODEL: &str = "bart/tiny";
 const HIDDEN: usize = 48;
 
 /// The model's files.
-pub fn open() -> GeneratorFiles {
-    GeneratorFiles::open(&path(MODEL)).unwrap()
+pub fn open() -> Model {
+    Model::open(&path(MODEL)).unwrap()
 }
 
 /// The names of all texts.
@@ -33,14 +33,14 @@ pub fn states_and_scores_in(dtype: DType, place: &Place) {
 }
 
 /// The same of the model in another layout.
-pub fn states_and_scores_of(files: &GeneratorFiles, dtype: DType, place: &Place) {
+pub fn states_and_scores_of(files: &Model, dtype: DType, place: &Place) {
     match place {
         Place::Cpu(isa) => check(files, &processor(*isa), dtype, place),
         Place::Cuda(device) | Place::Emulated { device, .. } => check(files, device, dtype, place),
     }
 }
 
-fn check<D: Device>(files: &GeneratorFiles, device: &D, dtype: DType, place: &Place)
+fn check<D: Device>(files: &Model, device: &D, dtype: DType, place: &Place)
 where
     LaneOf<D>: DecodingLane,
 {

@@ -3,7 +3,7 @@
 
 use sessile_cpu::Isa;
 use sessile_device::{DType, Output, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 
 use super::run::{Place, answers, values};
 use super::{assert_aligned, assert_close, path};
@@ -79,7 +79,7 @@ pub fn sequences(letters: &[u8], lengths: &[usize]) -> Vec<String> {
 /// Compares the bytes of sequences of all `lengths` in batches of all kinds: together, in small
 /// batches, among others, alone.
 pub fn check(case: &Case, place: &Place, dtype: DType, lengths: &[usize]) {
-    let files = ModelFiles::open(&path(case.model)).unwrap();
+    let files = Model::open(&path(case.model)).unwrap();
     let outputs: OutputSet = case.outputs.iter().copied().collect();
     let request = |text: &String| {
         let tokens = files.tokenizer().encode(text.as_bytes()).tokens;
@@ -130,7 +130,7 @@ pub fn check(case: &Case, place: &Place, dtype: DType, lengths: &[usize]) {
 /// Compares the bytes of passes that come again, over as many tokens in as many sequences that are
 /// cut elsewhere: what is recorded of a pass must not be its sequences.
 pub fn check_again(case: &Case, place: &Place, dtype: DType) {
-    let files = ModelFiles::open(&path(case.model)).unwrap();
+    let files = Model::open(&path(case.model)).unwrap();
     let outputs: OutputSet = case.outputs.iter().copied().collect();
     let text = &sequences(case.letters, &[600])[0];
     let tokens = files.tokenizer().encode(text.as_bytes()).tokens;
@@ -163,7 +163,7 @@ fn bits(case: &Case, output: &Output) -> Vec<u32> {
 
 /// Compares a sequence that is longer than any of the reference's with the processor's answer in f32.
 pub fn check_long(case: &Case, place: &Place, dtype: DType, letters: usize) {
-    let files = ModelFiles::open(&path(case.model)).unwrap();
+    let files = Model::open(&path(case.model)).unwrap();
     let outputs: OutputSet = case.outputs.iter().copied().collect();
     let text = &sequences(case.letters, &[letters])[0];
     let tokens = files.tokenizer().encode(text.as_bytes()).tokens;

@@ -8,7 +8,7 @@ use sessile_device::{
     Admission, CellTable, DType, DecodingLane, Device, EarlyStopping, Event, Execution,
     GenerationSettings, Lane, LaneSpec, ModelIndex, OutputSet, PackedBatch, Request, RequestId,
 };
-use sessile_models::GeneratorFiles;
+use sessile_models::Model;
 use sessile_models::generation::{
     Caches, DecoderExecution, DecoderLimits, SequenceToSequence, SettingsOverrides, Step,
 };
@@ -24,7 +24,7 @@ pub fn ids(value: &Value) -> Vec<u32> {
 
 /// A model and a lane for it. Nothing of its checkpoint is left aside.
 pub fn load<D: Device>(
-    files: &GeneratorFiles,
+    files: &Model,
     device: &D,
     dtype: DType,
     threads: usize,
@@ -32,7 +32,7 @@ pub fn load<D: Device>(
 where
     LaneOf<D>: DecodingLane,
 {
-    let (model, report) = files.load(device, dtype).unwrap();
+    let (model, report) = files.load_writer(device, dtype).unwrap();
     assert!(report.ignored.is_empty(), "{:?}", report.ignored);
     let spec = LaneSpec {
         arena_bytes: 256 << 20,

@@ -1,7 +1,7 @@
 //! DNABERT-S and DNABERT-2 against the reference outputs, on any device.
 
 use sessile_device::{DType, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 
 use super::run::{BUDGET, Place, answers, last_states, values};
 use super::{Expected, cases, json, path};
@@ -11,7 +11,7 @@ pub const MODELS: [&str; 2] = ["dnabert_s/tiny_a", "dnabert_s/tiny_b"];
 
 /// Every output of `model` in f32, its weights read from `weights`.
 pub fn in_f32(model: &str, weights: &str, place: &Place) {
-    let files = ModelFiles::open(&path(weights)).unwrap();
+    let files = Model::open(&path(weights)).unwrap();
     let expected = Expected::open(&format!("{model}/expected.safetensors"));
     let cases = cases(
         model,
@@ -60,7 +60,7 @@ pub fn in_f32(model: &str, weights: &str, place: &Place) {
 
 /// The pooled outputs in a format of 16 bits.
 pub fn in_16_bits(model: &str, place: &Place, dtype: DType) {
-    let files = ModelFiles::open(&path(model)).unwrap();
+    let files = Model::open(&path(model)).unwrap();
     let expected = Expected::open(&format!("{model}/expected.safetensors"));
     let cases = cases(
         model,

@@ -1,7 +1,7 @@
 //! ESM-2 against the reference outputs, on any device.
 
 use sessile_device::{DType, Output, OutputKind, OutputSet};
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 
 use super::run::{BUDGET, Place, answers, last_states, values};
 use super::{Case, Expected, cases, json, path};
@@ -11,7 +11,7 @@ pub const MODELS: [&str; 2] = ["esm2/tiny_a", "esm2/tiny_b"];
 
 /// Every output in f32.
 pub fn in_f32(model: &str, place: &Place) {
-    let files = ModelFiles::open(&path(model)).unwrap();
+    let files = Model::open(&path(model)).unwrap();
     let expected = Expected::open(&format!("{model}/expected.safetensors"));
     let numbers = json(&format!("{model}/expected.json"));
     let cases = cases(model, &files, &numbers, place);
@@ -95,7 +95,7 @@ fn check_f32(expected: &Expected, case: &Case, output: &Output) {
 
 /// The pooled outputs in a format of 16 bits.
 pub fn in_16_bits(model: &str, place: &Place, dtype: DType) {
-    let files = ModelFiles::open(&path(model)).unwrap();
+    let files = Model::open(&path(model)).unwrap();
     let expected = Expected::open(&format!("{model}/expected.safetensors"));
     let cases = cases(
         model,

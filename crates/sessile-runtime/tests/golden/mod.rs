@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use run::Place;
 use sessile_device::RowSource;
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_models::checkpoint::Checkpoint;
 
 /// A path below `tests/golden`.
@@ -66,7 +66,7 @@ impl Case {
 
 /// The sequences of a model that are not too long for a place. `ids` has the token ids of the
 /// reference by the sequences' names.
-pub fn cases(model: &str, files: &ModelFiles, ids: &serde_json::Value, place: &Place) -> Vec<Case> {
+pub fn cases(model: &str, files: &Model, ids: &serde_json::Value, place: &Place) -> Vec<Case> {
     let cases: Vec<Case> = sequences(model)
         .into_iter()
         .map(|Sequence { name, text }| {

@@ -2,7 +2,7 @@
 
 use sessile_device::{DType, OutputKind, OutputSet};
 use sessile_models::three_di::StateSequence;
-use sessile_models::{ModelFiles, OpenOptions};
+use sessile_models::{Model, OpenOptions};
 
 use super::run::{BUDGET, Place, answers, last_states, values};
 use super::{Expected, assert_same_choices, cases, json, path};
@@ -10,12 +10,12 @@ use super::{Expected, assert_same_choices, cases, json, path};
 pub const MODEL: &str = "modernbert/tc20";
 
 /// The model with the head of 20 states, and the one of 12 states from a file of its own.
-pub fn open() -> ModelFiles {
+pub fn open() -> Model {
     let options = OpenOptions {
         head: Some(path(&format!("{MODEL}/head_12st.safetensors"))),
         ..OpenOptions::default()
     };
-    ModelFiles::open_with(&path(MODEL), &options).unwrap()
+    Model::open_with(&path(MODEL), &options).unwrap()
 }
 
 /// The heads: what the reference calls their scores, the output, and how many states there are.

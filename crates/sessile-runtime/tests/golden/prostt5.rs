@@ -2,7 +2,7 @@
 
 use sessile_device::{DType, OutputKind, OutputSet};
 use sessile_models::three_di::StateSequence;
-use sessile_models::{ModelFiles, OpenOptions};
+use sessile_models::{Model, OpenOptions};
 
 use super::run::{BUDGET, Place, answers, last_states, values};
 use super::{Case, Expected, assert_same_choices, json, path};
@@ -13,12 +13,12 @@ pub const MODEL: &str = "prostt5/tiny";
 pub const HEADS: [&str; 3] = ["model.pt", "finetuned_model.pth", "model.safetensors"];
 
 /// A model with one of the heads.
-pub fn open(model: &str, head: &str) -> ModelFiles {
+pub fn open(model: &str, head: &str) -> Model {
     let options = OpenOptions {
         head: Some(path(&format!("{MODEL}/cnn/{head}"))),
         ..OpenOptions::default()
     };
-    ModelFiles::open_with(&path(model), &options).unwrap()
+    Model::open_with(&path(model), &options).unwrap()
 }
 
 /// Every text and protein of the golden files that is not too long.

@@ -6,7 +6,7 @@ use sessile_device::{
     Admission, DType, Device, Event, Execution, LaneSpec, ModelIndex, Output, OutputKind,
     OutputSet, Request, RequestId,
 };
-use sessile_models::{EncoderExecution, ModelFiles};
+use sessile_models::{EncoderExecution, Model};
 use sessile_runtime::discovery;
 
 /// The tokens of a batch where nothing else is asked for.
@@ -87,7 +87,7 @@ pub fn levels() -> impl Iterator<Item = Isa> {
 /// Runs every sequence in one execution and returns the outputs in their order.
 pub fn answers(
     place: &Place,
-    files: &ModelFiles,
+    files: &Model,
     dtype: DType,
     token_budget: usize,
     requests: &[(Vec<u32>, OutputSet)],
@@ -115,7 +115,7 @@ pub fn processor(isa: Isa) -> CpuDevice {
 fn answers_on<D: Device>(
     device: &D,
     place: &Place,
-    files: &ModelFiles,
+    files: &Model,
     dtype: DType,
     token_budget: usize,
     requests: &[(Vec<u32>, OutputSet)],

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sessile_models::ModelFiles;
+use sessile_models::Model;
 use sessile_runtime::{DTypeChoice, PoolOptions, RuntimeError};
 use sessile_server::{Ended, Engine, Server, ServiceOptions};
 use tokio::sync::oneshot;
@@ -26,8 +26,8 @@ pub fn root() -> PathBuf {
 }
 
 /// The small model of the golden files, under the name that the recordings have.
-pub fn tiny() -> ModelFiles {
-    ModelFiles::open(&root().join("tests/golden/esm2/tiny_a"))
+pub fn tiny() -> Model {
+    Model::open(&root().join("tests/golden/esm2/tiny_a"))
         .unwrap()
         .named("esm2_tiny_a")
 }

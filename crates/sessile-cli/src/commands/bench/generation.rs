@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use sessile_models::GeneratorFiles;
+use sessile_models::Model;
 use sessile_pipelines::Interrupt;
 use sessile_pipelines::bench::{GenerationBenchOptions, GenerationBenchReport, run_generation};
 use sessile_runtime::GeneratorOptions;
@@ -21,7 +21,7 @@ pub(super) fn run(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let path = resolve(&arguments.model)?;
-    let files = GeneratorFiles::open(&path)?.named(&arguments.model);
+    let files = Model::open(&path)?.named(&arguments.model);
     let options = GenerationBenchOptions {
         requests: arguments.requests,
         source_tokens: arguments.source_tokens,
@@ -32,7 +32,7 @@ pub(super) fn run(
             dtype: arguments.pool.dtype,
             memory_reserve: arguments.pool.memory_reserve,
             timed: true,
-            ..GeneratorOptions::new(files.settings().clone())
+            ..GeneratorOptions::new(files.settings()?.clone())
         },
     };
     let report = run_generation(&files, &options, interrupt)?;

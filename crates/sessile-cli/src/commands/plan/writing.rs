@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
-use sessile_models::GeneratorFiles;
+use sessile_models::Model;
 use sessile_models::generation::SettingsOverrides;
 use sessile_runtime::instances::{ESTIMATED_MODEL_GIB, InstanceFormula};
 use sessile_runtime::{GeneratorOptions, GeneratorPlan, InstanceReason, Instances, plan_generator};
@@ -12,7 +12,7 @@ use crate::arguments::PlanArguments;
 use crate::exit::{DONE, Failure};
 use crate::terminal::{bytes, count};
 
-pub(super) fn run(arguments: &PlanArguments, files: &GeneratorFiles) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &PlanArguments, files: &Model) -> Result<ExitCode, Failure> {
     let (pool, writing) = (&arguments.pool, &arguments.writing);
     let overrides = SettingsOverrides {
         num_beams: writing.num_beams,
@@ -20,10 +20,10 @@ pub(super) fn run(arguments: &PlanArguments, files: &GeneratorFiles) -> Result<E
         // A length of one's own may lie below the least one of the model's file.
         min_length: writing
             .max_length
-            .map(|most| most.min(files.settings().min_length)),
+            .map(|most| most.min(files.settings()?.min_length)),
         ..SettingsOverrides::default()
     };
-    let settings = overrides.over(files.settings());
+    let settings = overrides.over(files.settings()?);
     let options = GeneratorOptions {
         devices: pool.devices.clone(),
         threads: pool.threads,
@@ -83,7 +83,7 @@ fn reason(plan: &GeneratorPlan, options: &GeneratorOptions) -> String {
 
 fn json(
     plan: &GeneratorPlan,
-    files: &GeneratorFiles,
+    files: &Model,
     options: &GeneratorOptions,
     formula: &InstanceFormula,
 ) -> serde_json::Value {
@@ -122,7 +122,7 @@ fn json(
 
 fn print(
     plan: &GeneratorPlan,
-    files: &GeneratorFiles,
+    files: &Model,
     options: &GeneratorOptions,
     formula: &InstanceFormula,
     out: &mut impl Write,
