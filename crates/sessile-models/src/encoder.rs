@@ -7,8 +7,11 @@ mod execution;
 mod language_head;
 pub(crate) mod outputs;
 mod pass;
+pub(crate) mod pooler;
 
-use sessile_device::{Device, DeviceError, Lane, Output, OutputSet};
+use sessile_device::{Device, DeviceError, Lane, Output, OutputKind, OutputSet};
+
+use crate::family::Description;
 
 pub use execution::EncoderExecution;
 pub(crate) use language_head::LanguageHead;
@@ -39,7 +42,44 @@ pub struct ModelInfo {
     pub outputs: OutputSet,
 }
 
+/// What every encoder has.
+const PLAIN: [OutputKind; 6] = [
+    OutputKind::Mean,
+    OutputKind::MeanAll,
+    OutputKind::Cls,
+    OutputKind::PerResidue,
+    OutputKind::HiddenStates,
+    OutputKind::Attention,
+];
+
 impl ModelInfo {
+    /// A model of this description, with `special` tokens before and after every sequence and with
+    /// those of the `heads` that are there.
+    pub(crate) fn of(
+        description: &Description,
+        special: (usize, usize),
+        max_tokens: usize,
+        heads: &[(OutputKind, bool)],
+        parameters: u64,
+    ) -> Self {
+        let heads = heads.iter().filter(|(_, is_there)| *is_there);
+        ModelInfo {
+            architecture: description.architecture,
+            layers: description.layers,
+            hidden: description.hidden,
+            heads: description.heads,
+            vocabulary: description.vocabulary,
+            parameters,
+            max_tokens,
+            special_tokens: special.0 + special.1,
+            leading_tokens: special.0,
+            outputs: PLAIN
+                .into_iter()
+                .chain(heads.map(|(kind, _)| *kind))
+                .collect(),
+        }
+    }
+
     /// Special tokens at each end of a sequence.
     pub(crate) fn ends(&self) -> Ends {
         Ends {

@@ -44,8 +44,6 @@ pub enum Writing {
 pub struct Description {
     /// The architecture: `esm2`, `bart`, …
     pub architecture: &'static str,
-    /// What sequences are made of.
-    pub alphabet: Alphabet,
     /// Whether it answers a sequence with vectors and scores.
     pub encodes: bool,
     /// Number of layers; of the encoder, where there is a decoder.
@@ -326,6 +324,8 @@ families! {
     Esm2(crate::esm2::Esm2Config),
     /// Nucleotide language models: DNABERT-2 and DNABERT-S.
     MosaicBert(crate::mosaic_bert::MosaicBertConfig),
+    /// Encoders of residues or text: ProtBERT, AntiBERTy, MiniLM, BGE.
+    Bert(crate::bert::BertConfig),
     /// Translators between residues and structure states, and their encoders: ProstT5.
     T5(crate::t5::T5Config),
     /// Encoders of residues with heads of structure states: ModernProst.

@@ -12,6 +12,7 @@
 //! knows tensors and plain data and refuses everything else by name.
 
 pub mod bart;
+pub mod bert;
 pub mod checkpoint;
 pub mod classifier;
 pub mod encoder;

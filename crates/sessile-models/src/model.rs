@@ -14,7 +14,9 @@ use crate::checkpoint::Checkpoint;
 use crate::encoder::{Encoder, ModelInfo};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::esm2::{Esm2Config, tensor_shapes};
-use crate::family::{Architecture, Description, HeadFile, Parts, Writing, writes_nothing};
+use crate::family::{
+    Alphabet, Architecture, Description, HeadFile, Parts, Writing, writes_nothing,
+};
 use crate::generation::{GeneratorInfo, SequenceToSequence, settings_from_json};
 use crate::modern_bert::HeadMap;
 use crate::small_file;
@@ -30,7 +32,7 @@ pub const DEMO: &str = "demo";
 const DEMO_SEED: u64 = 20_240_229;
 
 /// The files beside the weights that answers depend on.
-const FILES: [&str; 10] = [
+pub(crate) const FILES: [&str; 10] = [
     "config.json",
     SETTINGS_FILE,
     "tokenizer.json",
@@ -195,6 +197,11 @@ impl Model {
     /// What its configuration says of it.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// What sequences are made of.
+    pub fn alphabet(&self) -> Alphabet {
+        self.tokenizer.alphabet()
     }
 
     /// All of its configuration, as a text that is equal for equal configurations.

@@ -249,3 +249,15 @@ fn write_safetensors(
     })?;
     Ok(end)
 }
+
+/// `vocab.txt` of BERT with these words, and made-up ones until there are `len` tokens.
+pub(crate) fn words(words: &[&str], len: usize) -> String {
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+    let known = special.iter().chain(words).map(|word| (*word).to_owned());
+    let mut lines: Vec<String> = known.collect();
+    let letters = ('a'..='z').flat_map(|letter| [letter.to_string(), format!("##{letter}")]);
+    lines.extend(letters.take(len.saturating_sub(lines.len())));
+    let more = lines.len()..len;
+    lines.extend(more.map(|number| format!("##{number}")));
+    lines.join("\n") + "\n"
+}

@@ -7,15 +7,19 @@ mod file;
 mod letters;
 mod prost_t5;
 mod text;
+mod word_piece;
 
 use std::sync::Arc;
 
+use crate::family::Alphabet;
 pub(crate) use bpe::byte_characters;
 pub use bpe::{BpeTokenizer, ByteLevelTokenizer};
 pub use esm::EsmTokenizer;
 pub use letters::LetterTokenizer;
 pub use prost_t5::{Preprocessing, ProstT5Tokenizer};
 pub use text::{Beginning, LongWord, TextTokenizer};
+pub use word_piece::WordPieceTokenizer;
+pub(crate) use word_piece::of_bert;
 
 /// Token ids of one sequence, and what the text had that the vocabulary has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +40,10 @@ pub enum Tokenizer {
     Bpe(Arc<BpeTokenizer>),
     /// A token per residue between `<AA2fold>` and `</s>`.
     ProstT5(Arc<ProstT5Tokenizer>),
-    /// A token per residue and nothing else.
+    /// A token per residue, between special tokens where the model has some.
     Letters(Arc<LetterTokenizer>),
+    /// Words and their pieces.
+    WordPiece(Arc<WordPieceTokenizer>),
     /// Byte-pair encoding of any text.
     ByteLevel(Arc<ByteLevelTokenizer>),
 }
@@ -74,10 +80,23 @@ impl Tokenizer {
             Tokenizer::Bpe(tokenizer) => tokenizer.encode(text),
             Tokenizer::ProstT5(tokenizer) => tokenizer.encode(text),
             Tokenizer::Letters(tokenizer) => tokenizer.encode(text),
+            Tokenizer::WordPiece(tokenizer) => Encoding {
+                tokens: tokenizer.encode(&String::from_utf8_lossy(text)),
+                unknown: None,
+            },
             Tokenizer::ByteLevel(tokenizer) => Encoding {
                 tokens: tokenizer.encode(&String::from_utf8_lossy(text)),
                 unknown: None,
             },
+        }
+    }
+
+    /// What sequences are made of.
+    pub fn alphabet(&self) -> Alphabet {
+        match self {
+            Tokenizer::Esm(_) | Tokenizer::ProstT5(_) | Tokenizer::Letters(_) => Alphabet::Protein,
+            Tokenizer::Bpe(_) => Alphabet::Nucleotide,
+            Tokenizer::WordPiece(_) | Tokenizer::ByteLevel(_) => Alphabet::Text,
         }
     }
 
@@ -88,6 +107,7 @@ impl Tokenizer {
             Tokenizer::Bpe(tokenizer) => tokenizer.len(),
             Tokenizer::ProstT5(tokenizer) => tokenizer.len(),
             Tokenizer::Letters(tokenizer) => tokenizer.len(),
+            Tokenizer::WordPiece(tokenizer) => tokenizer.len(),
             Tokenizer::ByteLevel(tokenizer) => tokenizer.len(),
         }
     }
@@ -102,6 +122,9 @@ impl Tokenizer {
             && tokenizer.plain_len() > rows
         {
             return Some(tokenizer.plain_len() as u32 - 1);
+        }
+        if let Tokenizer::WordPiece(tokenizer) = self {
+            return (tokenizer.len() > rows).then(|| tokenizer.len() as u32 - 1);
         }
         let usual = match self {
             Tokenizer::Bpe(_) => b"".as_slice(),
@@ -124,7 +147,8 @@ impl Tokenizer {
             Tokenizer::Esm(_) => (1, 1),
             Tokenizer::Bpe(tokenizer) => tokenizer.special_tokens(),
             Tokenizer::ProstT5(tokenizer) => tokenizer.special_tokens(),
-            Tokenizer::Letters(_) => (0, 0),
+            Tokenizer::Letters(tokenizer) => tokenizer.special_tokens(),
+            Tokenizer::WordPiece(tokenizer) => tokenizer.special_tokens(),
             Tokenizer::ByteLevel(tokenizer) => tokenizer.special_tokens(),
         }
     }
@@ -134,7 +158,9 @@ impl Tokenizer {
         match self {
             Tokenizer::Esm(tokenizer) => Some(tokenizer.special().mask),
             Tokenizer::Bpe(tokenizer) => tokenizer.mask(),
-            Tokenizer::ProstT5(_) | Tokenizer::Letters(_) | Tokenizer::ByteLevel(_) => None,
+            Tokenizer::Letters(tokenizer) => tokenizer.mask(),
+            Tokenizer::WordPiece(tokenizer) => tokenizer.mask(),
+            Tokenizer::ProstT5(_) | Tokenizer::ByteLevel(_) => None,
         }
     }
 

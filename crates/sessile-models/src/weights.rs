@@ -7,6 +7,7 @@ mod adapter;
 mod packing;
 mod random;
 mod shapes;
+mod shifted;
 mod view;
 
 use std::path::PathBuf;
@@ -20,7 +21,8 @@ pub(crate) use adapter::with_adapter;
 pub(crate) use packing::{Dense, DenseLane, LayerNorm, Packing};
 pub use random::RandomWeights;
 pub use shapes::LoadReport;
-pub(crate) use shapes::{Unused, check};
+pub(crate) use shapes::{Unused, check, values};
+pub(crate) use shifted::Shifted;
 pub(crate) use view::{Naming, View};
 
 /// Tensors by name.

@@ -111,10 +111,7 @@ pub fn run(
         .unwrap_or(files.description().max_tokens);
     let sequences: Vec<Vec<u32>> = options
         .set
-        .sequences(
-            files.description().alphabet == Alphabet::Nucleotide,
-            max_tokens - 2,
-        )?
+        .sequences(files.alphabet() == Alphabet::Nucleotide, max_tokens - 2)?
         .iter()
         .map(|sequence| files.tokenizer().encode(sequence).tokens)
         .collect();

@@ -65,7 +65,7 @@ fn pull(name: &str) -> Result<ExitCode, Failure> {
 }
 
 /// What a model is, in words.
-fn in_words(description: &Description) -> String {
+fn in_words(model: &Model) -> String {
     let Description {
         architecture,
         layers,
@@ -74,8 +74,8 @@ fn in_words(description: &Description) -> String {
         vocabulary,
         max_tokens,
         ..
-    } = description;
-    let reads = match description.alphabet {
+    } = model.description();
+    let reads = match model.alphabet() {
         Alphabet::Protein => "proteins",
         Alphabet::Nucleotide => "nucleotides",
         Alphabet::Text => "text",
@@ -91,7 +91,7 @@ fn inspect(model: &Model, hash: bool, tensors: bool) -> Result<ExitCode, Failure
     let mut out = stdout().lock();
     writeln!(out, "model:        {}", model.name())?;
     writeln!(out, "weights:      {}", weights.describe())?;
-    writeln!(out, "architecture: {}", in_words(model.description()))?;
+    writeln!(out, "architecture: {}", in_words(model))?;
     let (parameters, mut outputs, report) = if model.description().encodes {
         let (info, report) = model.check()?;
         let outputs = info.outputs.iter().map(|kind| format!("{kind:?}"));

@@ -9,8 +9,7 @@ use sessile_device::{DType, DecodingLane, Device};
 use super::{Bart, BartConfig, tensor_shapes};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::family::{
-    Alphabet, Description, Family, LoadedEncoder, LoadedWriter, Parts, Published, Writing,
-    model_type,
+    Description, Family, LoadedEncoder, LoadedWriter, Parts, Published, Writing, model_type,
 };
 use crate::synthesize::{Synthetic, bytes};
 use crate::tokenizer::{ByteLevelTokenizer, Preprocessing, Tokenizer};
@@ -36,7 +35,6 @@ impl Family for BartConfig {
     fn description(&self) -> Description {
         Description {
             architecture: "bart",
-            alphabet: Alphabet::Text,
             encodes: false,
             layers: self.encoder_layers,
             hidden: self.hidden,

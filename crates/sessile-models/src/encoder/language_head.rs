@@ -1,12 +1,14 @@
 //! The head that scores the vocabulary: dense, GELU, norm, decoder.
 
 use sessile_device::{
-    Buf, DType, DeviceError, Epilogue, Format, HostTensor, Lane, Output, OutputKind,
+    Buf, DType, Device, DeviceError, Epilogue, Format, HostTensor, Lane, Output, OutputKind,
+    WeightLayout,
 };
 
 use super::outputs::wanted;
 use super::{Ends, Job, Pass, Scratch};
-use crate::weights::{Dense, DenseLane, LayerNorm};
+use crate::error::ModelError;
+use crate::weights::{Dense, DenseLane, LayerNorm, Packing};
 
 /// The weights of the head.
 pub(crate) struct LanguageHead<W> {
@@ -26,6 +28,24 @@ pub(crate) struct Scorer<'a, W> {
 }
 
 impl<W> LanguageHead<W> {
+    /// Packs the head as BERT names it; `decoder` is the table that scores the vocabulary.
+    pub(crate) fn of_bert<D: Device<Weight = W>>(
+        tensors: &Packing<'_, D>,
+        decoder: &str,
+        vocabulary: usize,
+    ) -> Result<Self, ModelError> {
+        let bias = "cls.predictions.decoder.bias";
+        Ok(LanguageHead {
+            dense: tensors.dense(&["cls.predictions.transform.dense"])?,
+            norm: tensors.norm("cls.predictions.transform.LayerNorm")?,
+            vocabulary,
+            decoder: Dense {
+                weight: tensors.pack(&[decoder], WeightLayout::Linear)?,
+                bias: Some(tensors.pack(&[bias], WeightLayout::Vector)?),
+            },
+        })
+    }
+
     /// The head in a model that computes like this.
     pub(crate) fn over(&self, epsilon: f32, dtype: DType, ends: Ends) -> Scorer<'_, W> {
         Scorer {

@@ -7,7 +7,7 @@ use sessile_device::{DType, Device};
 
 use super::{Esm2, Esm2Config, tensor_shapes};
 use crate::error::ModelError;
-use crate::family::{Alphabet, Description, Family, LoadedEncoder, Parts, Published, model_type};
+use crate::family::{Description, Family, LoadedEncoder, Parts, Published, model_type};
 use crate::synthesize::Synthetic;
 use crate::tokenizer::{EsmTokenizer, Preprocessing, Tokenizer};
 
@@ -51,7 +51,6 @@ impl Family for Esm2Config {
     fn description(&self) -> Description {
         Description {
             architecture: "esm2",
-            alphabet: Alphabet::Protein,
             encodes: true,
             layers: self.layers,
             hidden: self.hidden,

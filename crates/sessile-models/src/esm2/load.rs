@@ -1,6 +1,6 @@
 //! Loading ESM-2: tensors by name, checked against the configuration, packed onto a device.
 
-use sessile_device::{DType, Device, OutputKind, OutputSet, WeightLayout};
+use sessile_device::{DType, Device, OutputKind, WeightLayout};
 
 use super::{
     ContactHead, Encoder, Esm2, Esm2Config, Layer, ModelInfo, PositionKind, Positions,
@@ -8,6 +8,7 @@ use super::{
 };
 use crate::encoder::LanguageHead;
 use crate::error::ModelError;
+use crate::family::Family;
 use crate::weights::{self, Dense, LoadReport, Naming, Packing, Unused, View, WeightSource};
 
 /// Tensors that published checkpoints carry although nothing reads them: tables that are computed
@@ -91,7 +92,18 @@ impl<D: Device> Esm2<D> {
             }
         };
         let model = Esm2 {
-            info: info(&config, max_tokens, has_language_head, has_contact_head),
+            info: ModelInfo::of(
+                &config.description(),
+                (1, 1),
+                max_tokens,
+                &[
+                    (OutputKind::Logits, has_language_head),
+                    (OutputKind::MaskedLogprob, has_language_head),
+                    (OutputKind::UnmaskedLogprob, has_language_head),
+                    (OutputKind::Contacts, has_contact_head),
+                ],
+                weights::values(&tensor_shapes(&config)),
+            ),
             embeddings: tensors.pack(&[EMBEDDINGS], WeightLayout::TableF32)?,
             embedding_norm: (config.emb_layer_norm_before == Some(true))
                 .then(|| tensors.norm("esm.embeddings.layer_norm"))
@@ -169,39 +181,4 @@ fn check(
         owned: &["esm.", "lm_head."],
     };
     weights::check(source, expected, &unused)
-}
-
-fn info(
-    config: &Esm2Config,
-    max_tokens: usize,
-    has_language_head: bool,
-    has_contact_head: bool,
-) -> ModelInfo {
-    let outputs: OutputSet = OutputKind::ALL
-        .into_iter()
-        .filter(|kind| match kind {
-            OutputKind::Logits | OutputKind::MaskedLogprob | OutputKind::UnmaskedLogprob => {
-                has_language_head
-            }
-            OutputKind::Contacts => has_contact_head,
-            OutputKind::Pooler | OutputKind::ThreeDi | OutputKind::TwelveState => false,
-            _ => true,
-        })
-        .collect();
-    let parameters = tensor_shapes(config)
-        .iter()
-        .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-        .sum();
-    ModelInfo {
-        architecture: "esm2",
-        layers: config.layers,
-        hidden: config.hidden,
-        heads: config.heads,
-        vocabulary: config.vocabulary,
-        parameters,
-        max_tokens,
-        special_tokens: 2,
-        leading_tokens: 1,
-        outputs,
-    }
 }

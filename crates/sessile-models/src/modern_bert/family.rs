@@ -9,7 +9,7 @@ use sessile_device::{DType, Device};
 use super::config::DEFAULT_TOKENS;
 use super::{ModernBert, ModernBertConfig, tensor_shapes};
 use crate::error::ModelError;
-use crate::family::{Alphabet, Description, Family, HeadFile, LoadedEncoder, Parts, Published};
+use crate::family::{Description, Family, HeadFile, LoadedEncoder, Parts, Published};
 use crate::synthesize::{Shapes, Synthetic, letters};
 use crate::tokenizer::{EsmTokenizer, LetterTokenizer, Preprocessing, Tokenizer};
 
@@ -41,7 +41,6 @@ impl Family for ModernBertConfig {
     fn description(&self) -> Description {
         Description {
             architecture: "modern_bert",
-            alphabet: Alphabet::Protein,
             encodes: true,
             layers: self.layers,
             hidden: self.hidden,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use sessile_device::{DType, Device, OutputKind, OutputSet, WeightLayout};
+use sessile_device::{DType, Device, OutputKind, WeightLayout};
 
 use super::step_down::{self, StepDown};
 use super::{HeadMap, HeadNames, Layer, ModernBert, ModernBertConfig, StateHead, tensor_shapes};
 use crate::encoder::{Encoder, ModelInfo};
 use crate::error::{ModelError, ModelErrorKind};
-use crate::family::Parts;
+use crate::family::{Family, Parts};
 use crate::rotary::Rope;
 use crate::three_di::{STATES, TWELVE_STATES};
 use crate::weights::{self, LoadReport, Naming, Packing, Unused, View, WeightSource};
@@ -48,7 +48,6 @@ impl<D: Device> ModernBert<D> {
             head_map: map,
             tokenizer,
         } = *parts;
-        let special = tokenizer.special_tokens();
         let view = View::of(source, &NAMING)?;
         let tensors = Packing {
             source: &view,
@@ -105,7 +104,16 @@ impl<D: Device> ModernBert<D> {
         };
         let [global, local] = config.ropes();
         let model = ModernBert {
-            info: info(&config, special, max_tokens, &heads),
+            info: ModelInfo::of(
+                &config.description(),
+                tokenizer.special_tokens(),
+                max_tokens,
+                &[
+                    (OutputKind::ThreeDi, heads.three_di.is_some()),
+                    (OutputKind::TwelveState, heads.twelve_state.is_some()),
+                ],
+                weights::values(&tensor_shapes(&config)) + heads.parameters,
+            ),
             embeddings: tensors.pack(
                 &["model.embeddings.tok_embeddings.weight"],
                 WeightLayout::TableF32,
@@ -285,45 +293,4 @@ fn load_layer<D: Device>(
         feed_forward_down: tensors.dense(&[&name("mlp.Wo")])?,
         is_global: config.is_global(layer),
     })
-}
-
-fn info<W>(
-    config: &ModernBertConfig,
-    special: (usize, usize),
-    max_tokens: usize,
-    heads: &Heads<W>,
-) -> ModelInfo {
-    let outputs: OutputSet = [
-        OutputKind::Mean,
-        OutputKind::MeanAll,
-        OutputKind::Cls,
-        OutputKind::PerResidue,
-        OutputKind::HiddenStates,
-        OutputKind::Attention,
-    ]
-    .into_iter()
-    .chain(heads.three_di.is_some().then_some(OutputKind::ThreeDi))
-    .chain(
-        heads
-            .twelve_state
-            .is_some()
-            .then_some(OutputKind::TwelveState),
-    )
-    .collect();
-    let encoder: usize = tensor_shapes(config)
-        .iter()
-        .map(|(_, shape)| shape.iter().product::<usize>())
-        .sum();
-    ModelInfo {
-        architecture: "modern_bert",
-        layers: config.layers,
-        hidden: config.hidden,
-        heads: config.heads,
-        vocabulary: config.vocabulary,
-        parameters: encoder as u64 + heads.parameters,
-        max_tokens,
-        special_tokens: special.0 + special.1,
-        leading_tokens: special.0,
-        outputs,
-    }
 }

@@ -9,7 +9,7 @@ use sessile_device::{DType, Device};
 use super::config::DEFAULT_TOKENS;
 use super::{MosaicBert, MosaicBertConfig, tensor_shapes};
 use crate::error::ModelError;
-use crate::family::{Alphabet, Description, Family, LoadedEncoder, Parts, Published, model_type};
+use crate::family::{Description, Family, LoadedEncoder, Parts, Published, model_type};
 use crate::synthesize::{Synthetic, merges};
 use crate::tokenizer::{BpeTokenizer, Preprocessing, Tokenizer};
 
@@ -40,7 +40,6 @@ impl Family for MosaicBertConfig {
     fn description(&self) -> Description {
         Description {
             architecture: "mosaic_bert",
-            alphabet: Alphabet::Nucleotide,
             encodes: true,
             layers: self.layers,
             hidden: self.hidden,

@@ -1,14 +1,13 @@
 //! The forward pass of MosaicBERT over a packed batch.
 
 use sessile_device::{
-    AttentionInput, AttentionSpec, Bias, Buf, Device, DeviceError, Epilogue, Format, HostTensor,
-    Lane, Output, OutputKind, Pooling,
+    AttentionInput, AttentionSpec, Bias, Device, DeviceError, Epilogue, Format, Lane, Output,
 };
 
 use super::MosaicBert;
-use crate::encoder::outputs::{HiddenStates, per_residue, pooled, read_attention, wanted};
-use crate::encoder::{Pass, Scratch};
-use crate::weights::{Dense, DenseLane};
+use crate::encoder::outputs::{HiddenStates, per_residue, pooled, read_attention};
+use crate::encoder::{Pass, Scratch, pooler};
+use crate::weights::DenseLane;
 
 /// Enqueues the pass and fills an output per job.
 pub(super) fn run<D: Device>(
@@ -68,44 +67,12 @@ pub(super) fn run<D: Device>(
     let ends = model.info.ends();
     pooled(lane, pass, ends, &batch, x, scratch, outputs)?;
     per_residue(lane, pass, ends, x, scratch, outputs)?;
-    if let Some(pooler) = &model.pooler
-        && wanted(pass, OutputKind::Pooler)
-    {
-        let first = lane.buffer(batch.sequences, hidden, Format::F32)?;
-        lane.pool(x, &batch, Pooling::First, first);
-        pool_first(model, pooler, lane, pass, first, scratch, outputs)?;
+    if let Some(pooler) = &model.pooler {
+        pooler::run(pooler, model.dtype, lane, pass, &batch, x, scratch, outputs)?;
     }
     if let Some(head) = &model.language_head {
         let head = head.over(config.epsilon, model.dtype, ends);
         head.scores(lane, pass, x, scratch, outputs)?;
-    }
-    Ok(())
-}
-
-/// BERT's pooler: a dense layer and a hyperbolic tangent over the vector of the first token.
-fn pool_first<D: Device>(
-    model: &MosaicBert<D>,
-    pooler: &Dense<D::Weight>,
-    lane: &mut D::Lane,
-    pass: &Pass,
-    first: Buf,
-    scratch: &mut Scratch,
-    outputs: &mut [Output],
-) -> Result<(), DeviceError> {
-    let (rows, hidden) = (first.rows(), first.cols());
-    let operand = lane.buffer(rows, hidden, Format::Operand(model.dtype))?;
-    let vectors = lane.buffer(rows, hidden, Format::F32)?;
-    lane.convert(first, operand);
-    lane.dense(operand, pooler, Epilogue::Store, vectors);
-    let ticket = lane.read(vectors);
-    lane.wait(ticket, &mut scratch.values)?;
-    let vectors = scratch.values.chunks_exact(hidden);
-    for ((job, output), vector) in pass.jobs.iter().zip(outputs).zip(vectors) {
-        if job.outputs.contains(OutputKind::Pooler) {
-            // One row for each sequence: not worth an operation of the device.
-            let values = vector.iter().map(|value| value.tanh()).collect();
-            output.push(OutputKind::Pooler, HostTensor::new(vec![hidden], values));
-        }
     }
     Ok(())
 }

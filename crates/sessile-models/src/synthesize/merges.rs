@@ -14,7 +14,7 @@ const TEXT: usize = 400_000;
 const SPECIAL: [&str; 5] = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"];
 
 /// `tokenizer.json` with a vocabulary of `size` tokens.
-pub(super) fn tokenizer(size: usize, seed: u64) -> Value {
+pub(crate) fn tokenizer(size: usize, seed: u64) -> Value {
     let mut tokens: Vec<String> = SPECIAL.iter().map(|&token| token.to_owned()).collect();
     let first_letter = tokens.len() as u32;
     tokens.extend("ACGT".chars().map(String::from));

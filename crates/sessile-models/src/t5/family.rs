@@ -10,8 +10,8 @@ use super::config::DEFAULT_TOKENS;
 use super::{T5, T5Config, T5Translator, decoder_shapes, head_shapes, tensor_shapes};
 use crate::error::ModelError;
 use crate::family::{
-    Alphabet, Description, Family, HeadFile, LoadedEncoder, LoadedWriter, Parts, Published,
-    Writing, model_type,
+    Description, Family, HeadFile, LoadedEncoder, LoadedWriter, Parts, Published, Writing,
+    model_type,
 };
 use crate::synthesize::{FloatFormat, Synthetic};
 use crate::tokenizer::{Preprocessing, ProstT5Tokenizer, Tokenizer};
@@ -57,7 +57,6 @@ impl Family for T5Config {
     fn description(&self) -> Description {
         Description {
             architecture: "t5",
-            alphabet: Alphabet::Protein,
             encodes: true,
             layers: self.layers,
             hidden: self.hidden,

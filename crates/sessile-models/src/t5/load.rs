@@ -1,13 +1,14 @@
 //! Loading the T5 encoder: tensors by name, checked against the configuration, packed onto a
 //! device.
 
-use sessile_device::{DType, Device, OutputKind, OutputSet};
+use sessile_device::{DType, Device, OutputKind};
 
 use super::cnn::ConvolutionHead;
 use super::stack::EncoderStack;
 use super::{T5, T5Config, head_shapes, tensor_shapes};
 use crate::encoder::{Encoder, ModelInfo};
 use crate::error::ModelError;
+use crate::family::Family;
 use crate::weights::{self, LoadReport, Naming, Packing, Unused, View, WeightSource};
 
 /// The names of transformers.
@@ -64,8 +65,18 @@ impl<D: Device> T5<D> {
         let head = head
             .map(|head| ConvolutionHead::load(device, head, config.hidden, dtype))
             .transpose()?;
+        let head_values = match &head {
+            Some(_) => weights::values(&head_shapes(&config)),
+            None => 0,
+        };
         let model = T5 {
-            info: info(&config, special, max_tokens, head.is_some()),
+            info: ModelInfo::of(
+                &config.description(),
+                special,
+                max_tokens,
+                &[(OutputKind::ThreeDi, head.is_some())],
+                weights::values(&tensor_shapes(&config)) + head_values,
+            ),
             stack: EncoderStack::load(&tensors, &config)?,
             head,
             config,
@@ -77,46 +88,5 @@ impl<D: Device> T5<D> {
     /// The model as the runtime drives it.
     pub fn into_encoder(self) -> std::sync::Arc<dyn Encoder<D>> {
         std::sync::Arc::new(self)
-    }
-}
-
-fn info(
-    config: &T5Config,
-    special: (usize, usize),
-    max_tokens: usize,
-    has_head: bool,
-) -> ModelInfo {
-    let outputs: OutputSet = [
-        OutputKind::Mean,
-        OutputKind::MeanAll,
-        OutputKind::Cls,
-        OutputKind::PerResidue,
-        OutputKind::HiddenStates,
-        OutputKind::Attention,
-    ]
-    .into_iter()
-    .chain(has_head.then_some(OutputKind::ThreeDi))
-    .collect();
-    let head = if has_head {
-        head_shapes(config)
-    } else {
-        Vec::new()
-    };
-    let parameters = tensor_shapes(config)
-        .iter()
-        .chain(&head)
-        .map(|(_, shape)| shape.iter().product::<usize>() as u64)
-        .sum();
-    ModelInfo {
-        architecture: "t5",
-        layers: config.layers,
-        hidden: config.hidden,
-        heads: config.heads,
-        vocabulary: config.vocabulary,
-        parameters,
-        max_tokens,
-        special_tokens: special.0 + special.1,
-        leading_tokens: special.0,
-        outputs,
     }
 }

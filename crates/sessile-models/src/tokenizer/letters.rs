@@ -1,8 +1,8 @@
-//! A token per residue and nothing else, as the ModernProst models read proteins.
+//! A token per residue: alone, as the ModernProst models read proteins, or between special tokens.
 
 use std::path::Path;
 
-use super::file::TokenizerFile;
+use super::file::{AddedToken, Template, TokenizerFile};
 use super::{Encoding, Preprocessing};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::small_file;
@@ -16,12 +16,24 @@ const MOST_VOCABULARY_BYTES: u64 = 1 << 20;
 /// Names of the token of what is unknown, where the file does not say.
 const UNKNOWN: [&str; 2] = ["<unk>", "[UNK]"];
 
+/// What stands around and between the letters.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Surroundings {
+    /// Tokens that are cut out before letters are looked up.
+    pub(super) words: Vec<AddedToken>,
+    /// Tokens around every sequence.
+    pub(super) template: Template,
+    /// The token that hides another.
+    pub(super) mask: Option<u32>,
+}
+
 /// A tokenizer of single letters.
 #[derive(Clone, Debug)]
 pub struct LetterTokenizer {
     ids: [Option<u32>; 256],
     unknown: Option<u32>,
     preprocessing: Preprocessing,
+    surroundings: Surroundings,
     len: usize,
 }
 
@@ -78,6 +90,7 @@ impl LetterTokenizer {
             ids,
             unknown: Some(2),
             preprocessing,
+            surroundings: Surroundings::default(),
             len: 3 + letters.len(),
         }
     }
@@ -88,20 +101,38 @@ impl LetterTokenizer {
         unknown: Option<&str>,
         preprocessing: Preprocessing,
     ) -> Result<Self, ModelError> {
+        let known: Vec<_> = tokens.collect();
+        let is_unknown =
+            |token: &str| unknown.map_or(UNKNOWN.contains(&token), |unknown| unknown == token);
+        let unknown = known.iter().rfind(|(token, _)| is_unknown(token));
+        let unknown = unknown.map(|&(_, id)| id);
+        let none = Surroundings::default();
+        LetterTokenizer::with(path, known.into_iter(), unknown, preprocessing, none)
+    }
+
+    /// A vocabulary with what stands around and between its letters.
+    pub(super) fn with<'t>(
+        path: &Path,
+        tokens: impl Iterator<Item = (&'t str, u32)>,
+        unknown: Option<u32>,
+        preprocessing: Preprocessing,
+        mut surroundings: Surroundings,
+    ) -> Result<Self, ModelError> {
+        let words = &mut surroundings.words;
+        words.sort_by_key(|token| std::cmp::Reverse(token.content.len()));
+        let largest = words.iter().map(|token| token.id as usize + 1).max();
         let mut tokenizer = LetterTokenizer {
             ids: [None; 256],
-            unknown: None,
+            unknown,
             preprocessing,
-            len: 0,
+            surroundings,
+            len: largest.unwrap_or(0),
         };
         for (token, id) in tokens {
             tokenizer.len = tokenizer.len.max(id as usize + 1);
             // Sentencepiece writes a residue with the space before it.
             if let [letter] = token.strip_prefix('\u{2581}').unwrap_or(token).as_bytes() {
                 tokenizer.ids[usize::from(*letter)].get_or_insert(id);
-            }
-            if unknown.map_or(UNKNOWN.contains(&token), |unknown| unknown == token) {
-                tokenizer.unknown = Some(id);
             }
         }
         match STANDARD
@@ -150,19 +181,48 @@ impl LetterTokenizer {
     /// # Ok::<(), sessile_models::ModelError>(())
     /// ```
     pub fn encode(&self, residues: &[u8]) -> Encoding {
-        let mut encoding = Encoding {
-            tokens: Vec::with_capacity(residues.len()),
-            unknown: None,
-        };
-        for (at, &residue) in residues.iter().enumerate() {
+        let Template { before, after } = &self.surroundings.template;
+        let mut tokens = Vec::with_capacity(before.len() + residues.len() + after.len());
+        tokens.extend_from_slice(before);
+        let (mut unknown, mut at) = (None, 0);
+        while let Some(&residue) = residues.get(at) {
+            if let Some(word) = self.word_at(&residues[at..]) {
+                tokens.push(word.id);
+                at += word.content.len();
+                continue;
+            }
             let letter = self.preprocessing.residue(residue);
-            let id = self.ids[usize::from(letter)];
+            // A vocabulary without X may have the letter itself.
+            let id = self.ids[usize::from(letter)]
+                .or(self.ids[usize::from(residue.to_ascii_uppercase())]);
             if id.is_none() {
-                encoding.unknown = encoding.unknown.or(Some((at, residue)));
+                unknown = unknown.or(Some((at, residue)));
             }
             // Without a token for the unknown, the first one stands for it; the answer says so.
-            encoding.tokens.push(id.or(self.unknown).unwrap_or(0));
+            tokens.push(id.or(self.unknown).unwrap_or(0));
+            at += 1;
         }
-        encoding
+        tokens.extend_from_slice(after);
+        Encoding { tokens, unknown }
+    }
+
+    /// The special token that a text starts with.
+    fn word_at(&self, text: &[u8]) -> Option<&AddedToken> {
+        if !matches!(text.first(), Some(b'[' | b'<')) {
+            return None;
+        }
+        let mut words = self.surroundings.words.iter();
+        words.find(|word| text.starts_with(word.content.as_bytes()))
+    }
+
+    /// Special tokens before and after every protein.
+    pub fn special_tokens(&self) -> (usize, usize) {
+        let Template { before, after } = &self.surroundings.template;
+        (before.len(), after.len())
+    }
+
+    /// The token that hides another, where there is one.
+    pub fn mask(&self) -> Option<u32> {
+        self.surroundings.mask
     }
 }

@@ -23,6 +23,12 @@ pub(crate) struct Unused<'a> {
     pub(crate) owned: &'a [&'a str],
 }
 
+/// Values in all tensors of these shapes.
+pub(crate) fn values(shapes: &[(String, Vec<usize>)]) -> u64 {
+    let values = |shape: &Vec<usize>| shape.iter().product::<usize>() as u64;
+    shapes.iter().map(|(_, shape)| values(shape)).sum()
+}
+
 /// Compares all tensors before anything is packed: names, shapes and the number of layers.
 ///
 /// # Errors

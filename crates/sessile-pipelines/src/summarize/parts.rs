@@ -95,7 +95,7 @@ mod tests {
 
     fn tokenizer() -> TextTokenizer {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/bart/tiny");
-        Model::open(&path).unwrap().tokenizer().clone()
+        Model::open(&path).unwrap().text_tokenizer().unwrap().clone()
     }
 
     #[test]

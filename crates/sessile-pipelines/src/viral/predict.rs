@@ -218,7 +218,7 @@ impl Predictor {
 }
 
 fn check_kind(files: &Model, nucleotides: bool, flag: &str) -> Result<(), ModelError> {
-    if (files.description().alphabet == Alphabet::Nucleotide) == nucleotides {
+    if (files.alphabet() == Alphabet::Nucleotide) == nucleotides {
         return Ok(());
     }
     let (is, should) = match nucleotides {

@@ -14,16 +14,17 @@ use crate::terminal::{bytes, count};
 
 pub(super) fn run(arguments: &PlanArguments, files: &Model) -> Result<ExitCode, Failure> {
     let (pool, writing) = (&arguments.pool, &arguments.writing);
+    let defaults = files.settings()?;
     let overrides = SettingsOverrides {
         num_beams: writing.num_beams,
         max_length: writing.max_length,
         // A length of one's own may lie below the least one of the model's file.
         min_length: writing
             .max_length
-            .map(|most| most.min(files.settings()?.min_length)),
+            .map(|most| most.min(defaults.min_length)),
         ..SettingsOverrides::default()
     };
-    let settings = overrides.over(files.settings()?);
+    let settings = overrides.over(defaults);
     let options = GeneratorOptions {
         devices: pool.devices.clone(),
         threads: pool.threads,
