@@ -22,7 +22,7 @@ const LIMITS: DecoderLimits = DecoderLimits {
     encode_tokens: 200,
 };
 
-type Model = Arc<dyn SequenceToSequence<CpuDevice>>;
+type Decoder = Arc<dyn SequenceToSequence<CpuDevice>>;
 type Lane = <CpuDevice as Device>::Lane;
 
 /// What goes wrong, by the number of the step on its lane.
@@ -41,7 +41,7 @@ enum Fault {
 
 /// The model with faults. They strike behind the work of a step, when its caches have changed.
 struct Faulty {
-    inner: Model,
+    inner: Decoder,
     fault: Fault,
     steps: AtomicU64,
     struck: Arc<AtomicU64>,
@@ -95,7 +95,7 @@ impl SequenceToSequence<CpuDevice> for Faulty {
 /// The model, and a lane's arena for it.
 struct Bench {
     device: CpuDevice,
-    model: Model,
+    model: Decoder,
     requests: Vec<(Vec<u32>, Arc<GenerationSettings>)>,
 }
 
@@ -154,7 +154,7 @@ impl Bench {
                 threads: 1,
             })
             .unwrap();
-        let model: Model = Arc::new(Faulty {
+        let model: Decoder = Arc::new(Faulty {
             inner: Arc::clone(&self.model),
             fault,
             steps: AtomicU64::new(0),

@@ -58,7 +58,7 @@ fn tokens_of_every_setting_are_those_of_the_reference() {
                 continue;
             };
             let source = ids(&numbers[&name]["input_ids"]);
-            requests.push((source, with_arguments(open().settings(), arguments)));
+            requests.push((source, with_arguments(open().settings().unwrap(), arguments)));
             expected.push((format!("{name} {setting}"), ids(&run["ids"])));
         }
     }
@@ -129,7 +129,7 @@ fn chance_does_not_depend_on_company() {
                 seed: index as u64,
                 min_length: 0,
                 max_length: 24,
-                ..open().settings().clone()
+                ..open().settings().unwrap().clone()
             };
             (sources[index % sources.len()].clone(), settings)
         })

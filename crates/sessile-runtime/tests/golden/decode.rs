@@ -13,7 +13,7 @@ use sessile_models::generation::{
     Caches, DecoderExecution, DecoderLimits, SequenceToSequence, SettingsOverrides, Step,
 };
 
-pub type Model<D = CpuDevice> = Arc<dyn SequenceToSequence<D>>;
+pub type Decoder<D = CpuDevice> = Arc<dyn SequenceToSequence<D>>;
 pub type LaneOf<D> = <D as Device>::Lane;
 
 /// Token ids.
@@ -28,7 +28,7 @@ pub fn load<D: Device>(
     device: &D,
     dtype: DType,
     threads: usize,
-) -> (Model<D>, LaneOf<D>)
+) -> (Decoder<D>, LaneOf<D>)
 where
     LaneOf<D>: DecodingLane,
 {
@@ -74,7 +74,7 @@ pub fn with_arguments(settings: &GenerationSettings, arguments: &Value) -> Gener
 
 /// The encoder's states, and the scores after each of the decoder's first tokens.
 pub fn states_and_scores<D: Device>(
-    model: &Model<D>,
+    model: &Decoder<D>,
     lane: &mut LaneOf<D>,
     dtype: DType,
     source: &[u32],
@@ -118,7 +118,7 @@ where
 
 /// Answers to all requests in one execution.
 pub fn generate(
-    model: &Model,
+    model: &Decoder,
     lane: LaneOf<CpuDevice>,
     dtype: DType,
     limits: DecoderLimits,
