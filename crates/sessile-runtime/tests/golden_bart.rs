@@ -58,7 +58,10 @@ fn tokens_of_every_setting_are_those_of_the_reference() {
                 continue;
             };
             let source = ids(&numbers[&name]["input_ids"]);
-            requests.push((source, with_arguments(open().settings().unwrap(), arguments)));
+            requests.push((
+                source,
+                with_arguments(open().settings().unwrap(), arguments),
+            ));
             expected.push((format!("{name} {setting}"), ids(&run["ids"])));
         }
     }

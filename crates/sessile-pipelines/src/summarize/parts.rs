@@ -95,7 +95,11 @@ mod tests {
 
     fn tokenizer() -> TextTokenizer {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/bart/tiny");
-        Model::open(&path).unwrap().text_tokenizer().unwrap().clone()
+        Model::open(&path)
+            .unwrap()
+            .text_tokenizer()
+            .unwrap()
+            .clone()
     }
 
     #[test]

@@ -19,9 +19,7 @@ pub(super) fn run(arguments: &PlanArguments, files: &Model) -> Result<ExitCode, 
         num_beams: writing.num_beams,
         max_length: writing.max_length,
         // A length of one's own may lie below the least one of the model's file.
-        min_length: writing
-            .max_length
-            .map(|most| most.min(defaults.min_length)),
+        min_length: writing.max_length.map(|most| most.min(defaults.min_length)),
         ..SettingsOverrides::default()
     };
     let settings = overrides.over(defaults);
