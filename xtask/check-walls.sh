@@ -9,7 +9,7 @@ allowed() {
         sessile-runtime) echo "sessile-device sessile-cpu sessile-cuda sessile-models" ;;
         sessile-pipelines) echo "sessile-device sessile-models sessile-runtime sessile-seq" ;;
         sessile-server) echo "sessile-device sessile-models sessile-runtime sessile-seq" ;;
-        sessile) echo "sessile-device sessile-models sessile-runtime sessile-pipelines" ;;
+        sessile) echo "sessile-device sessile-models sessile-runtime sessile-pipelines sessile-seq" ;;
         sessile-cli) echo "sessile sessile-device sessile-cpu sessile-models sessile-runtime sessile-pipelines sessile-server sessile-seq" ;;
         *) echo "unknown" ;;
     esac

@@ -179,6 +179,12 @@ impl Output {
             .map(|(_, tensor)| tensor)
     }
 
+    /// Takes the part of this kind out, without a copy of its values.
+    pub fn take(&mut self, kind: OutputKind) -> Option<HostTensor> {
+        let place = self.parts.iter().position(|(have, _)| *have == kind)?;
+        Some(self.parts.swap_remove(place).1)
+    }
+
     /// All parts, in the order in which they were made.
     pub fn parts(&self) -> &[(OutputKind, HostTensor)] {
         &self.parts

@@ -21,6 +21,7 @@ pub mod esm2;
 pub mod family;
 pub mod generation;
 pub mod hub;
+pub mod marginals;
 pub mod metrics;
 pub mod model;
 pub mod modern_bert;

@@ -1,5 +1,6 @@
 //! Embeddings of protein sequences: FASTA in, vectors out.
 
+mod in_memory;
 mod long;
 mod records;
 mod rows;
@@ -20,6 +21,7 @@ use crate::progress::{Observer, Summary, note_devices};
 use records::Wanted;
 use task::EmbedTask;
 
+pub use in_memory::{Asked, Asking};
 pub use long::Long;
 
 /// The longest sequence that [`Long::Full`] plans for, in tokens, where memory allows it: longer
@@ -95,6 +97,7 @@ pub fn run(
         max_tokens: model.max_tokens,
         special_tokens: model.special_tokens,
         leading_tokens: model.leading_tokens,
+        setting: "--long",
     };
     let journal = match options.rows.journal {
         false => None,

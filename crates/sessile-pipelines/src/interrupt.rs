@@ -26,7 +26,7 @@ impl Interrupt {
     }
 
     /// Whether a signal came, as requests to a pool carry it.
-    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+    pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_set)
     }
 }

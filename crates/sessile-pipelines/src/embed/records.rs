@@ -51,6 +51,8 @@ pub(super) struct Wanted {
     pub(super) special_tokens: usize,
     /// How many of them stand before the first residue.
     pub(super) leading_tokens: usize,
+    /// What the choice of `long` is called where users make it.
+    pub(super) setting: &'static str,
 }
 
 /// What is asked of a window: means are made of residues when all windows are there.
@@ -128,23 +130,8 @@ impl Wanted {
         record.sequence.make_ascii_uppercase();
         let length = without_stop(&record.sequence).len();
         record.sequence.truncate(length);
-        let letters = &record.sequence;
-        let encoding = self.tokenizer.encode(letters);
-        let mut content = Sequence {
-            description: std::mem::take(&mut record.description),
-            length: letters.len() as u64,
-            looks_nucleic: !matches!(self.tokenizer, Tokenizer::Bpe(_)) && looks_nucleic(letters),
-            ..Sequence::default()
-        };
-        let requests = match encoding.unknown {
-            _ if letters.is_empty() => Err("the record has no residues".to_owned()),
-            Some((position, symbol)) => Err(format!(
-                "`{}` at position {} is not a residue that the model knows",
-                char::from(symbol).escape_default(),
-                position + 1
-            )),
-            None => self.requests(encoding.tokens, &mut content),
-        };
+        let (mut content, requests) = self.ask(&record.sequence);
+        content.description = std::mem::take(&mut record.description);
         let (requests, problem) = match requests {
             Ok(requests) => (requests, None),
             Err(reason) => (Vec::new(), Some(Problem::of_record(reason))),
@@ -167,6 +154,26 @@ impl Wanted {
         }
     }
 
+    /// What is asked for a sequence in upper case, without the stop behind it.
+    pub(super) fn ask(&self, letters: &[u8]) -> (Sequence, Result<Vec<PoolRequest>, String>) {
+        let encoding = self.tokenizer.encode(letters);
+        let mut content = Sequence {
+            length: letters.len() as u64,
+            looks_nucleic: !matches!(self.tokenizer, Tokenizer::Bpe(_)) && looks_nucleic(letters),
+            ..Sequence::default()
+        };
+        let requests = match encoding.unknown {
+            _ if letters.is_empty() => Err("the record has no residues".to_owned()),
+            Some((position, symbol)) => Err(format!(
+                "`{}` at position {} is not a residue that the model knows",
+                char::from(symbol).escape_default(),
+                position + 1
+            )),
+            None => self.requests(encoding.tokens, &mut content),
+        };
+        (content, requests)
+    }
+
     /// What is asked for a sequence, or why it is not.
     fn requests(
         &self,
@@ -182,7 +189,8 @@ impl Wanted {
         }
         match self.long {
             Long::Fail => Err(format!(
-                "{residues} residues are more than {most}; see --long"
+                "{residues} residues are more than {most}; see {}",
+                self.setting
             )),
             Long::Full => Err(format!(
                 "{residues} residues are more than {most}, what the memory allows"

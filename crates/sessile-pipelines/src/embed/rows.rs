@@ -55,14 +55,7 @@ pub(super) fn row(
     with_description: bool,
     answers: &[Rc<Output>],
 ) -> Result<Row, String> {
-    let kept = sequence.windows.iter().cloned().map(Some);
-    let answers: Vec<_> = match sequence.windows.is_empty() {
-        true => answers
-            .iter()
-            .map(|answer| (Rc::clone(answer), None))
-            .collect(),
-        false => answers.iter().cloned().zip(kept).collect(),
-    };
+    let answers = with_windows(sequence, answers);
     let mut cells = Vec::new();
     if with_description {
         cells.push(Cell::Text(sequence.description.clone()));
@@ -87,8 +80,22 @@ pub(super) fn row(
 
 type Answers = [(Rc<Output>, Option<Range<usize>>)];
 
+/// Each answer with what is kept of it, where it is that of a window.
+pub(super) fn with_windows(
+    sequence: &Sequence,
+    answers: &[Rc<Output>],
+) -> Vec<(Rc<Output>, Option<Range<usize>>)> {
+    let kept = sequence.windows.iter().cloned().map(Some);
+    match sequence.windows.is_empty() {
+        true => (answers.iter())
+            .map(|answer| (Rc::clone(answer), None))
+            .collect(),
+        false => answers.iter().cloned().zip(kept).collect(),
+    }
+}
+
 /// A tensor of the whole sequence.
-fn tensor(name: OutputName, answers: &Answers) -> Option<HostTensor> {
+pub(super) fn tensor(name: OutputName, answers: &Answers) -> Option<HostTensor> {
     if let [(answer, None)] = answers {
         return answer.get(name.kinds()[0]).cloned();
     }

@@ -4,13 +4,12 @@
 //! *Unmasked* scores take one pass over the sequence as it is. A mutation's score is the difference
 //! of the log-probabilities of the two residues there (Meier et al., 2021).
 
-mod marginals;
-
 use std::time::Instant;
 
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use sessile_device::{ModelIndex, OutputKind, OutputSet};
+use sessile_models::marginals::{Marginals, RESIDUES};
 use utoipa::ToSchema;
 
 use super::input::PlainSequences;
@@ -20,7 +19,6 @@ use crate::exchange::{Call, Tag};
 use crate::failure::{Failure, FailureKind, Style};
 use crate::service::{Engine, Service};
 use crate::work::{Done, Job, Terms, Work};
-use marginals::{Marginals, RESIDUES};
 
 request! {
     /// A request for scores.

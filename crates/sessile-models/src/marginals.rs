@@ -1,24 +1,34 @@
-//! Log-probabilities at the positions of a sequence.
+//! Log-probabilities at the positions of a sequence, and what single mutations change.
+//!
+//! A mutation's score is the difference of the log-probabilities of the two residues at its
+//! position (Meier et al., 2021).
 
 /// The twenty residues, in the order of the columns.
-pub(super) const RESIDUES: &str = "ACDEFGHIKLMNPQRSTVWY";
+pub const RESIDUES: &str = "ACDEFGHIKLMNPQRSTVWY";
 
 /// What is known of a sequence's positions so far, in their order.
-#[derive(Default)]
-pub(super) struct Marginals {
-    pub(super) log_probabilities: Vec<f32>,
-    pub(super) mutants: Vec<Vec<f32>>,
+#[derive(Clone, Debug, Default)]
+pub struct Marginals {
+    /// Natural logarithm of the probability of each residue.
+    pub log_probabilities: Vec<f32>,
+    /// A row per position: log-probability of each of [`RESIDUES`] less that of the sequence's own.
+    pub mutants: Vec<Vec<f32>>,
 }
 
 impl Marginals {
     /// Positions so far.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.log_probabilities.len()
+    }
+
+    /// Whether there is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.log_probabilities.is_empty()
     }
 
     /// The next position: its scores over the vocabulary, the token that stands there, and the
     /// columns of the residues it might mutate to.
-    pub(super) fn push(&mut self, scores: &[f32], truth: usize, columns: &[usize], mutants: bool) {
+    pub fn push(&mut self, scores: &[f32], truth: usize, columns: &[usize], mutants: bool) {
         let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = scores
             .iter()
@@ -40,11 +50,13 @@ impl Marginals {
         }
     }
 
-    pub(super) fn log_likelihood(&self) -> f64 {
+    /// The sum of the log-probabilities.
+    pub fn log_likelihood(&self) -> f64 {
         self.log_probabilities.iter().copied().map(f64::from).sum()
     }
 
-    pub(super) fn pseudo_perplexity(&self) -> f64 {
+    /// exp of minus their mean.
+    pub fn pseudo_perplexity(&self) -> f64 {
         (-self.log_likelihood() / self.len().max(1) as f64).exp()
     }
 }
