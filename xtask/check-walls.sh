@@ -11,13 +11,13 @@ allowed() {
         sessile-server) echo "sessile-device sessile-models sessile-runtime sessile-seq" ;;
         sessile) echo "sessile-device sessile-models sessile-runtime sessile-pipelines sessile-seq" ;;
         sessile-cli) echo "sessile sessile-device sessile-cpu sessile-models sessile-runtime sessile-pipelines sessile-server sessile-seq" ;;
+        sessile-python) echo "sessile sessile-cli" ;;
         *) echo "unknown" ;;
     esac
 }
 failed=0
-for manifest in crates/*/Cargo.toml; do
-    crate=$(basename "$(dirname "$manifest")")
-    uses=$(cargo tree --quiet --package "$crate" --edges normal --depth 1 --prefix none --format '{p}' |
+for crate in $(basename --multiple crates/*) sessile-python; do
+    uses=$(cargo tree --quiet --package "$crate" --all-features --edges normal --depth 1 --prefix none --format '{p}' |
         tail -n +2 | awk '{print $1}' | grep '^sessile' | sort -u || true)
     for use in $uses; do
         if ! [[ " $(allowed "$crate") " == *" $use "* ]]; then

@@ -100,7 +100,9 @@ class Embeddings(_Named):
         """A data frame with the names as index and a column for each number."""
         import pandas
 
-        return pandas.DataFrame(self.vectors, index=pandas.Index(self.ids, name="id"), copy=False)
+        index = pandas.Index(self.ids, name="id")
+        frame: pandas.DataFrame = pandas.DataFrame(self.vectors, index=index, copy=False)
+        return frame
 
     def to_arrow(self) -> pyarrow.Table:
         """A table of ``id`` and ``vector``, lists of fixed size over the memory of the vectors."""
@@ -169,6 +171,7 @@ class ResidueEmbeddings(_Named):
         ids = np.repeat(np.asarray(self.ids, dtype=object), lengths)
         residues = np.concatenate([np.arange(1, length + 1) for length in lengths] or [lengths])
         index = pandas.MultiIndex.from_arrays([ids, residues], names=["id", "residue"])
-        return pandas.DataFrame(self.block, index=index, copy=False)
+        frame: pandas.DataFrame = pandas.DataFrame(self.block, index=index, copy=False)
+        return frame
 
 

@@ -147,7 +147,11 @@ impl Model {
         embedded(py, found.map_err(|error| raised(py, &error))?)
     }
 
-    fn logits<'py>(&self, py: Python<'py>, sequence: &str) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
+    fn logits<'py>(
+        &self,
+        py: Python<'py>,
+        sequence: &str,
+    ) -> PyResult<Bound<'py, PyArrayDyn<f32>>> {
         self.tensor(py, None, |model, watch| model.logits(sequence, watch))
     }
 

@@ -257,7 +257,10 @@ impl Sessile {
 
 fn no_output(record: usize, pooling: Pooling) -> Error {
     let name = pooling.name();
-    Error::of_record(record, format!("the model gave no `{name}` for the sequence"))
+    Error::of_record(
+        record,
+        format!("the model gave no `{name}` for the sequence"),
+    )
 }
 
 /// What is taken of an answer.
@@ -367,20 +370,21 @@ impl Reader {
         mut take: impl FnMut(usize, Result<(Asked, Vec<Output>), Error>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         // The last request of a sequence brings the sequence.
-        let requests = sequences.enumerate().flat_map(|(record, sequence)| {
-            match asking.ask(sequence) {
-                Ok(mut asked) => {
-                    let mut requests = std::mem::take(&mut asked.requests);
-                    let last = requests.pop();
-                    let mut steps: Vec<_> = (requests.into_iter())
-                        .map(|request| (None, Some(request)))
-                        .collect();
-                    steps.push((Some((record, Ok(asked))), last));
-                    steps
-                }
-                Err(reason) => vec![(Some((record, Err(reason))), None)],
-            }
-        });
+        let requests =
+            sequences
+                .enumerate()
+                .flat_map(|(record, sequence)| match asking.ask(sequence) {
+                    Ok(mut asked) => {
+                        let mut requests = std::mem::take(&mut asked.requests);
+                        let last = requests.pop();
+                        let mut steps: Vec<_> = (requests.into_iter())
+                            .map(|request| (None, Some(request)))
+                            .collect();
+                        steps.push((Some((record, Ok(asked))), last));
+                        steps
+                    }
+                    Err(reason) => vec![(Some((record, Err(reason))), None)],
+                });
         let mut answers = Vec::new();
         for (step, answer) in self.pool.in_order(requests).until(watch.flag()) {
             answers.extend(answer);

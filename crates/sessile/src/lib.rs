@@ -31,9 +31,9 @@
 //! Below this are the [`Pool`] and its requests, for programs that bring their own tokens:
 //!
 //! ```
-//! use sessile::{ModelFiles, ModelIndex, OutputKind, OutputSet, Pool, PoolOptions, PoolRequest};
+//! use sessile::{Model, ModelIndex, OutputKind, OutputSet, Pool, PoolOptions, PoolRequest};
 //!
-//! let model = ModelFiles::demo();
+//! let model = Model::demo();
 //! let wanted = OutputSet::default().with(OutputKind::Mean);
 //! let tokens = model.tokenizer().encode(b"MKTAYIAKQR").tokens;
 //! let pool = Pool::new(&[model], &PoolOptions { outputs: wanted, ..PoolOptions::default() })?;
@@ -69,10 +69,7 @@ pub use sessile_device::{
 pub use sessile_models::generation::SettingsOverrides;
 pub use sessile_models::hub::Progress as Download;
 pub use sessile_models::marginals::RESIDUES;
-pub use sessile_models::{
-    GeneratorArchitecture, GeneratorFiles, GeneratorInfo, ModelError, ModelErrorKind, ModelFiles,
-    ModelInfo,
-};
+pub use sessile_models::{GeneratorInfo, Model, ModelError, ModelErrorKind, ModelInfo};
 pub use sessile_pipelines as pipelines;
 pub use sessile_pipelines::embed::Long;
 pub use sessile_pipelines::three_di::Encoded as States;

@@ -6,9 +6,7 @@ use sessile_device::{OutputKind, OutputSet};
 use sessile_models::generation::SettingsOverrides;
 use sessile_models::hub::{self, HubOptions, Progress};
 use sessile_models::tokenizer::Tokenizer;
-use sessile_models::{
-    DEMO, GeneratorFiles, ModelErrorKind, ModelFiles, ModelInfo, OpenOptions,
-};
+use sessile_models::{DEMO, Model, ModelInfo, OpenOptions};
 use sessile_runtime::{
     DTypeChoice, DeviceChoice, GeneratorOptions, GeneratorPool, Instances, Pool, PoolOptions,
 };
@@ -229,21 +227,16 @@ impl Builder {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn open_watched(
-        self,
-        download: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<Sessile, Error> {
-        let resident = match open_files(&self.name, self.head.as_deref(), download)? {
-            Files::Reader(files) => {
-                if self.generation != SettingsOverrides::default() {
-                    let message = format!("{} writes no texts: generation settings", self.name);
-                    return Err(Error::new(ErrorKind::Usage, message + " have no effect"));
-                }
-                Resident::Reader(Box::new(load_reader(files, &self.pool)?))
+    pub fn open_watched(self, download: &mut dyn FnMut(Progress<'_>)) -> Result<Sessile, Error> {
+        let files = open_files(&self.name, self.head.as_deref(), download)?;
+        let resident = if files.description().encodes {
+            if self.generation != SettingsOverrides::default() {
+                let message = format!("{} writes no texts: generation settings", self.name);
+                return Err(Error::new(ErrorKind::Usage, message + " have no effect"));
             }
-            Files::Writer(files) => {
-                Resident::Writer(Box::new(load_writer(&files, &self.pool, &self.generation)?))
-            }
+            Resident::Reader(Box::new(load_reader(files, &self.pool)?))
+        } else {
+            Resident::Writer(Box::new(load_writer(&files, &self.pool, &self.generation)?))
         };
         Ok(Sessile {
             name: self.name,
@@ -252,54 +245,37 @@ impl Builder {
     }
 }
 
-enum Files {
-    Reader(ModelFiles),
-    Writer(GeneratorFiles),
-}
-
-/// The model of a name, whichever it is, fetched if need be.
+/// The model of a name, fetched if need be.
 fn open_files(
     name: &str,
     head: Option<&Path>,
     download: &mut dyn FnMut(Progress<'_>),
-) -> Result<Files, Error> {
+) -> Result<Model, Error> {
     if name == DEMO {
-        return Ok(Files::Reader(ModelFiles::demo()));
+        return Ok(Model::demo());
     }
     let path = hub::resolve(name, &HubOptions::from_env(), download)?;
     let options = OpenOptions {
         head: head.map(Path::to_owned),
         ..OpenOptions::default()
     };
-    match ModelFiles::open_with(&path, &options) {
-        Ok(files) => Ok(Files::Reader(files.named(name))),
-        Err(error) if error.kind() == ModelErrorKind::UnknownArchitecture => {
-            match GeneratorFiles::open(&path) {
-                Ok(files) => Ok(Files::Writer(files.named(name))),
-                // What the other says names more architectures.
-                Err(own) if own.kind() == ModelErrorKind::UnknownArchitecture => Err(error.into()),
-                Err(own) => Err(own.into()),
-            }
-        }
-        Err(error) => Err(error.into()),
-    }
+    Ok(Model::open_with(&path, &options)?.named(name))
 }
 
 /// A model that reads sequences, which must be one.
 pub(crate) fn open_reader(
     name: &str,
     download: &mut dyn FnMut(Progress<'_>),
-) -> Result<ModelFiles, Error> {
-    match open_files(name, None, download)? {
-        Files::Reader(files) => Ok(files),
-        Files::Writer(_) => {
-            let message = format!("{name} writes texts and reads no sequences");
-            Err(Error::new(ErrorKind::Usage, message))
-        }
+) -> Result<Model, Error> {
+    let files = open_files(name, None, download)?;
+    if !files.description().encodes {
+        let message = format!("{name} writes texts and reads no sequences");
+        return Err(Error::new(ErrorKind::Usage, message));
     }
+    Ok(files)
 }
 
-fn load_reader(files: ModelFiles, options: &PoolOptions) -> Result<Reader, Error> {
+fn load_reader(files: Model, options: &PoolOptions) -> Result<Reader, Error> {
     let (info, _) = files.check()?;
     // A resident model is asked for anything it has. Attention maps alone are not offered.
     let outputs: OutputSet = (info.outputs.iter())
@@ -311,9 +287,11 @@ fn load_reader(files: ModelFiles, options: &PoolOptions) -> Result<Reader, Error
     };
     let tokenizer = files.tokenizer().clone();
     let pool = Pool::new(&[files], &options)?;
-    let info = pool.models().first().cloned().ok_or_else(|| {
-        Error::new(ErrorKind::Device, "there is no device to compute on")
-    })?;
+    let info = pool
+        .models()
+        .first()
+        .cloned()
+        .ok_or_else(|| Error::new(ErrorKind::Device, "there is no device to compute on"))?;
     Ok(Reader {
         pool,
         tokenizer,
@@ -322,15 +300,18 @@ fn load_reader(files: ModelFiles, options: &PoolOptions) -> Result<Reader, Error
 }
 
 fn load_writer(
-    files: &GeneratorFiles,
+    files: &Model,
     options: &PoolOptions,
     overrides: &SettingsOverrides,
 ) -> Result<Writer, Error> {
     if options.token_budget.is_some() {
-        let message = format!("{} writes texts: a token budget has no effect", files.name());
+        let message = format!(
+            "{} writes texts: a token budget has no effect",
+            files.name()
+        );
         return Err(Error::new(ErrorKind::Usage, message));
     }
-    let settings = overrides.over(files.settings()).map_err(|error| {
+    let settings = overrides.over(files.settings()?).map_err(|error| {
         Error::new(ErrorKind::Usage, error.to_string())
             .with_hint(error.hint().unwrap_or("see the settings of the model"))
     })?;

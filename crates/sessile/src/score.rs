@@ -58,11 +58,7 @@ impl Sessile {
     /// assert_eq!(logits.shape, [6, 33]);
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn logits(
-        &self,
-        sequence: impl AsRef<[u8]>,
-        watch: &Watch,
-    ) -> Result<HostTensor, Error> {
+    pub fn logits(&self, sequence: impl AsRef<[u8]>, watch: &Watch) -> Result<HostTensor, Error> {
         self.one(sequence.as_ref(), OutputKind::Logits, watch)
     }
 
@@ -80,11 +76,7 @@ impl Sessile {
     /// assert_eq!(contacts.shape, [4, 4]);
     /// # Ok::<(), sessile::Error>(())
     /// ```
-    pub fn contacts(
-        &self,
-        sequence: impl AsRef<[u8]>,
-        watch: &Watch,
-    ) -> Result<HostTensor, Error> {
+    pub fn contacts(&self, sequence: impl AsRef<[u8]>, watch: &Watch) -> Result<HostTensor, Error> {
         self.one(sequence.as_ref(), OutputKind::Contacts, watch)
     }
 
@@ -213,7 +205,10 @@ impl Sessile {
             return Err(Error::interrupted());
         }
         let values = marginals.mutants.concat();
-        Ok(HostTensor::new(vec![residues.len(), RESIDUES.len()], values))
+        Ok(HostTensor::new(
+            vec![residues.len(), RESIDUES.len()],
+            values,
+        ))
     }
 
     /// One output of one sequence, in the buffer that it was computed into.

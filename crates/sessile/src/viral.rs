@@ -3,7 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use sessile_pipelines::viral::predict::{self, PredictOptions, Predicted, Predictor, Sample, Shard};
+use sessile_pipelines::viral::predict::{
+    self, PredictOptions, Predicted, Predictor, Sample, Shard,
+};
 use sessile_runtime::PoolOptions;
 
 use crate::error::Error;
