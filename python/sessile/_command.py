@@ -11,6 +11,6 @@ def main() -> None:
 
     # The program listens for itself; Python would raise KeyboardInterrupt beside it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    code = command([os.fsencode(argument) for argument in ["sessile", *sys.argv[1:]]])
+    code = command(["sessile", *sys.argv[1:]])
     # Threads that still wait for a disk or a network end here.
     os._exit(code)

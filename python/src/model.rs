@@ -15,7 +15,7 @@ use crate::errors::{raised, unknown};
 use crate::waiting::{Stop, wait, wait_apart, watch};
 
 /// A model on its devices, for the process that loaded it.
-#[pyclass(frozen, module = "sessile._native")]
+#[pyclass(frozen, weakref, module = "sessile._native")]
 pub(crate) struct Model {
     process: u32,
     model: Option<Sessile>,

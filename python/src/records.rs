@@ -53,7 +53,7 @@ impl State {
                 None => match self.inputs.pop_front() {
                     None => return Ok(None),
                     Some(input) => self.reader.insert(
-                        Reader::from_input(input)
+                        Reader::from_input(&input)
                             .map_err(|error| PyOSError::new_err(error.to_string()))?,
                     ),
                 },

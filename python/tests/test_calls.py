@@ -57,7 +57,7 @@ def test_states(golden: Path) -> None:
 
 
 def test_summaries(golden: Path) -> None:
-    model = sessile.Model(golden / "bart" / "tiny", generation={"num_beams": 1, "max_length": 20})
+    model = sessile.Model(golden / "bart" / "tiny", generation={"num_beams": 1, "min_length": 2, "max_length": 20})
     texts = ["The committee met in spring.", "The theatre was crowded."]
     summaries = sessile.summarize(texts, model=model)
     assert len(summaries) == 2 and all(isinstance(text, str) for text in summaries)

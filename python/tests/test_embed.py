@@ -50,14 +50,14 @@ def test_the_reference_implementation_agrees(golden: Path) -> None:
         close(model.embed([sequence])[0], expected[f"{name}.mean_residues"])
         close(model.embed([sequence], pooling="cls")[0], expected[f"{name}.cls"])
         close(model.embed([sequence], pooling="mean_all")[0], expected[f"{name}.mean_all_tokens"])
-        close(
-            model.embed([sequence], per_residue=True)[0],
-            expected[f"{name}.last_hidden_state"].reshape(-1, model.dimension)[1:-1],
-        )
-        close(model.logits(sequence), expected[f"{name}.logits"])
-        close(
-            model.score(sequence).log_probabilities, expected[f"{name}.masked_marginal_logprob"]
-        )
+        if f"{name}.last_hidden_state" in expected:
+            states = expected[f"{name}.last_hidden_state"].reshape(-1, model.dimension)
+            close(model.embed([sequence], per_residue=True)[0], states[1:-1])
+        if f"{name}.logits" in expected:
+            close(model.logits(sequence), expected[f"{name}.logits"])
+        if f"{name}.masked_marginal_logprob" in expected:
+            masked = model.score(sequence).log_probabilities
+            close(masked, expected[f"{name}.masked_marginal_logprob"])
         if f"{name}.hidden_states" in expected:
             close(model.contacts(sequence), expected[f"{name}.contacts"])
             states = expected[f"{name}.hidden_states"]
@@ -154,11 +154,11 @@ def test_what_fails_is_named(demo: sessile.Model) -> None:
 
 def test_long_sequences(demo: sessile.Model) -> None:
     long = "MKTAYIAKQR" * 150
-    with pytest.raises(sessile.RecordError, match="1500 residues are more than 1022; see `long`"):
+    with pytest.raises(sessile.RecordError, match="1500 residues are more than 1024; see `long`"):
         demo.embed([long])
     assert demo.embed([long, "MKV"], long="windows", per_residue=True)[0].shape == (1500, 128)
     cut = demo.embed([long], long="truncate")
-    assert cut[0].tobytes() == demo.embed([long[:1022]])[0].tobytes()
+    assert cut[0].tobytes() == demo.embed([long[:1024]])[0].tobytes()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_settings_that_make_no_sense(
 def test_errors_of_models_have_hints(tmp_path: Path) -> None:
     with pytest.raises(sessile.ModelError, match="hint: "):
         sessile.Model("nothing_of_the_sort")
-    with pytest.raises(sessile.ModelError, match="config.json"):
+    with pytest.raises(sessile.ModelError, match="no weights in this folder"):
         sessile.Model(tmp_path)
     with pytest.raises(ValueError, match="unknown number format"):
         sessile.Model("demo", dtype="f8")

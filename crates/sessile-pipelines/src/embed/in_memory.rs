@@ -44,13 +44,22 @@ impl Asking {
         })
     }
 
-    /// What is asked for a sequence, whose letters may be of either case.
+    /// What is asked for a sequence, whose letters may be of either case; tokens in angle brackets,
+    /// such as `<mask>`, are taken as they are written.
     ///
     /// # Errors
     ///
     /// Why it can not be asked for: it is empty, has symbols that are no residues, or is too long.
     pub fn ask(&self, sequence: &[u8]) -> Result<Asked, String> {
-        let letters = sequence.to_ascii_uppercase();
+        let mut is_token = false;
+        let upper = |&letter: &u8| {
+            is_token = letter == b'<' || (is_token && letter != b'>');
+            match is_token {
+                true => letter,
+                false => letter.to_ascii_uppercase(),
+            }
+        };
+        let letters: Vec<u8> = sequence.iter().map(upper).collect();
         let (sequence, requests) = self.0.ask(without_stop(&letters));
         Ok(Asked {
             requests: requests?,
