@@ -13,6 +13,7 @@ use sessile_pipelines::bench::BenchSet;
 use sessile_pipelines::embed::Long;
 use sessile_pipelines::journal::JournalOptions;
 use sessile_pipelines::output::{Compression, Format, OutputName};
+use sessile_pipelines::shard::Shard;
 use sessile_runtime::options::MAX_THREADS;
 use sessile_runtime::{DTypeChoice, DeviceChoice, PoolOptions};
 use sessile_server::LogLevel;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Summarize(summarize::SummarizeArguments),
     /// Find viruses in genomes, stage by stage
     Viral(viral::ViralArguments),
+    /// Put the parts of all shards of a run together
+    Merge(MergeArguments),
     /// Serve models over HTTP from a resident pool
     Serve(serve::ServeArguments),
     /// Put a service under load and measure its answers
@@ -229,8 +232,8 @@ pub(crate) struct RowArguments {
     #[arg(short, long, required = true, action = clap::ArgAction::Append, value_name = "FILE")]
     pub(crate) output: Vec<PathBuf>,
 
-    /// Output format: jsonl, json, tsv, csv, parquet, hdf5, safetensors, npy or npz [default: by the
-    /// extension of the output]
+    /// Output format: jsonl, json, tsv, csv, parquet, hdf5, safetensors, npy, npz or fasta [default: by
+    /// the extension of the output]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
 
@@ -239,7 +242,59 @@ pub(crate) struct RowArguments {
     pub(crate) compress: Option<Compression>,
 
     #[command(flatten)]
+    pub(crate) shard: ShardArguments,
+
+    #[command(flatten)]
     pub(crate) overwrite: OverwriteArguments,
+}
+
+/// Which records are computed: the same for every job over files.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ShardArguments {
+    /// Compute every N-th record only, from the I-th on, into OUTPUT.part-I-of-N; `sessile merge`
+    /// joins the parts
+    #[arg(long, default_value = "1/1", value_name = "I/N")]
+    pub(crate) shard: Shard,
+}
+
+/// How parts become files.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    sessile embed --model esm2_t6_8M --input p.fasta --output p.parquet --shard 1/2\n  \
+    sessile embed --model esm2_t6_8M --input p.fasta --output p.parquet --shard 2/2\n  \
+    sessile merge p.parquet.part-* --output p.parquet --output p.h5\n  \
+    sessile merge results.part-* --output results")]
+pub(crate) struct MergeArguments {
+    /// The parts of all shards, in any order
+    #[arg(required = true, value_name = "PART")]
+    pub(crate) parts: Vec<PathBuf>,
+
+    /// File to write, or - for standard output; can be given several times. Of `viral predict` the
+    /// folder for the result files
+    #[arg(short, long, required = true, action = clap::ArgAction::Append, value_name = "FILE")]
+    pub(crate) output: Vec<PathBuf>,
+
+    /// Output format, of `viral predict` that of its tables [default: by the extension of the output]
+    #[arg(long, visible_alias = "tables", value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+
+    /// Compress text formats: none, gzip or zstd [default: by the extension: .gz, .zst]
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) compress: Option<Compression>,
+
+    /// File for the records without a result: id, place and reason (JSON Lines)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) failures: Option<PathBuf>,
+
+    /// Merge even if the model, number format or kernels differ between parts
+    #[arg(long)]
+    pub(crate) allow_mixed: bool,
+
+    #[command(flatten)]
+    pub(crate) overwrite: OverwriteArguments,
+
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 impl RowArguments {
@@ -248,6 +303,7 @@ impl RowArguments {
             outputs: self.output,
             format: self.format,
             compression: self.compress,
+            shard: self.shard.shard,
             force: self.overwrite.force,
             journal: !resume.no_journal,
             resume: resume.options(),

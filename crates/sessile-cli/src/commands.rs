@@ -8,6 +8,7 @@ pub(crate) mod embed;
 pub(crate) mod entropy;
 mod job;
 pub(crate) mod man;
+pub(crate) mod merge;
 pub(crate) mod models;
 pub(crate) mod plan;
 pub(crate) mod serve;

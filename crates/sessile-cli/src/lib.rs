@@ -72,7 +72,7 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => sessile_server::logging::start(arguments.log_level),
         _ => logging::start(cli.log_level),
     }
-    settings::warn_of_unknown_variables();
+    settings::warn_of_unknown_variables(&sources);
     // Before a model is looked for: a device that is not there is not made up for by another. A
     // service looks itself, and says it in its log.
     let is_service = matches!(cli.command, Command::Serve(_));
@@ -84,6 +84,7 @@ fn run(arguments: &[OsString]) -> Result<ExitCode, Failure> {
         Command::Entropy(arguments) => commands::entropy::run(arguments),
         Command::Summarize(arguments) => commands::summarize::run(arguments),
         Command::Viral(arguments) => commands::viral::run(arguments),
+        Command::Merge(arguments) => commands::merge::run(arguments),
         Command::Serve(arguments) => commands::serve::run(&arguments).map_err(Failure::logged),
         Command::BenchService(arguments) => commands::bench_service::run(&arguments),
         Command::Devices(arguments) => commands::devices::run(&arguments),

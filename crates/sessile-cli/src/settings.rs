@@ -54,7 +54,8 @@ pub(crate) fn apply(
             with_settings(command, &settings, &path)?
         }
     };
-    let values = other_names(command_name(&command, arguments))?;
+    let (values, notes) = other_names(command_name(&command, arguments))?;
+    sources.notes = notes;
     let named = values.iter();
     sources.named = named
         .map(|(name, flag, _)| ((*flag).to_owned(), (*name).to_owned()))
@@ -63,12 +64,13 @@ pub(crate) fn apply(
 }
 
 /// Says of variables that look like settings and are none.
-pub(crate) fn warn_of_unknown_variables() {
+pub(crate) fn warn_of_unknown_variables(sources: &Sources) {
     let environment = std::env::vars_os().map(|(name, value)| {
         let name = name.to_string_lossy().into_owned();
         (name, value.to_string_lossy().into_owned())
     });
-    for note in variables::unknown(environment, &flags(&Cli::command())) {
+    let unknown = variables::unknown(environment, &flags(&Cli::command()));
+    for note in unknown.iter().chain(&sources.notes) {
         tracing::warn!("{note}");
     }
 }
@@ -94,9 +96,11 @@ fn command_name<'a>(command: &Command, arguments: &'a [OsString]) -> Option<&'a 
 /// What the names say that the programs which a command replaces are configured by: from the
 /// environment, else from `.env` in the working directory. They rank below `SESSILE_*` and above
 /// the settings file.
-fn other_names(command: Option<&str>) -> Result<Vec<worker::Setting>, Failure> {
+///
+/// Also says of lines of that file that look like settings and set nothing.
+fn other_names(command: Option<&str>) -> Result<(Vec<worker::Setting>, Vec<String>), Failure> {
     let Some(command) = command.filter(|command| WRITING.contains(command)) else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     };
     let file = environment::read_file(Path::new(ENV_FILE)).map_err(Failure::usage)?;
     let lookup = |name: &str| {
@@ -110,7 +114,13 @@ fn other_names(command: Option<&str>) -> Result<Vec<worker::Setting>, Failure> {
             &file,
         ));
     }
-    Ok(values)
+    let notes = file
+        .iter()
+        .filter_map(|(name, _)| variables::unknown_in_file(name));
+    Ok((
+        values,
+        notes.map(|note| format!("{ENV_FILE}: {note}")).collect(),
+    ))
 }
 
 /// These values as the defaults of the commands that have them.

@@ -96,15 +96,13 @@ impl Observer for Terminal {
         }
     }
 
-    fn failure(&mut self, record: &str, reason: &str) {
+    fn failure(&mut self, _: &str, place: &str, reason: &str) {
         self.failures += 1;
         if self.failures <= NAMED_FAILURES {
-            let place = if record.is_empty() {
-                String::new()
-            } else {
-                format!("{record}: ")
-            };
-            self.say(&format!("failed: {place}{reason}"));
+            self.say(&match place {
+                "" => format!("failed: {reason}"),
+                place => format!("failed: {place}: {reason}"),
+            });
         } else if self.failures == NAMED_FAILURES + 1 {
             self.say(
                 "failed: more records; they are counted at the end, and --failures FILE lists all",
@@ -119,18 +117,17 @@ impl Observer for Terminal {
     }
 }
 
-/// How much longer a job takes, if its input goes on as it began.
+/// How much longer a job takes, if its input goes on as it began: there are as many records in what
+/// is not read yet as in what was read, and they take as long as those that were computed.
 pub(crate) fn seconds_left(progress: &Progress) -> Option<f64> {
-    let Progress {
-        bytes_read,
-        bytes_total,
-        ..
-    } = *progress;
-    if bytes_read == 0 || bytes_read >= bytes_total {
+    let computed = progress.records.saturating_sub(progress.resumed);
+    if computed == 0 || progress.bytes_read == 0 || progress.bytes_total == 0 {
         return None;
     }
-    let share = bytes_read as f64 / bytes_total as f64;
-    Some(progress.elapsed.as_secs_f64() * (1.0 - share) / share)
+    let unread = progress.bytes_total.max(progress.bytes_read) as f64 / progress.bytes_read as f64;
+    let all = progress.records_read as f64 * unread;
+    let left = (all - progress.records as f64).max(0.0);
+    Some(progress.elapsed.as_secs_f64() * left / computed as f64)
 }
 
 /// Shows a model that is being fetched.

@@ -61,16 +61,14 @@ fn every_contig_has_its_row_with_a_frame_or_without() {
         }
     }
     // The same from parts, and as Parquet.
-    for part in ["1", "2", "3"] {
-        let (shard, output) = (format!("{part}/3"), format!("part{part}"));
+    for shard in ["1/3", "2/3", "3/3"] {
         predict(
             folder.path(),
-            &[input, "--shard", &shard, "--output", &output],
+            &[input, "--shard", shard, "--output", "merged"],
         );
     }
-    let arguments = [
-        "viral", "merge", "part3", "part1", "part2", "--output", "merged",
-    ];
+    let part = |number| format!("merged.part-{number}-of-3");
+    let arguments = ["merge", &part(3), &part(1), &part(2), "--output", "merged"];
     assert_eq!(run(folder.path(), &arguments).status.code(), Some(0));
     for name in [
         "contigs.tsv",
@@ -290,5 +288,104 @@ fn a_file_of_another_kind_is_called_what_it_is() {
         let output = run(folder.path(), &arguments);
         assert_says(&output, 4, words);
         assert!(!stderr(&output).contains("damaged"), "{}", stderr(&output));
+    }
+}
+
+/// A GenBank record without a name, a file that is one endless line, and names that come twice.
+#[test]
+fn genbank_files_with_odd_names_are_told_in_their_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let record = |name: &str| {
+        format!("LOCUS       {name}\nORIGIN\n        1 atgaaacccgggtttaaacccgggtttaaa\n//\n")
+    };
+    let text = [record("one"), record(""), record("one")].concat();
+    fs::write(path.join("g.gbk"), text).unwrap();
+    let arguments = [
+        "entropy",
+        "run",
+        "-g",
+        "g.gbk",
+        "-o",
+        "o.json",
+        "--failures",
+        "f.jsonl",
+    ];
+    let output = run(path, &arguments);
+    assert_says(&output, 3, "record 2, line 5: the record has no name");
+    let said = stderr(&output);
+    assert!(
+        said.contains("record 3 (one)") && said.contains("the identifier came before"),
+        "{said}"
+    );
+    assert!(!said.contains("header"), "{said}");
+    let failures = rows(&path.join("f.jsonl"));
+    assert_eq!(failures[0]["place"], "g.gbk: record 2, line 5");
+    if Path::new("/dev/zero").exists() {
+        let output = run(path, &["entropy", "run", "-g", "/dev/zero", "-o", "z.json"]);
+        assert_says(&output, 4, "a line is longer than");
+    }
+}
+
+/// A header without an identifier has a place, and a file that is no FASTA is told once.
+#[test]
+fn places_and_reasons_are_apart_and_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::write(path.join("p.fasta"), ">a\nMKV\n> \nMKL\n").unwrap();
+    let arguments = [
+        "embed",
+        "-m",
+        "demo",
+        "-i",
+        "p.fasta",
+        "-o",
+        "o.jsonl",
+        "--failures",
+        "f.jsonl",
+    ];
+    assert_says(
+        &run(path, &arguments),
+        3,
+        "failed: p.fasta: record 2, line 3: ",
+    );
+    let failures = rows(&path.join("f.jsonl"));
+    assert_eq!(failures[0]["place"], "p.fasta: record 2, line 3");
+    assert!(!failures[0]["reason"].as_str().unwrap().contains("p.fasta"));
+    fs::write(path.join("no.fasta"), "not FASTA\n").unwrap();
+    for job in [
+        &["embed", "-m", "demo"][..],
+        &["entropy", "run"],
+        &["entropy", "orf"],
+    ] {
+        let output = run(path, &[job, &["-i", "no.fasta", "-o", "no.json"]].concat());
+        assert_says(&output, 4, "error: no re");
+        let said = stderr(&output);
+        assert_eq!(said.matches("no.fasta").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn commands_of_viral_can_be_quiet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::copy(case("four_contigs.fa"), path.join("c.fa")).unwrap();
+    assert_eq!(predict(path, &["c.fa", "--output", "r"]), 0);
+    for arguments in [
+        &["plot", "r", "-i", "c.fa", "-o", "p.svg", "-q"][..],
+        &["validate", "c.fa", "-q"],
+        &["generate-config", "-o", "c.toml", "--quiet"],
+    ] {
+        let output = run(path, &[&["viral"], arguments].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        assert!(
+            output.stderr.is_empty() && output.stdout.is_empty(),
+            "{arguments:?}"
+        );
     }
 }

@@ -3,24 +3,26 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::running::{assert_says, rows, run, stderr, text, virnucpro};
+use crate::running::{assert_says, rows, run, sessile, stderr, text, virnucpro};
 
 /// A job with an input of which one record fails and another does not.
-struct Job {
-    name: &'static str,
-    command: Vec<String>,
-    input: &'static str,
+pub struct Job {
+    pub name: &'static str,
+    pub command: Vec<String>,
+    pub input: &'static str,
     /// The identifier of the record that fails.
-    failing: &'static str,
+    pub failing: &'static str,
     /// The output, as the job is asked for it.
-    output: &'static str,
+    pub output: &'static str,
     /// A file that is there when the job is done.
-    result: &'static str,
+    pub result: &'static str,
 }
 
 const INPUTS: [(&str, &str); 3] = [
@@ -36,7 +38,7 @@ const INPUTS: [(&str, &str); 3] = [
     ),
 ];
 
-fn jobs() -> Vec<Job> {
+pub fn jobs() -> Vec<Job> {
     let golden = |name: &str| virnucpro("..").join(name).to_str().unwrap().to_owned();
     let command = |words: &str, models: &[(&str, String)]| {
         let mut command: Vec<String> = words.split(' ').map(str::to_owned).collect();
@@ -101,11 +103,11 @@ fn jobs() -> Vec<Job> {
 }
 
 impl Job {
-    fn run(&self, folder: &Path, more: &[&str]) -> Output {
+    pub fn run(&self, folder: &Path, more: &[&str]) -> Output {
         self.run_on(folder, self.input, self.output, more)
     }
 
-    fn run_on(&self, folder: &Path, input: &str, output: &str, more: &[&str]) -> Output {
+    pub fn run_on(&self, folder: &Path, input: &str, output: &str, more: &[&str]) -> Output {
         let mut arguments: Vec<&str> = self.command.iter().map(String::as_str).collect();
         arguments.extend(["-i", input, "-o", output]);
         arguments.extend(more);
@@ -120,6 +122,10 @@ fn surroundings() -> tempfile::TempDir {
     }
     folder
 }
+
+/// The keys of an event that tells how far a job is.
+const PROGRESS: &str = "busy bytes_read bytes_total event failed records resumed seconds \
+                        seconds_left tokens tokens_per_second";
 
 fn events(output: &Output) -> Vec<Value> {
     let said = stderr(output);
@@ -158,10 +164,22 @@ fn a_record_that_fails_is_told_alike_by_all_jobs() {
         assert_eq!((of("failure"), of("summary")), (1, 1), "{name}: {events:?}");
         for event in &events {
             match event["event"].as_str().unwrap() {
-                "failure" => assert_eq!(keys(event), ["event", "place", "reason"].into(), "{name}"),
+                "failure" => {
+                    let expected = ["event", "id", "place", "reason"];
+                    assert_eq!(keys(event), expected.into(), "{name}");
+                    assert_eq!(event["id"], job.failing, "{name}");
+                }
                 "note" => assert_eq!(keys(event), ["event", "message"].into(), "{name}"),
                 "progress" => {
-                    assert!(event["seconds_left"].is_null() || event["seconds_left"].is_number())
+                    let keys: Vec<&str> = keys(event).into_iter().collect();
+                    assert_eq!(keys.join(" "), PROGRESS, "{name}");
+                    // Sizes are known, so there is an estimate as soon as something was computed.
+                    let is_known = event["records"].as_u64() > event["resumed"].as_u64();
+                    assert_eq!(
+                        event["seconds_left"].is_number(),
+                        is_known,
+                        "{name}: {event}"
+                    );
                 }
                 "summary" => {
                     assert_eq!(event["failed"], 1, "{name}");
@@ -173,6 +191,76 @@ fn a_record_that_fails_is_told_alike_by_all_jobs() {
         }
     }
     assert_eq!(summaries.len(), 1, "{summaries:?}");
+}
+
+/// A signal ends every job with its own exit code; nothing is left but a journal with something in it.
+#[test]
+fn signals_have_their_exit_codes_and_words() {
+    let signals = [("HUP", 129), ("INT", 130), ("TERM", 143)];
+    for (job, turn) in jobs().into_iter().zip(0..) {
+        for (more, words) in [
+            (&[][..], "interrupted after"),
+            (&["--no-journal"], "nothing is kept without a journal"),
+        ] {
+            let folder = surroundings();
+            let path = folder.path();
+            let (name, code) = signals[(turn + more.len()) % signals.len()];
+            let mut arguments: Vec<&str> = job.command.iter().map(String::as_str).collect();
+            arguments.extend(["-i", "-", "-o", job.output]);
+            arguments.extend(more);
+            let mut child = sessile(path, &arguments)
+                .stdin(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut input = child.stdin.take().unwrap();
+            let records = fs::read(path.join(job.input)).unwrap();
+            input.write_all(&records).unwrap();
+            let begun = Instant::now();
+            let has_begun = || {
+                let entries = walk(path);
+                entries
+                    .iter()
+                    .any(|name| name.contains(".partial") || name.contains(".tmp"))
+            };
+            while !has_begun() {
+                assert!(begun.elapsed() < Duration::from_secs(60), "{}", job.name);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let id = child.id().to_string();
+            let sent = Command::new("kill")
+                .args([&format!("-{name}"), &id])
+                .status();
+            assert!(sent.unwrap().success());
+            let output = child.wait_with_output().unwrap();
+            drop(input);
+            assert_says(&output, code, words);
+            let left: Vec<String> = walk(path)
+                .into_iter()
+                .filter(|name| {
+                    [".tmp", ".partial", ".lock"]
+                        .iter()
+                        .any(|end| name.contains(end))
+                })
+                .collect();
+            assert!(left.is_empty(), "{}: {left:?}", job.name);
+            let has_journal = walk(path).iter().any(|name| name.ends_with(".journal"));
+            let can_resume = stderr(&output).contains("run the same command again to resume");
+            assert_eq!(has_journal, can_resume, "{}: {}", job.name, stderr(&output));
+        }
+    }
+}
+
+/// The names of all files below a folder.
+fn walk(folder: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.path().is_dir() {
+            true => names.extend(walk(&entry.path())),
+            false => names.push(entry.file_name().into_string().unwrap()),
+        }
+    }
+    names
 }
 
 /// The exit code of each cause is the same in all jobs.

@@ -82,56 +82,6 @@ fn kill_and_go_on(
 }
 
 #[test]
-fn a_killed_run_goes_on_to_the_same_bytes() {
-    let directory = tempfile::tempdir().unwrap();
-    let folder = directory.path();
-    with_model(folder);
-    genome(folder, "g.fa", 1, &[9_000, 60, 40_000, 12_000]);
-    // A record that fails has its place in the list, in every run.
-    let text = fs::read_to_string(folder.join("g.fa")).unwrap();
-    fs::write(folder.join("g.fa"), format!(">odd\nMKLEW\n{text}")).unwrap();
-    let arguments = |name: &str| -> Vec<String> {
-        fs::create_dir_all(folder.join(name)).unwrap();
-        let mut arguments: Vec<String> = ["entropy", "run", "--input", "g.fa"]
-            .iter()
-            .chain(&MODEL)
-            .chain(&["12"])
-            .map(|argument| (*argument).to_owned())
-            .collect();
-        for output in ["o.json", "o.tsv", "o.jsonl.gz"] {
-            arguments.extend(["--output".to_owned(), format!("{name}/{output}")]);
-        }
-        arguments.extend(["--failures".to_owned(), format!("{name}/failed.jsonl")]);
-        arguments
-    };
-    let as_text = |owned: &[String]| -> Vec<&'static str> {
-        owned
-            .iter()
-            .map(|argument| &*argument.clone().leak())
-            .collect()
-    };
-    let whole = as_text(&arguments("whole"));
-    assert_eq!(start(folder, &whole).wait().unwrap().code(), Some(3));
-    let killed = as_text(&arguments("killed"));
-    let journal = folder.join("killed/o.json.journal");
-    let (kills, said) = kill_and_go_on(folder, &killed, &journal, 3);
-    assert!(kills > 0, "no kill came in the middle of a run");
-    if !said.is_empty() {
-        assert!(said.contains("resuming after"), "{said}");
-        assert!(said.contains("from the earlier run"), "{said}");
-    }
-    let names = ["o.json", "o.tsv", "o.jsonl.gz", "failed.jsonl"];
-    for name in names {
-        let read = |part: &str| fs::read(folder.join(part).join(name)).unwrap();
-        assert!(read("whole") == read("killed"), "{name}");
-    }
-    assert_eq!(
-        fs::read_dir(folder.join("killed")).unwrap().count(),
-        names.len()
-    );
-}
-
-#[test]
 fn a_killed_run_of_samples_goes_on_to_the_same_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path();
@@ -219,47 +169,4 @@ fn other_options_do_not_go_on() {
     let restart = [&without[..], &["--restart"]].concat();
     assert_eq!(run(folder, &restart).status.code(), Some(0));
     assert!(!journal.exists());
-}
-
-#[test]
-fn a_killed_encoding_goes_on_to_the_same_bytes() {
-    let directory = tempfile::tempdir().unwrap();
-    let folder = directory.path();
-    with_model(folder);
-    let mut text = crate::running::proteins(2500, 20, 60);
-    text.push_str(">empty\n>odd\nMK1V\n");
-    fs::write(folder.join("p.faa"), text).unwrap();
-    let arguments = |part: &str| -> Vec<&'static str> {
-        fs::create_dir(folder.join(part)).unwrap();
-        let file = |name: &str| -> &'static str { format!("{part}/{name}").leak() };
-        let mut arguments = vec!["entropy", "encode3di", "--input", "p.faa"];
-        arguments.extend(&MODEL[..MODEL.len() - 1]);
-        arguments.extend(["--output", file("o.jsonl"), "--fasta", file("ss.fasta")]);
-        arguments.extend(["--probabilities", "--mask-below", "0.25"]);
-        arguments.extend(["--failures", file("failed.jsonl")]);
-        arguments
-    };
-    let whole = arguments("whole");
-    assert_eq!(start(folder, &whole).wait().unwrap().code(), Some(3));
-    let killed = arguments("killed");
-    let journal = folder.join("killed/o.jsonl.journal");
-    let (kills, said) = kill_and_go_on(folder, &killed, &journal, 3);
-    assert!(kills > 0, "no kill came in the middle of a run");
-    if !said.is_empty() {
-        assert!(said.contains("from the earlier run"), "{said}");
-    }
-    let names = ["o.jsonl", "ss.fasta", "failed.jsonl"];
-    for name in names {
-        let read = |part: &str| fs::read(folder.join(part).join(name)).unwrap();
-        assert!(read("whole") == read("killed"), "{name}");
-    }
-    assert!(
-        fs::read_to_string(folder.join("killed/ss.fasta"))
-            .unwrap()
-            .contains('X')
-    );
-    assert_eq!(
-        fs::read_dir(folder.join("killed")).unwrap().count(),
-        names.len()
-    );
 }

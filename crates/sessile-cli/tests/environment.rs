@@ -206,6 +206,20 @@ fn the_worker_s_names_are_read_from_its_env_file() {
         instances(&run)
     };
     assert_eq!(run(&[], &[]), 32);
+    // What looks like a setting and is none is said; other programs' names are not.
+    let text = "GPU_MAX_INSTANCES=2\nSESSILE_THREADS=1\nOTHER=1\nGPU_BATCH_SIZE=8\n";
+    std::fs::write(folder.path().join(".env"), text).unwrap();
+    let warned = said(&sessile(folder.path(), &[], &plan));
+    for name in ["GPU_MAX_INSTANCES", "SESSILE_THREADS"] {
+        assert!(
+            warned.contains(&format!(".env: {name} sets nothing")),
+            "{warned}"
+        );
+    }
+    assert!(
+        !warned.contains("OTHER") && !warned.contains("BATCH"),
+        "{warned}"
+    );
     let text = "# the worker\nexport GPU_MAX_MODEL_INSTANCES=2\nOTHER='a b'\n";
     std::fs::write(folder.path().join(".env"), text).unwrap();
     assert_eq!(run(&[], &[]), 2);

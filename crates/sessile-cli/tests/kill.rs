@@ -1,112 +1,230 @@
 //! Killed with SIGKILL at any point, the same command ends with the same bytes.
 #![cfg(unix)]
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::contract::{Job, jobs};
 use crate::running::{Numbers, proteins, run, sessile, stderr};
 
-const OUTPUTS: [&str; 5] = ["o.jsonl", "o.parquet", "o.h5", "o.safetensors", "o.npz"];
+/// Kills of each job.
+const KILLS: usize = 6;
 
-/// A likelihood takes a pass per residue, so that the run lasts a while; with small batches the
-/// answers come one by one.
-fn arguments(folder: &str) -> Vec<String> {
-    let mut arguments: Vec<String> = [
-        "embed",
-        "--model",
-        "model",
-        "--input",
-        "in.fasta",
-        "--outputs",
-        "mean,likelihood",
-        "--threads",
-        "1",
-        "--token-budget",
-        "128",
-        "--failures",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    arguments.push(format!("{folder}/failed.jsonl"));
-    for output in OUTPUTS {
-        arguments.extend(["--output".to_owned(), format!("{folder}/{output}")]);
+/// Starts of each job, those that end before they are killed included.
+const STARTS: usize = 40;
+
+/// Inputs that keep every job busy for a second or more.
+fn surroundings() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "few.fasta",
+        &(proteins(150, 20, 50) + ">empty\n>odd\nMK1V\n"),
+    );
+    write(
+        "p.fasta",
+        &(proteins(5000, 20, 60) + ">empty\n>odd\nMK1V\n"),
+    );
+    let mut numbers = Numbers::new(7);
+    let mut genomes = String::new();
+    for record in 0..80 {
+        genomes.push_str(&format!(">contig {record}\n"));
+        genomes.extend((0..5000).map(|_| char::from(b"ACGT"[numbers.below(4)])));
+        genomes.push('\n');
     }
-    arguments
+    write("g.fasta", &(genomes + ">odd\nMKLEW\n"));
+    let article = |number: usize| {
+        let text = format!("The committee measured theatre number {number} in spring.");
+        format!("{}\n", serde_json::json!({ "id": number, "text": text }))
+    };
+    let mut articles: String = (0..200).map(article).collect();
+    articles.push_str("{\"id\": \"odd\", \"text\": 7}\n");
+    write("a.jsonl", &articles);
+    folder
 }
 
-fn start(directory: &Path, folder: &str) -> Child {
-    let arguments = arguments(folder);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    sessile(directory, &arguments)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+/// What is asked of a job, beside its model: input, outputs, and flags that make it last.
+fn asked(
+    name: &str,
+) -> (
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+) {
+    const SMALL: [&str; 2] = ["--token-budget", "256"];
+    match name {
+        "embed" => (
+            "few.fasta",
+            &["o.jsonl", "o.parquet", "o.h5", "o.safetensors", "o.npz"],
+            &["--outputs", "mean,likelihood", "--token-budget", "128"],
+        ),
+        "encode3di" => (
+            "p.fasta",
+            &["o.tsv", "o.json", "o.parquet", "o.fasta"],
+            &SMALL,
+        ),
+        "entropy run" => (
+            "g.fasta",
+            &["o.json", "o.jsonl.gz", "o.tsv", "o.csv", "o.parquet"],
+            &SMALL,
+        ),
+        "summarize" => (
+            "a.jsonl",
+            &["o.jsonl", "o.csv.zst", "o.parquet"],
+            &["--min-length", "10", "--with-ids"],
+        ),
+        _ => (
+            "g.fasta",
+            &["o"],
+            &["--tables", "csv", "--token-budget", "256"],
+        ),
+    }
 }
 
+fn start(job: &Job, folder: &Path, into: &str, more: &[&str]) -> Child {
+    let (input, outputs, flags) = asked(job.name);
+    let place = |name: &str| format!("{into}/{name}");
+    let failures = place("failed.jsonl");
+    let outputs: Vec<String> = outputs.iter().map(|name| place(name)).collect();
+    let mut arguments: Vec<&str> = job.command.iter().map(String::as_str).collect();
+    arguments.extend(["-i", input, "--failures", &failures]);
+    arguments.extend(outputs.iter().flat_map(|output| ["-o", output]));
+    arguments.extend(flags.iter().chain(more));
+    let mut command = sessile(folder, &arguments);
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// All files below a folder, with their bytes.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => {
+                let bytes = fs::read(&path).unwrap();
+                found.insert(path, bytes);
+            }
+        }
+    }
+    found
+}
+
+fn names(files: BTreeMap<PathBuf, Vec<u8>>, folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let below = |path: PathBuf| path.strip_prefix(folder).unwrap().to_owned();
+    let files = files.into_iter();
+    files.map(|(path, bytes)| (below(path), bytes)).collect()
+}
+
+#[track_caller]
+fn assert_same(job: &Job, folder: &Path) {
+    let of = |into: &str| names(files(&folder.join(into)), &folder.join(into));
+    let (whole, killed) = (of("whole"), of("killed"));
+    let paths = |files: &[(PathBuf, Vec<u8>)]| -> Vec<PathBuf> {
+        files.iter().map(|(path, _)| path.clone()).collect()
+    };
+    assert_eq!(paths(&whole), paths(&killed), "{}", job.name);
+    for (ours, theirs) in killed.iter().zip(&whole) {
+        assert!(ours == theirs, "{}: {}", job.name, ours.0.display());
+    }
+}
+
+/// Thirty SIGKILLs at random times, six of each job, with several formats at once; every run but
+/// the first goes on where the one before stopped, with other numbers of threads.
 #[test]
-fn a_killed_run_goes_on_to_the_same_bytes() {
-    let directory = tempfile::tempdir().unwrap();
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/esm2/tiny_a");
-    std::os::unix::fs::symlink(model, directory.path().join("model")).unwrap();
-    let mut text = proteins(1000, 20, 50);
-    text.push_str(">empty\n>odd\nMK1V\n");
-    fs::write(directory.path().join("in.fasta"), text).unwrap();
-    for folder in ["whole", "killed"] {
-        fs::create_dir(directory.path().join(folder)).unwrap();
-    }
-    let status = start(directory.path(), "whole").wait().unwrap();
-    assert_eq!(status.code(), Some(3));
-
+fn killed_runs_go_on_to_the_same_bytes() {
     let mut random = Numbers::new(20_261_121);
-    let mut resumed = 0;
-    let mut kept = 1000;
-    let mut is_over = false;
-    for _ in 0..5 {
-        let mut child = start(directory.path(), "killed");
-        // By what the run has kept, not by the clock: the journal is written every 200 ms, and how
-        // much a machine computes in that time is its own affair.
-        let journal = directory.path().join("killed/o.jsonl.journal");
-        let length = || fs::metadata(&journal).map_or(0, |journal| journal.len());
+    for job in jobs() {
+        let folder = surroundings();
+        let path = folder.path();
+        for into in ["whole", "killed"] {
+            fs::create_dir(path.join(into)).unwrap();
+        }
         let begun = Instant::now();
-        while length() <= kept && child.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "nothing is kept");
-            std::thread::sleep(Duration::from_millis(5));
+        let whole = start(&job, path, "whole", &["--threads", "1"]);
+        let whole = whole.wait_with_output().unwrap();
+        assert_eq!(whole.status.code(), Some(3), "{}", stderr(&whole));
+        let lasts = begun.elapsed().as_millis() as usize;
+        let (mut kills, mut starts, mut resumed) = (0, 0, 0);
+        let mut end = None;
+        while kills < KILLS || end.is_none() {
+            starts += 1;
+            assert!(starts <= STARTS, "{}: {kills} kills", job.name);
+            if end.take().is_some() {
+                // It was over before it could be killed six times.
+                assert_same(&job, path);
+                fs::remove_dir_all(path.join("killed")).unwrap();
+                fs::create_dir(path.join("killed")).unwrap();
+            }
+            let threads = ["1", "2"][starts % 2];
+            let mut child = start(&job, path, "killed", &["--threads", threads]);
+            if kills < KILLS {
+                let wait = random.below(lasts / 3 + 20) as u64;
+                std::thread::sleep(Duration::from_millis(wait));
+                child.kill().unwrap();
+            }
+            let output = child.wait_with_output().unwrap();
+            resumed += usize::from(stderr(&output).contains("resuming after"));
+            match output.status.code() {
+                None => kills += 1,
+                Some(code) => {
+                    assert_eq!(code, 3, "{}: {}", job.name, stderr(&output));
+                    end = Some(output);
+                }
+            }
         }
-        std::thread::sleep(Duration::from_millis(random.below(100) as u64));
+        assert!(
+            resumed > 0,
+            "{}: no run had anything to go on with",
+            job.name
+        );
+        assert_same(&job, path);
+    }
+}
+
+/// Without a journal nothing is gone on with, and what a killed run leaves is removed by the next.
+#[test]
+fn what_a_killed_run_without_a_journal_leaves_is_removed_by_the_next() {
+    for job in jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let mut arguments: Vec<&str> = job.command.iter().map(String::as_str).collect();
+        arguments.extend(["-o", job.output, "--no-journal", "-i"]);
+        let mut child = sessile(path, &[&arguments[..], &["-"]].concat())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let left = || -> Vec<PathBuf> {
+            let files = files(path).into_keys();
+            files
+                .filter(|path| {
+                    path.extension()
+                        .is_some_and(|end| end == "tmp" || end == "partial")
+                })
+                .collect()
+        };
+        let begun = Instant::now();
+        while left().is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{}", job.name);
+            std::thread::sleep(Duration::from_millis(10));
+        }
         child.kill().unwrap();
-        if child.wait().unwrap().code().is_some() {
-            is_over = true;
-            break;
-        }
-        resumed += 1;
-        kept = length();
-    }
-    assert!(resumed > 0, "no kill came in the middle of a run");
-    if !is_over {
-        let mut owned = arguments("killed");
-        owned.extend(["--log-level", "info"].map(str::to_owned));
-        let arguments: Vec<&str> = owned.iter().map(String::as_str).collect();
-        let output = run(directory.path(), &arguments);
-        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-        assert!(
-            stderr(&output).contains("resuming after"),
-            "{}",
+        child.wait().unwrap();
+        assert!(!left().is_empty(), "{}", job.name);
+        let output = run(path, &[&arguments[..], &["/dev/null", "--force"]].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}: {}",
+            job.name,
             stderr(&output)
         );
-        assert!(
-            stderr(&output).contains("note: took over the lock of a run that is gone lock="),
-            "{}",
-            stderr(&output)
-        );
+        assert!(left().is_empty(), "{}: {:?}", job.name, left());
     }
-    for name in OUTPUTS.into_iter().chain(["failed.jsonl"]) {
-        let read = |folder: &str| fs::read(directory.path().join(folder).join(name)).unwrap();
-        assert!(read("whole") == read("killed"), "{name}");
-    }
-    let left = fs::read_dir(directory.path().join("killed")).unwrap();
-    assert_eq!(left.count(), OUTPUTS.len() + 1);
 }
 
 /// Killed after the outputs got their names but before the journal was removed, or between two of

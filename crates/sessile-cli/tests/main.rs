@@ -21,6 +21,7 @@ mod serve;
 mod serve_pressure;
 #[path = "../../sessile-server/tests/running/mod.rs"]
 mod service;
+mod shards;
 mod stopping;
 mod summarize;
 mod viral;

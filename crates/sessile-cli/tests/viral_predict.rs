@@ -1,4 +1,4 @@
-//! `sessile viral predict | merge | verify`: the reference's whole runs, runs that are killed, parts
+//! `sessile viral predict | verify`: the reference's whole runs, runs that are killed,
 //! and samples.
 
 use std::fs;
@@ -55,17 +55,6 @@ const FILES: [&str; 5] = [
     "chunks.tsv",
     "contigs.tsv",
 ];
-
-fn assert_same_results(found: &Path, expected: &Path) {
-    for name in FILES {
-        let (found, expected) = (found.join(name), expected.join(name));
-        assert!(
-            fs::read(&found).unwrap() == fs::read(&expected).unwrap(),
-            "{}",
-            found.display()
-        );
-    }
-}
 
 #[test]
 fn whole_runs_are_those_of_the_original() {
@@ -191,51 +180,6 @@ fn until_journal(folder: &Path, arguments: &[String], bytes: u64) -> Option<Chil
     }
 }
 
-#[test]
-fn a_run_that_is_killed_goes_on_to_the_same_bytes() {
-    let folder = tempfile::tempdir().unwrap();
-    genome(&folder.path().join("in.fa"), 60, 7_000);
-    let undisturbed = predict(&["in.fa", "--output", "whole"], "300");
-    let output = finish(folder.path(), &undisturbed);
-    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    let mut kills = 0;
-    let variants: [&[&str]; 3] = [
-        &["--instances", "1"],
-        &["--instances", "2", "--token-budget", "300"],
-        &["--threads", "2", "--token-budget", "5000"],
-    ];
-    for round in 0..4 {
-        let mut arguments = predict(&["in.fa", "--output", "out"], "300");
-        arguments.extend(variants[round % 3].iter().map(|&flag| flag.to_owned()));
-        let grown = 8_000 * (round as u64 + 1);
-        let Some(mut child) = until_journal(folder.path(), &arguments, grown) else {
-            break;
-        };
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-        assert!(!folder.path().join("out/prediction_results.txt").exists());
-    }
-    assert!(kills >= 2, "the run was over before it could be killed");
-    let output = finish(
-        folder.path(),
-        &predict(&["in.fa", "--output", "out"], "300"),
-    );
-    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    assert!(
-        stderr(&output).contains("resuming after"),
-        "{}",
-        stderr(&output)
-    );
-    assert_same_results(&folder.path().join("out"), &folder.path().join("whole"));
-    let failed = text(&folder.path().join("out/failed.tsv"));
-    assert!(failed.contains("record 61 (broken)"), "{failed}");
-    // Nothing else is left, in the folder or beside it.
-    let count = |path: &Path| fs::read_dir(path).unwrap().count();
-    assert_eq!(count(&folder.path().join("out")), FILES.len() + 1);
-    assert_eq!(count(folder.path()), 3);
-}
-
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_a_run_cleanly_and_the_same_command_goes_on() {
@@ -270,69 +214,6 @@ fn a_signal_ends_a_run_cleanly_and_the_same_command_goes_on() {
     let output = finish(folder.path(), &arguments);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     assert!(folder.path().join("out/prediction_results.txt").exists());
-}
-
-#[test]
-fn parts_merge_to_the_files_of_an_undivided_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let input = virnucpro("input300.fa");
-    let input = input.to_str().unwrap();
-    let output = finish(
-        folder.path(),
-        &predict(&[input, "--output", "whole"], "300"),
-    );
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    for part in 1..=3 {
-        let (shard, out) = (format!("{part}/3"), format!("part{part}"));
-        let arguments = [input, "--output", &out, "--shard", &shard];
-        let output = finish(folder.path(), &predict(&arguments, "300"));
-        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    }
-    let merge = |parts: &[&str], output: &str| {
-        run(
-            folder.path(),
-            &[&["viral", "merge", "--output", output], parts].concat(),
-        )
-    };
-    let output = merge(&["part3", "part1", "part2"], "merged");
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert_same_results(&folder.path().join("merged"), &folder.path().join("whole"));
-    // What failed in a part is in the whole, too.
-    let mut text = fs::read_to_string(input).unwrap();
-    text.push_str(">odd\nACGT1\n>more\nAC-?\n");
-    fs::write(folder.path().join("odd.fa"), text).unwrap();
-    let mut failed = Vec::new();
-    for part in 1..=2 {
-        let (shard, out) = (format!("{part}/2"), format!("odd{part}"));
-        let arguments = ["odd.fa", "--output", &out, "--shard", &shard];
-        let output = finish(folder.path(), &predict(&arguments, "300"));
-        assert!(output.status.code() == Some(0) || output.status.code() == Some(3));
-        let list = fs::read_to_string(folder.path().join(out).join("failed.tsv")).unwrap();
-        failed.extend(list.lines().skip(1).map(str::to_owned));
-    }
-    assert_eq!(failed.len(), 2);
-    let output = merge(&["odd2", "odd1"], "odd");
-    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    assert!(stderr(&output).contains("failed: 2 records"));
-    let list = fs::read_to_string(folder.path().join("odd/failed.tsv")).unwrap();
-    assert_eq!(list.lines().skip(1).collect::<Vec<_>>(), failed);
-    let other = predict(&[input, "--output", "part4", "--shard", "1/3"], "500");
-    assert_eq!(finish(folder.path(), &other).status.code(), Some(0));
-    for (parts, words) in [
-        (&["part1", "part2"][..], "2 parts were given, the run has 3"),
-        (&["part1", "part2", "part2"], "given twice"),
-        (&["part4", "part2", "part3"], "of different runs"),
-        (&["whole"], "shard.tsv"),
-    ] {
-        let output = merge(parts, "no");
-        assert_eq!(output.status.code(), Some(4), "{words}");
-        assert!(
-            stderr(&output).contains(words),
-            "{words}: {}",
-            stderr(&output)
-        );
-        assert!(!folder.path().join("no").exists());
-    }
 }
 
 #[test]
@@ -396,7 +277,7 @@ fn what_does_not_fit_is_refused_before_anything_is_computed() {
             "--dnabert takes a model of nucleotides",
         ),
         (&["in.fa", "--esm-layer", "9"], 4, "has 3 layers"),
-        (&["in.fa", "--shard", "4/3"], 2, "is not a part"),
+        (&["in.fa", "--shard", "4/3"], 2, "is not a shard"),
         (&["no.fa"], 4, "no such file"),
         (
             &["--sample-sheet", "in.fa"],

@@ -1,7 +1,7 @@
 //! What a job says of its inputs as a whole, in the same words everywhere: those without a record,
 //! and identifiers that come twice.
 
-use sessile_seq::inputs::Census;
+use sessile_seq::inputs::{Census, Format};
 
 use crate::progress::Observer;
 
@@ -15,9 +15,14 @@ pub(crate) fn tell(census: &Census, keep: Option<&str>, observer: &mut dyn Obser
     }
     if let Some(repeated) = census.repeated() {
         let keep = keep.map(|keep| format!("; {keep}")).unwrap_or_default();
+        let is_genbank =
+            (repeated.file.as_deref()).is_some_and(|file| Format::GenBank.matches_name(file));
+        let where_it_ends = match is_genbank {
+            true => String::new(),
+            false => format!(" (an identifier ends at the first blank of the header{keep})"),
+        };
         observer.note(&format!(
-            "warning: {repeated}: the identifier came before (an identifier ends at the first blank \
-             of the header{keep})"
+            "warning: {repeated}: the identifier came before{where_it_ends}"
         ));
     }
 }

@@ -14,7 +14,7 @@ use sessile_seq::inputs::{self, Input};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::job::{self, Engine, RowOptions, Task};
+use crate::job::{Engine, RowOptions, Task};
 use crate::journal::Fingerprint;
 use crate::output::{OutputFiles, OutputName, output_set};
 use crate::progress::{Observer, Summary, note_devices};
@@ -89,7 +89,6 @@ pub fn run(
         options.long,
         options.with_description,
     );
-    outputs.check(&schema)?;
     let wanted = Wanted {
         tokenizer,
         outputs: output_set(&options.names),
@@ -99,33 +98,20 @@ pub fn run(
         leading_tokens: model.leading_tokens,
         setting: "--long",
     };
-    let journal = match options.rows.journal {
-        false => None,
-        true => {
-            let fingerprint = fingerprint(&files, &pool, options, &schema.describe())?;
-            let resume = options.rows.resume;
-            job::open_journal(
-                &mut outputs,
-                &fingerprint,
-                resume,
-                EmbedTask::UNIT,
-                observer,
-            )?
-        }
-    };
+    let mark = || fingerprint(&files, &pool, options);
+    let unit = EmbedTask::UNIT;
+    let opened = (options.rows).open(outputs, &schema, mark, unit, observer)?;
     let task = EmbedTask {
         names: &options.names,
         long: options.long,
         with_description: options.with_description,
-        outputs: outputs.open(&schema, journal.as_ref())?,
         schema,
         told_of_bases: false,
     };
-    let items = records::start(inputs, wanted, interrupt)?;
+    let items = records::start(inputs, options.rows.shard, wanted, interrupt)?;
     let engine = Engine {
         pool: Some(&pool),
-        failures: outputs.failures(options.rows.failures.as_deref(), journal.as_ref())?,
-        journal,
+        files: opened,
         observer,
         interrupt,
     };
@@ -154,7 +140,7 @@ fn prepare(
         .with_hint("leave out `contacts`, or use --long full"));
     }
     let inputs = || Ok(inputs::expand(&options.inputs, inputs::Format::Fasta)?);
-    options.rows.prepare(None, None, inputs, model)
+    options.rows.prepare(None, Vec::new(), inputs, model)
 }
 
 /// The pool's options, with the longest sequence that is to be computed as a whole.
@@ -194,7 +180,6 @@ fn fingerprint(
     files: &Model,
     pool: &Pool,
     options: &EmbedOptions,
-    schema: &str,
 ) -> Result<Fingerprint, PipelineError> {
     let dtypes: Vec<String> = pool
         .plans()
@@ -204,7 +189,6 @@ fn fingerprint(
     let configuration = files.configuration();
     let configuration = blake3::hash(configuration.as_bytes()).to_hex();
     Ok(Fingerprint::new("embed")
-        .with_option("columns", schema)
         .with_option("--long", options.long.name())
         .with_option("tokenizer and configuration", files.files_hash())
         .with_numeric("model", files.remembered_hash()?)

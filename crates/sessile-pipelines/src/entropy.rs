@@ -16,7 +16,6 @@ mod document;
 mod figures;
 mod format;
 mod genome;
-mod part;
 pub mod plot;
 pub mod report;
 mod run;
@@ -37,16 +36,22 @@ use sessile_runtime::{DeviceChoice, Pool, PoolOptions, discovery};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::journal::{Fingerprint, JournalOptions};
+use crate::output::{FileFormat, Format};
 use crate::progress::Observer;
 use crate::shard::Shard;
 use crate::three_di::{Identity, StateFiles, StateModel};
 
 pub use document::{Entropies, Layout, ParseSchemaError, SchemaVersion, StateOrigin};
-pub use format::{ParseRecordFormatError, RecordForm, RecordFormat};
 pub use genome::{Annotation, FoundOrf, Genome, Shortest, States};
-pub use part::{MergedRecords, merge};
 pub use sample::{Sample, read_sample_sheet};
 pub use sessile_seq::genetic_code::GeneticCode;
+pub(crate) use writer::merge_sink;
+
+/// What the job is called in journals and parts.
+pub(crate) const JOB: &str = "entropy run";
+
+/// The format of files whose names say nothing.
+pub const DEFAULT_FORMAT: Format = Format::JSON;
 
 /// How samples are computed.
 #[derive(Clone, Debug)]
@@ -128,8 +133,6 @@ pub struct Analysis {
     options: EntropyOptions,
     layout: Layout,
     model: Option<StateModel>,
-    /// What all parts of one run have in common.
-    job: String,
     fingerprint: Fingerprint,
     model_files: Vec<PathBuf>,
 }
@@ -170,7 +173,7 @@ impl Analysis {
             skip_entropy: options.skip_entropy,
             origin: None,
         };
-        let fingerprint = Fingerprint::new("entropy run")
+        let fingerprint = Fingerprint::new(JOB)
             .with_option("--table", options.code.id().to_string())
             .with_option("--min-aa", format!("{:?}", options.shortest))
             .with_option("--schema", options.schema.number())
@@ -205,7 +208,6 @@ impl Analysis {
             options,
             layout,
             model,
-            job: fingerprint.digest(),
             fingerprint,
             model_files: Vec::new(),
         }
@@ -277,11 +279,6 @@ impl Analysis {
             summary.model_loads = pool.metrics().model_loads.get();
         }
     }
-
-    fn fingerprint_of_part(&self, shard: Shard) -> Fingerprint {
-        let fingerprint = self.fingerprint.clone();
-        fingerprint.with_option("--shard", shard.to_string())
-    }
 }
 
 /// Refuses GPUs that nothing would be computed on.
@@ -320,8 +317,8 @@ fn device_kinds(pool: &Pool) -> String {
 /// `Usage` when an extension says nothing that can be written, or there are more formats than files.
 pub fn output_formats(
     outputs: &[PathBuf],
-    formats: &[RecordFormat],
-) -> Result<Vec<(PathBuf, RecordFormat)>, PipelineError> {
+    formats: &[FileFormat],
+) -> Result<Vec<(PathBuf, FileFormat)>, PipelineError> {
     if formats.len() > 1 && formats.len() != outputs.len() {
         return Err(PipelineError::new(
             PipelineErrorKind::Usage,
@@ -336,15 +333,11 @@ pub fn output_formats(
     let chosen = |place: usize| formats.get(place).or(formats.first()).copied();
     (outputs.iter().enumerate())
         .map(|(place, path)| {
-            let format = match chosen(place) {
+            let named = match chosen(place) {
                 Some(format) => format,
-                None if path.as_os_str() == "-" => RecordFormat {
-                    form: RecordForm::Json,
-                    gzip: false,
-                },
-                None => RecordFormat::of(path)?,
+                None => FileFormat::of(path, DEFAULT_FORMAT)?,
             };
-            Ok((path.clone(), format))
+            Ok((path.clone(), named))
         })
         .collect()
 }

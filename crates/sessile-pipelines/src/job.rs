@@ -34,6 +34,7 @@ pub(crate) use failures::FailureList;
 pub(crate) use items::{AHEAD, Handover, Items, Reading};
 pub(crate) use ledger::Ledger;
 pub(crate) use read_ahead::{BytesRead, Listener, ReadAhead, stored_bytes};
+pub(crate) use row_options::JobFiles;
 pub use row_options::RowOptions;
 use steps::{Step, Steps};
 
@@ -88,7 +89,7 @@ pub(crate) trait Task {
         ledger: &mut Ledger<'_>,
     ) -> Result<(), PipelineError>;
 
-    /// Gives the outputs their names.
+    /// Gives outputs of its own their names; those with rows get theirs afterwards.
     ///
     /// # Errors
     ///
@@ -98,6 +99,8 @@ pub(crate) trait Task {
 
 /// One thing to compute, as a reader hands it over.
 pub(crate) struct Item<T> {
+    /// Its record's number over all inputs, from 0; none where it is no record's.
+    pub(crate) number: Option<u64>,
     /// Its identifier, for the list of failures.
     pub(crate) id: String,
     /// File, number and identifier, for messages.
@@ -121,6 +124,20 @@ pub(crate) struct Key {
     pub(crate) input: InputHash,
 }
 
+/// What a reader says of a record or a file, without its place and with what to do about it.
+pub(crate) fn reason(error: &sessile_seq::Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{} ({hint})", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+/// Tells a failure as a reader has it.
+pub(crate) fn tell_failure(observer: &mut dyn Observer, error: &sessile_seq::Error) {
+    let id = error.record_id().unwrap_or_default();
+    observer.failure(id, &error.place(), &reason(error));
+}
+
 /// Why an item cannot be computed.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
@@ -138,13 +155,10 @@ impl Problem {
         }
     }
 
-    /// What a reader says, with what to do about it.
+    /// What a reader says; where it is so is [`sessile_seq::Error::place`].
     pub(crate) fn of_reader(error: &sessile_seq::Error) -> Self {
         Problem {
-            reason: match error.hint() {
-                Some(hint) => format!("{error} ({hint})"),
-                None => error.to_string(),
-            },
+            reason: reason(error),
             is_file: !error.is_record_error(),
         }
     }
@@ -154,8 +168,7 @@ impl Problem {
 pub(crate) struct Engine<'a> {
     /// The resident models; none when nothing is asked of one.
     pub(crate) pool: Option<&'a Pool>,
-    pub(crate) journal: Option<Journal>,
-    pub(crate) failures: Option<FailureList>,
+    pub(crate) files: JobFiles,
     pub(crate) observer: &'a mut dyn Observer,
     pub(crate) interrupt: &'a Interrupt,
 }
@@ -217,22 +230,28 @@ impl Engine<'_> {
     ) -> Result<(Summary, T::Report), PipelineError> {
         let Engine {
             pool,
-            mut journal,
-            failures,
+            files,
             observer,
             interrupt,
         } = self;
+        let JobFiles {
+            mut journal,
+            failures,
+            outputs,
+        } = files;
         let begun = Instant::now();
         let reading = items.reading();
         let mut ledger = Ledger {
             observer,
             failures,
+            outputs,
+            record: Some(0),
             progress: Progress::default(),
             residues: 0,
             shared: 0,
             done: 0,
             stages: Stages::default(),
-            file_problem: None,
+            has_lost_a_file: false,
         };
         let busy = pool.map(Busy::since_now);
         let known = journal.as_ref().map_or(0, Journal::remaining);
@@ -257,6 +276,7 @@ impl Engine<'_> {
             let progress = &mut ledger.progress;
             progress.elapsed = begun.elapsed();
             (progress.bytes_read, progress.bytes_total) = reading.bytes();
+            progress.records_read = reading.sent();
             progress.busy = (busy.as_ref()).map_or(0.0, |busy| busy.share(progress.elapsed));
             ledger.observer.progress(&ledger.progress);
             if outcome.is_err() || interrupt.signal().is_some() {
@@ -273,7 +293,7 @@ impl Engine<'_> {
             });
         }
         census::tell(&reading.census, task.keep_descriptions(), ledger.observer);
-        let report = finish(task, journal, &mut ledger)?;
+        let report = finish(task, journal, &reading, &mut ledger)?;
         let run = begun.elapsed();
         let metrics = pool.map(|pool| (pool.load_time(), pool.metrics().model_loads.get()));
         let (load, model_loads) = metrics.unwrap_or_default();
@@ -388,6 +408,7 @@ fn finish_item<T: Task>(
         }
     };
     ledger.progress.records += u64::from(item.is_record);
+    ledger.record = item.number;
     match &outcome {
         Ok(_) => ledger.done += u64::from(item.is_record),
         Err(reason) => {
@@ -454,19 +475,19 @@ fn interrupted(unit: &str, ledger: &Ledger<'_>, journal: Option<&Journal>) -> Pi
 fn finish<T: Task>(
     task: T,
     mut journal: Option<Journal>,
+    reading: &Reading,
     ledger: &mut Ledger<'_>,
 ) -> Result<T::Report, PipelineError> {
     if let Some(journal) = &journal {
         journal.check_taken()?;
     }
-    if let Some(problem) = ledger.file_problem.take()
-        && ledger.done == 0
-    {
+    if ledger.has_lost_a_file && ledger.done == 0 && !reading.has_others() {
         if let Some(journal) = journal {
             // Nothing in it is worth keeping once the file is right.
             journal.remove()?;
         }
-        return Err(PipelineError::new(PipelineErrorKind::Input, problem));
+        let message = format!("no {} could be read", T::UNIT.trim_end_matches('s'));
+        return Err(PipelineError::new(PipelineErrorKind::Input, message));
     }
     let begun = Instant::now();
     if let Some(journal) = &mut journal {
@@ -475,6 +496,9 @@ fn finish<T: Task>(
     ledger.stages.journal += begun.elapsed();
     let begun = Instant::now();
     let report = task.finish(ledger)?;
+    for note in std::mem::take(&mut ledger.outputs).finish(reading.records())? {
+        ledger.note(&note);
+    }
     if let Some(failures) = ledger.failures.take() {
         failures.finish()?;
     }

@@ -14,7 +14,7 @@
 
 mod entry;
 mod fingerprint;
-mod frame;
+pub(crate) mod frame;
 mod keeper;
 mod lock;
 mod replay;
@@ -29,7 +29,7 @@ use crate::error::{PipelineError, PipelineErrorKind};
 pub use entry::{Entry, InputHash, Outcome};
 pub use fingerprint::Fingerprint;
 pub use lock::Lock;
-pub(crate) use lock::beside;
+pub(crate) use lock::{beside, remove_abandoned, temporary_suffix};
 
 use frame::Kind;
 use keeper::Keeper;

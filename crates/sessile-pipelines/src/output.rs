@@ -7,6 +7,8 @@
 mod compressed;
 mod delimited;
 mod destination;
+mod fasta;
+mod file_format;
 mod files;
 mod format;
 mod hdf5;
@@ -19,6 +21,7 @@ mod parquet;
 mod row;
 mod safetensors;
 mod schema;
+mod short_float;
 mod sources;
 mod spool;
 mod whole_file;
@@ -28,11 +31,13 @@ use std::io::{self, Write};
 
 pub use compressed::{Compressed, Compression, ParseCompressionError};
 pub use destination::{Destination, OutputPlace};
+pub use file_format::FileFormat;
 pub use files::{OutputFiles, Outputs, check_outputs};
 pub use format::{Format, ParseFormatError, check_ending};
 pub use names::{OutputName, ParseOutputNameError, output_set};
 pub use row::{Cell, Row};
 pub use schema::{Column, ColumnKind, Presence, Schema};
+pub use short_float::ShortFloat;
 pub use sources::Sources;
 pub(crate) use sources::check_absent;
 pub use whole_file::WholeFile;
@@ -61,9 +66,16 @@ pub struct Finished {
     pub renamed: u64,
 }
 
-/// What formats of typed columns cannot hold: lists of whole numbers, and the input's own fields.
+/// What formats of arrays cannot hold: lists of whole numbers, single numbers of single precision, and
+/// the input's own fields.
 fn columns_refusal(format: &str, schema: &Schema) -> Option<format::Refusal> {
-    let holds = |column: &Column| !matches!(column.kind, ColumnKind::Integers | ColumnKind::Fields);
+    let holds = |column: &Column| {
+        let kind = &column.kind;
+        !matches!(
+            kind,
+            ColumnKind::Integers | ColumnKind::Fields | ColumnKind::Single
+        )
+    };
     format::Refusal::of_column(
         format,
         schema,
@@ -79,7 +91,7 @@ fn array_refusal(format: &str, schema: &Schema) -> Option<format::Refusal> {
     }
     Some(format::Refusal {
         reason: format!("{format} holds arrays, and these results have none"),
-        hint: "use jsonl, tsv or parquet",
+        hint: "use jsonl, json, tsv, csv or parquet",
     })
 }
 

@@ -17,6 +17,8 @@ pub struct Progress {
     pub tokens: u64,
     /// Share of the time in which lanes computed, between 0 and 1.
     pub busy: f64,
+    /// Records read so far, finished or not.
+    pub records_read: u64,
     /// Bytes of the inputs read so far, as stored.
     pub bytes_read: u64,
     /// Bytes of all inputs, as stored; 0 when unknown.
@@ -101,9 +103,9 @@ pub trait Observer {
         let _ = progress;
     }
 
-    /// A record has no result.
-    fn failure(&mut self, record: &str, reason: &str) {
-        let _ = (record, reason);
+    /// A record has no result: its identifier, as far as there is one, where it stands, and why.
+    fn failure(&mut self, id: &str, place: &str, reason: &str) {
+        let _ = (id, place, reason);
     }
 
     /// Something a user should know.

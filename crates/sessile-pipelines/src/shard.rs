@@ -1,25 +1,59 @@
-//! Parts of a run on several machines: records or samples are dealt out in turn, so that parts are
-//! alike however long the files are.
+//! Shards of a run on several machines: records are dealt out in turn, so that shards are alike
+//! however long the files are. Each leaves a [part](PartWriter) of the results, and [`merge`] makes
+//! the files of an undivided run of them.
 
+mod merge;
 mod part;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub(crate) use part::{LineError, PartHeader, PartLines, check_parts, next_part};
+use serde::{Deserialize, Serialize};
+
+use crate::journal::beside;
+
+pub use merge::{MergeOptions, Merged, merge};
+pub(crate) use merge::{MergeSink, Shared};
+pub(crate) use part::{Entry, PartHeader, PartWriter, Piece};
 
 /// Which records are computed here: every `of`-th, from the `number`-th on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     /// From 1.
     pub number: u64,
-    /// Number of parts.
+    /// Number of shards.
     pub of: u64,
 }
 
 impl Shard {
     /// All records.
     pub const WHOLE: Shard = Shard { number: 1, of: 1 };
+
+    /// Whether these are all records.
+    pub fn is_whole(self) -> bool {
+        self.of == 1
+    }
+
+    /// Where a shard puts what the whole run would put at `path`, so that no two write one file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use sessile_pipelines::shard::Shard;
+    ///
+    /// let shard: Shard = "3/16".parse()?;
+    /// assert_eq!(shard.path(Path::new("out.tsv")), Path::new("out.tsv.part-3-of-16"));
+    /// assert_eq!(Shard::WHOLE.path(Path::new("out.tsv")), Path::new("out.tsv"));
+    /// # Ok::<(), sessile_pipelines::shard::ParseShardError>(())
+    /// ```
+    pub fn path(self, path: &Path) -> PathBuf {
+        match self.is_whole() {
+            true => path.to_owned(),
+            false => beside(path, &format!(".part-{}-of-{}", self.number, self.of)),
+        }
+    }
 
     /// Whether a record, counted from 0 over all inputs, belongs to it.
     pub fn has(self, record: u64) -> bool {
@@ -39,13 +73,13 @@ impl fmt::Display for Shard {
     }
 }
 
-/// Not a part.
+/// Not a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseShardError(String);
 
 impl fmt::Display for ParseShardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not a part such as 3/16", self.0)
+        write!(f, "`{}` is not a shard such as 3/16", self.0)
     }
 }
 

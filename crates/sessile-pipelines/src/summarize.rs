@@ -20,7 +20,7 @@ use sessile_seq::inputs::Input;
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::job::{self, Engine, RowOptions, Task};
+use crate::job::{Engine, RowOptions, Task};
 use crate::journal::Fingerprint;
 use crate::output::OutputFiles;
 use crate::progress::{Observer, Summary, note_devices};
@@ -114,20 +114,10 @@ pub fn run(
         },
     )?;
     note_devices(observer, &options.pool.devices, &generator.pool);
-    let journal = match options.rows.journal {
-        false => None,
-        true => {
-            let fingerprint = fingerprint(files, options, &generator)?;
-            let unit = SummaryTask::UNIT;
-            job::open_journal(
-                &mut outputs,
-                &fingerprint,
-                options.rows.resume,
-                unit,
-                observer,
-            )?
-        }
-    };
+    let schema = row::schema(options.with_ids);
+    let mark = || fingerprint(files, options, &generator);
+    let unit = SummaryTask::UNIT;
+    let opened = (options.rows).open(outputs, &schema, mark, unit, observer)?;
     let asking = Asking {
         tokenizer: files.text_tokenizer()?.clone(),
         most: files.description().max_tokens,
@@ -135,12 +125,10 @@ pub fn run(
         settings: Arc::new(options.settings.clone()),
         rows: files.description().vocabulary,
     };
-    let schema = row::schema(options.with_ids);
     let task = SummaryTask {
         asking: asking.clone(),
         pool: &generator.pool,
         interrupt,
-        outputs: outputs.open(&schema, journal.as_ref())?,
         schema,
         with_ids: options.with_ids,
         written: 0,
@@ -148,8 +136,7 @@ pub fn run(
     let items = items::start(&inputs, options, asking, interrupt)?;
     let engine = Engine {
         pool: Some(&generator.pool),
-        failures: outputs.failures(options.rows.failures.as_deref(), journal.as_ref())?,
-        journal,
+        files: opened,
         observer: &mut *observer,
         interrupt,
     };
@@ -184,7 +171,9 @@ fn prepare(
 ) -> Result<(Vec<Input>, OutputFiles), PipelineError> {
     let schema = row::schema(options.with_ids);
     let inputs = || articles::check(&options.inputs);
-    options.rows.prepare(Some(&schema), None, inputs, model)
+    options
+        .rows
+        .prepare(Some(&schema), Vec::new(), inputs, model)
 }
 
 /// Everything that a row depends on apart from its article.

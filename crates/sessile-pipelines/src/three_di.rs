@@ -20,9 +20,9 @@ use sessile_seq::inputs::{self, Input};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::job::{self, Engine, RowOptions, Task};
+use crate::job::{Engine, RowOptions, Task};
 use crate::journal::Fingerprint;
-use crate::output::{OutputFiles, Schema};
+use crate::output::{Compression, FileFormat, Format, OutputFiles, Schema};
 use crate::progress::{Observer, Summary};
 pub(crate) use model::{Identity, StateModel, StateRequests};
 
@@ -132,39 +132,30 @@ pub fn run(
     check_method(files.has_probabilities(), options)?;
     let (inputs, mut outputs) = prepare(options, files.files())?;
     outputs.claim(options.rows.journal, interrupt)?;
-    let identity = match options.rows.journal {
+    let rows = &options.rows;
+    let identity = match rows.journal || !rows.shard.is_whole() {
         true => Some(Identity::of(&files)?),
         false => None,
     };
     let model = StateModel::load(files, &options.pool, observer)?;
-    let journal = match identity {
-        None => None,
-        Some(identity) => {
-            let fingerprint = Fingerprint::new("entropy encode3di");
-            let fingerprint = identity.mark(fingerprint, model.pool());
-            let unit = StateTask::UNIT;
-            job::open_journal(
-                &mut outputs,
-                &fingerprint,
-                options.rows.resume,
-                unit,
-                observer,
-            )?
-        }
+    let mark = || {
+        let mask = options.mask_below.unwrap_or_default();
+        let fingerprint =
+            Fingerprint::new("entropy encode3di").with_option("--mask-below", mask.to_string());
+        Ok(match identity {
+            Some(identity) => identity.mark(fingerprint, model.pool()),
+            None => fingerprint,
+        })
     };
-    let fasta = options.fasta.as_deref();
-    let fasta = fasta.map(|path| outputs.open_one(path, journal.as_ref()));
+    let opened = rows.open(outputs, &options.schema(), mark, StateTask::UNIT, observer)?;
     let task = StateTask {
         options,
         model: &model,
-        outputs: outputs.open(&options.schema(), journal.as_ref())?,
-        fasta: fasta.transpose()?,
     };
-    let items = proteins::start(inputs, model.requests(), interrupt)?;
+    let items = proteins::start(inputs, rows.shard, model.requests(), interrupt)?;
     let engine = Engine {
         pool: Some(model.pool()),
-        failures: outputs.failures(options.rows.failures.as_deref(), journal.as_ref())?,
-        journal,
+        files: opened,
         observer,
         interrupt,
     };
@@ -188,8 +179,15 @@ fn prepare(
 ) -> Result<(Vec<Input>, OutputFiles), PipelineError> {
     let schema = options.schema();
     let inputs = || Ok(inputs::expand(&options.inputs, inputs::Format::Fasta)?);
+    let fasta = options.fasta.iter().map(|path| {
+        let format = FileFormat {
+            format: Format::FASTA,
+            compression: Compression::split(path).1,
+        };
+        (path.clone(), format)
+    });
     let rows = &options.rows;
-    rows.prepare(Some(&schema), options.fasta.as_deref(), inputs, model)
+    rows.prepare(Some(&schema), fasta.collect(), inputs, model)
 }
 
 fn check_method(has_probabilities: bool, options: &ThreeDiOptions) -> Result<(), PipelineError> {

@@ -9,7 +9,6 @@ pub mod classify;
 pub mod features;
 pub mod identify;
 mod label;
-mod number;
 pub mod plot;
 pub mod predict;
 pub mod prepare;
@@ -19,5 +18,5 @@ pub mod train;
 pub mod validate;
 pub mod verify;
 
+pub use crate::output::ShortFloat;
 pub use label::FrameLabel;
-pub use number::ShortFloat;

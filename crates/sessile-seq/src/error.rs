@@ -207,6 +207,24 @@ impl Error {
         &self.0.message
     }
 
+    /// Where it is, as far as that is known: file, record and line, in words.
+    pub fn place(&self) -> String {
+        let inner = &*self.0;
+        let mut place = Vec::new();
+        if let Some(record) = inner.record {
+            place.push(match &inner.id {
+                Some(id) => format!("record {record} ({})", shorten(id).escape_debug()),
+                None => format!("record {record}"),
+            });
+        }
+        if let Some(line) = inner.line {
+            place.push(format!("line {line}"));
+        }
+        let place = (!place.is_empty()).then(|| place.join(", "));
+        let parts = inner.file.iter().cloned().chain(place);
+        parts.collect::<Vec<_>>().join(": ")
+    }
+
     /// What to do about it, where there is something to do.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
@@ -224,24 +242,10 @@ fn shorten(id: &str) -> String {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.0;
-        let mut place = Vec::new();
-        if let Some(record) = inner.record {
-            place.push(match &inner.id {
-                Some(id) => format!("record {record} ({})", shorten(id).escape_debug()),
-                None => format!("record {record}"),
-            });
+        match self.place().as_str() {
+            "" => f.write_str(&self.0.message),
+            place => write!(f, "{place}: {}", self.0.message),
         }
-        if let Some(line) = inner.line {
-            place.push(format!("line {line}"));
-        }
-        if let Some(file) = &inner.file {
-            write!(f, "{file}: ")?;
-        }
-        if !place.is_empty() {
-            write!(f, "{}: ", place.join(", "))?;
-        }
-        f.write_str(&inner.message)
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what a user names (files, patterns, folders, `-`) to readable sources, in a stable order.
 
+mod byte_count;
 mod census;
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use crate::compression::{self, BoxRead};
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::Text;
 
+pub use byte_count::ByteCount;
 pub use census::{Census, Repeated};
 
 /// The name of standard input in messages.
@@ -95,9 +97,20 @@ impl Input {
     /// assert_eq!(error.to_string(), "no-such-file.fa: cannot open: no such file");
     /// ```
     pub fn open(&self) -> Result<BoxRead> {
+        self.open_counted(&ByteCount::default())
+    }
+
+    /// The same; `bytes` counts what is read, as it is stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Input::open`].
+    pub fn open_counted(&self, bytes: &ByteCount) -> Result<BoxRead> {
         let opened = match self {
-            Self::Stdin => compression::decompress(io::stdin()),
-            Self::File(path) => open_file(path).and_then(compression::decompress),
+            Self::Stdin => compression::decompress(bytes.counted(io::stdin())),
+            Self::File(path) => {
+                open_file(path).and_then(|file| compression::decompress(bytes.counted(file)))
+            }
         };
         match opened {
             Ok((plain, _)) => Ok(Box::new(Text::new(plain))),

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use sessile_models::generation::SettingsOverrides;
 use sessile_models::tokenizer::Preprocessing;
-use sessile_pipelines::entropy::{GeneticCode, RecordFormat, SchemaVersion};
-use sessile_pipelines::shard::Shard;
+use sessile_pipelines::entropy::{GeneticCode, SchemaVersion};
+use sessile_pipelines::output::FileFormat;
 
 use super::summarize::ChanceArguments;
 use super::{PoolArguments, ReportArguments, ResumeArguments};
-use crate::arguments::{OverwriteArguments, QuietArguments, RowArguments};
+use crate::arguments::{OverwriteArguments, QuietArguments, RowArguments, ShardArguments};
 
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
@@ -26,8 +26,6 @@ pub(crate) struct EntropyArguments {
 pub(crate) enum EntropyCommand {
     /// From genomes to ORFs, proteins, structure states and the entropy of each
     Run(Box<RunArguments>),
-    /// Put the files of all parts of a run together
-    Merge(MergeRecordsArguments),
     /// Find the ORFs of genomes, as JSON or as get_orfs prints them
     Orf(OrfArguments),
     /// Translate ORFs to proteins
@@ -206,7 +204,7 @@ pub(crate) const NO_MODEL: &str = "none";
     sessile entropy run --genbank phages.gbk.gz --output phages.json.gz --output phages.tsv \
 --model Rostlab/ProstT5 --head cnn_chkpnt/model.pt\n  \
     sessile entropy run --sample-sheet samples.csv --output results --format json,tsv\n  \
-    sessile entropy run --input all.fa --shard 3/16 --output part3.json\n\n\
+    sessile entropy run --input all.fa --shard 3/16 --output all.json\n\n\
     After a crash, a full disk or Ctrl-C the same command resumes where it stopped.")]
 pub(crate) struct RunArguments {
     /// FASTA files, folders, patterns, or - for standard input
@@ -227,10 +225,10 @@ pub(crate) struct RunArguments {
     #[arg(short, long, required = true, action = clap::ArgAction::Append, value_name = "FILE")]
     pub(crate) output: Vec<PathBuf>,
 
-    /// json, jsonl, tsv (a row per ORF), each with .gz if wanted [default: by the extension, else
-    /// json]
+    /// json, jsonl (documents), tsv, csv or parquet (a row per ORF), text with .gz or .zst if wanted
+    /// [default: by the extension, else json]
     #[arg(long, value_delimiter = ',', value_name = "FORMAT")]
-    pub(crate) format: Vec<RecordFormat>,
+    pub(crate) format: Vec<FileFormat>,
 
     /// Genetic code: the number of a table of NCBI
     #[arg(short, long, default_value = "11", value_name = "TABLE", value_parser = genetic_code)]
@@ -284,10 +282,9 @@ pub(crate) struct RunArguments {
     )]
     pub(crate) gpu_ids: Vec<usize>,
 
-    /// Compute every M-th record only (with a sample sheet: sample), from the N-th on; `sessile
-    /// entropy merge` joins the parts
-    #[arg(long, default_value = "1/1", value_name = "N/M")]
-    pub(crate) shard: Shard,
+    // With a sample sheet every N-th sample is computed, and nothing is to be merged.
+    #[command(flatten)]
+    pub(crate) shard: ShardArguments,
 
     #[command(flatten)]
     pub(crate) overwrite: OverwriteArguments,
@@ -307,25 +304,6 @@ pub(crate) enum Compat {
     /// genome_entropy 0.1: ORFs of more than three times --min-aa residues, schema 2.0.0
     #[value(name = "genome-entropy-0.1")]
     GenomeEntropy01,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  \
-    sessile entropy merge part*.json --output genomes.json")]
-pub(crate) struct MergeRecordsArguments {
-    /// The files of all parts, in any order, each with its table FILE.part beside it
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) parts: Vec<PathBuf>,
-
-    /// File to write, in the form of the parts, or - for standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
-
-    #[command(flatten)]
-    pub(crate) overwrite: OverwriteArguments,
-
-    #[command(flatten)]
-    pub(crate) messages: QuietArguments,
 }
 
 /// The genetic code of a number; the error lists all.

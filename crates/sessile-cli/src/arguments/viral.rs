@@ -8,13 +8,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use sessile_pipelines::viral::results::TableFormat;
+use sessile_pipelines::output::Format;
 
-use crate::arguments::OverwriteArguments;
+use crate::arguments::{OverwriteArguments, QuietArguments};
 use crate::exit::Failure;
 pub(crate) use classifier::{ClassifyArguments, TrainArguments};
 pub(crate) use frames::{ChunkArguments, IdentifyArguments, PrepareArguments};
-pub(crate) use predict::{MergeArguments, PredictArguments, VerifyArguments};
+pub(crate) use predict::{PredictArguments, VerifyArguments};
 
 #[derive(Debug, Args)]
 #[command(
@@ -35,8 +35,6 @@ pub(crate) struct ViralArguments {
 pub(crate) enum ViralCommand {
     /// From genomes to result files in one go, both models resident
     Predict(Box<PredictArguments>),
-    /// Put the results of all parts of a run together
-    Merge(MergeArguments),
     /// Compare a number format with f32 on a sample
     Verify(Box<VerifyArguments>),
     /// Cut genomes into overlapping chunks of one length
@@ -85,21 +83,12 @@ impl SequenceArguments {
     }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Tables {
-    /// Text, fields separated by tabs
-    Tsv,
-    /// Apache Parquet
-    Parquet,
-}
-
-impl From<Tables> for TableFormat {
-    fn from(tables: Tables) -> Self {
-        match tables {
-            Tables::Tsv => TableFormat::Tsv,
-            Tables::Parquet => TableFormat::Parquet,
-        }
-    }
+/// Format of the tables: the same for every command that writes them.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct TableArguments {
+    /// Format of the tables by frame, chunk and contig: tsv, csv, parquet, jsonl or json
+    #[arg(long, default_value = "tsv", value_name = "FORMAT")]
+    pub(crate) tables: Format,
 }
 
 #[derive(Debug, Args)]
@@ -113,7 +102,7 @@ pub(crate) struct PlotArguments {
     pub(crate) results: PathBuf,
 
     /// FASTA of the contigs, for results that do not say where chunks lie
-    #[arg(long, num_args = 1.., value_name = "FILE")]
+    #[arg(short, long, num_args = 1.., value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
     /// File to write (.svg or .png), or - for SVG on standard output
@@ -134,6 +123,9 @@ pub(crate) struct PlotArguments {
 
     #[command(flatten)]
     pub(crate) overwrite: OverwriteArguments,
+
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Debug, Args)]
@@ -145,6 +137,9 @@ pub(crate) struct ValidateArguments {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +156,9 @@ pub(crate) struct GenerateConfigArguments {
 
     #[command(flatten)]
     pub(crate) overwrite: OverwriteArguments,
+
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -46,7 +46,7 @@ fn embed(
     }
     let summary = embed::run(model, &options, observer, interrupt);
     let summary = summary.map_err(|error| Failure::ended(error, interrupt))?;
-    let text = describe(&summary, &name, &options.rows.outputs);
+    let text = describe(&summary, &name, &options.rows.places());
     Ok(Done { summary, text })
 }
 

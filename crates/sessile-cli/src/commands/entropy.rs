@@ -2,7 +2,6 @@
 
 mod encode3di;
 mod estimate_tokens;
-mod merge;
 mod ml;
 mod plot;
 mod run;
@@ -24,7 +23,6 @@ use crate::exit::Failure;
 pub(crate) fn run(arguments: EntropyArguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         EntropyCommand::Run(arguments) => run::run(*arguments),
-        EntropyCommand::Merge(arguments) => merge::run(&arguments),
         EntropyCommand::Orf(arguments) => stages::orf(arguments),
         EntropyCommand::Translate(arguments) => stages::translate(arguments),
         EntropyCommand::FastaToProtein(arguments) => stages::fasta_to_protein(arguments),

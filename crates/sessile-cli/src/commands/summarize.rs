@@ -58,10 +58,7 @@ fn summarize(
     options.settings = settings;
     let summary = summarize::run(&files, &options, observer, interrupt);
     let summary = summary.map_err(|error| Failure::ended(error, interrupt))?;
-    let places: Vec<String> = options
-        .rows
-        .outputs
-        .iter()
+    let places: Vec<String> = (options.rows.places().iter())
         .map(|path| place(path))
         .collect();
     let text = describe(&summary, &places.join(", "));

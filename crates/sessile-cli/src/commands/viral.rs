@@ -4,7 +4,6 @@ mod chunk;
 mod classify;
 mod generate_config;
 mod identify;
-mod merge;
 mod plot;
 mod predict;
 mod prepare;
@@ -20,7 +19,6 @@ use crate::exit::Failure;
 pub(crate) fn run(arguments: ViralArguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         ViralCommand::Predict(arguments) => predict::run(&arguments),
-        ViralCommand::Merge(arguments) => merge::run(&arguments),
         ViralCommand::Verify(arguments) => verify::run(&arguments),
         ViralCommand::Chunk(arguments) => chunk::run(arguments),
         ViralCommand::Identify(arguments) => identify::run(arguments),

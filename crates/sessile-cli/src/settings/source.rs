@@ -13,6 +13,8 @@ use super::variable;
 pub(crate) struct Sources {
     /// Flags that another program's names have set, and those names.
     pub(super) named: Vec<(String, String)>,
+    /// What is to be said of names that set nothing.
+    pub(super) notes: Vec<String>,
     /// The settings file and the flags that stand in it.
     pub(super) file: Option<(PathBuf, BTreeSet<String>)>,
 }

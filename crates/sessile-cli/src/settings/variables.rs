@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use sessile_pipelines::summarize::environment as worker;
 use sessile_runtime::discovery;
 use sessile_server::environment::is_link;
 use sessile_server::spelling::nearest;
@@ -74,6 +75,20 @@ pub(super) fn unknown(
             }
         })
         .collect()
+}
+
+/// What to say of a name in `.env` that looks like a setting and sets nothing.
+pub(super) fn unknown_in_file(name: &str) -> Option<String> {
+    if name.starts_with(PREFIX) {
+        return Some(format!(
+            "{name} sets nothing here: put it into the environment, or its flag into the settings file"
+        ));
+    }
+    let is_like_the_workers = ["GPU_", "MODEL_POOL_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix));
+    (is_like_the_workers && !worker::is_name(name))
+        .then(|| format!("{name} sets nothing: no setting has this name"))
 }
 
 #[cfg(test)]

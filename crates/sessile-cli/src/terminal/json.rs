@@ -108,8 +108,8 @@ impl Observer for JsonLog {
         }));
     }
 
-    fn failure(&mut self, record: &str, reason: &str) {
-        say(&json!({ "event": "failure", "place": record, "reason": reason }));
+    fn failure(&mut self, id: &str, place: &str, reason: &str) {
+        say(&json!({ "event": "failure", "id": id, "place": place, "reason": reason }));
     }
 
     fn note(&mut self, message: &str) {

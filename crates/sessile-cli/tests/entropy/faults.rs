@@ -221,14 +221,15 @@ fn what_makes_no_sense_is_refused() {
             2,
             "2.2.0, 2.0.0",
         ),
-        (&["--output", "o.xlsx"], 2, "json, jsonl, tsv"),
+        (&["--output", "o.xlsx"], 2, "jsonl, json, tsv, csv, parquet"),
+        (&["--output", "o.h5"], 2, "hdf5 holds arrays"),
         (&["--output", "there.json"], 4, "--force"),
         (&["--output", "no/o.json"], 4, "its folder is not there"),
-        (&["--output", "o.json", "--shard", "4/3"], 2, "not a part"),
+        (&["--output", "o.json", "--shard", "4/3"], 2, "not a shard"),
         (
             &["--output", "-", "--shard", "1/3"],
             2,
-            "a part can not be written to -",
+            "a shard cannot be written to -",
         ),
         (
             &["--output", "o.json", "--model", "no-such-model"],

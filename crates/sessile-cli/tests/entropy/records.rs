@@ -151,58 +151,6 @@ fn every_form_says_the_same() {
 }
 
 #[test]
-fn parts_merge_to_the_whole() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name);
-    let mut text = genomes(2, &[500, 10, 900, 300, 2000, 40, 700]);
-    text.insert_str(0, ">empty\n");
-    fs::write(path("g.fa"), text).unwrap();
-    let base = ["run", "--input", "g.fa", "--min-aa", "10", "--quiet"];
-    for form in ["json", "tsv.gz", "jsonl"] {
-        let whole = format!("whole.{form}");
-        let output = [&base[..], &["--output", &whole]].concat();
-        assert_code(&entropy(directory.path(), &output), 3);
-        let mut parts = Vec::new();
-        // The bad record is of the first part, and counts.
-        for (number, code) in [(1, 3), (2, 0), (3, 0)] {
-            let (shard, name) = (format!("{number}/3"), format!("part{number}.{form}"));
-            let output = [&base[..], &["--shard", &shard, "--output", &name]].concat();
-            assert_code(&entropy(directory.path(), &output), code);
-            parts.insert(0, name);
-        }
-        let merged = format!("merged.{form}");
-        let mut command = vec!["merge", "--output", &merged];
-        command.extend(parts.iter().map(String::as_str));
-        assert_code(&entropy(directory.path(), &command), 0);
-        assert!(bytes(&path(&merged)) == bytes(&path(&whole)), "{form}");
-
-        // A part too few, twice, of another run, or cut.
-        let merge = |parts: &[&str]| {
-            let command = [&["merge", "--force", "--output", &merged], parts].concat();
-            let output = entropy(directory.path(), &command);
-            assert_code(&output, 4);
-            stderr(&output)
-        };
-        let [first, second, third] = [&parts[0], &parts[1], &parts[2]];
-        assert!(merge(&[first, second]).contains("the run has 3"));
-        assert!(merge(&[first, second, second]).contains("given twice"));
-        let other = format!("other.{form}");
-        let output = [
-            &base[..],
-            &["--shard", "1/3", "--table", "4", "--output", &other],
-        ]
-        .concat();
-        assert_code(&entropy(directory.path(), &output), 3);
-        assert!(merge(&[first, second, &other]).contains("different runs"));
-        let file = fs::read(path(third)).unwrap();
-        fs::write(path(third), &file[..file.len() / 2]).unwrap();
-        merge(&[first, second, third]);
-        fs::remove_file(path(&format!("{third}.part"))).unwrap();
-        assert!(merge(&[first, second, third]).contains("--shard"));
-    }
-}
-
-#[test]
 fn samples_have_their_own_files() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);

@@ -15,6 +15,7 @@ use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
 use crate::job::{AHEAD, Handover, Item, Items, Key, Problem};
 use crate::journal::InputHash;
+use crate::shard::Shard;
 
 /// Longest protein that is read at all. The longest one known has about 45,000 residues
 /// (UniProt A0A5A9P0L4); a file beyond this is not of proteins.
@@ -67,19 +68,24 @@ pub(super) fn outputs_of_window(outputs: OutputSet) -> OutputSet {
 /// Begins to read all inputs.
 pub(super) fn start(
     inputs: Vec<Input>,
+    shard: Shard,
     wanted: Wanted,
     interrupt: &Interrupt,
 ) -> Result<Items<Sequence>, PipelineError> {
     Items::start(
         inputs,
+        shard,
         AHEAD,
         interrupt,
-        move |input, handover| match Reader::from_input(input) {
+        move |input, handover| match Reader::from_counted(input, &handover.reading.bytes.read) {
             Ok(reader) => {
                 let reader = reader.counted_by(&handover.reading.census);
                 read(reader, &input.name(), &wanted, handover)
             }
-            Err(error) => handover.send(unreadable(&error)),
+            Err(error) => {
+                let number = handover.reading.next_record(true);
+                handover.send(unreadable(number, &error))
+            }
         },
     )
 }
@@ -95,10 +101,17 @@ fn read<R: Read>(
     let mut record = Record::default();
     loop {
         let begun = Instant::now();
-        let item = match reader.read(&mut record) {
-            Ok(true) => wanted.item(name, &mut record),
-            Ok(false) => return true,
-            Err(error) => unreadable(&error),
+        let read = reader.read(&mut record);
+        if matches!(read, Ok(false)) {
+            return true;
+        }
+        let is_common = read.as_ref().is_err_and(|error| !error.is_record_error());
+        let Some(number) = handover.reading.next_record(is_common) else {
+            continue;
+        };
+        let item = match read {
+            Err(error) => unreadable(Some(number), &error),
+            Ok(_) => wanted.item(name, number, &mut record),
         };
         handover.reading.add_time(begun);
         if !handover.send(item) {
@@ -107,14 +120,15 @@ fn read<R: Read>(
     }
 }
 
-/// Something that is not a record: what the reader says went wrong, place included.
-fn unreadable(error: &sessile_seq::Error) -> Item<Sequence> {
+/// Something that is not a record: what the reader says went wrong.
+fn unreadable(number: Option<u64>, error: &sessile_seq::Error) -> Item<Sequence> {
     let problem = Problem::of_reader(error);
     Item {
+        number,
         id: error.record_id().unwrap_or_default().to_owned(),
-        place: String::new(),
+        place: error.place(),
         key: Some(Key {
-            name: String::new(),
+            name: error.place(),
             input: InputHash::of(problem.reason.as_bytes()),
         }),
         requests: Vec::new(),
@@ -126,7 +140,7 @@ fn unreadable(error: &sessile_seq::Error) -> Item<Sequence> {
 
 impl Wanted {
     /// Upper case, no stop at the end, tokens, requests.
-    fn item(&self, file: &str, record: &mut Record) -> Item<Sequence> {
+    fn item(&self, file: &str, number: u64, record: &mut Record) -> Item<Sequence> {
         record.sequence.make_ascii_uppercase();
         let length = without_stop(&record.sequence).len();
         record.sequence.truncate(length);
@@ -138,6 +152,7 @@ impl Wanted {
         };
         let id = std::mem::take(&mut record.id);
         Item {
+            number: Some(number),
             place: format!(
                 "{file}: record {} ({id}), line {}",
                 record.ordinal, record.line

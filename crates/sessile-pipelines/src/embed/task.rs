@@ -10,14 +10,13 @@ use super::rows;
 use crate::census;
 use crate::error::PipelineError;
 use crate::job::{Item, Ledger, Task};
-use crate::output::{Cell, OutputName, Outputs, Row, Schema};
+use crate::output::{Cell, OutputName, Row, Schema};
 
 pub(super) struct EmbedTask<'a> {
     pub(super) names: &'a [OutputName],
     pub(super) long: Long,
     pub(super) with_description: bool,
     pub(super) schema: Schema,
-    pub(super) outputs: Outputs,
     /// Whether it was said that bases were given to a model of proteins.
     pub(super) told_of_bases: bool,
 }
@@ -78,13 +77,10 @@ impl Task for EmbedTask<'_> {
             return Ok(());
         };
         ledger.residues += item.content.length;
-        self.outputs.write(&row)
+        ledger.write(&row)
     }
 
-    fn finish(self, ledger: &mut Ledger<'_>) -> Result<(), PipelineError> {
-        for note in self.outputs.finish()? {
-            ledger.note(&note);
-        }
+    fn finish(self, _: &mut Ledger<'_>) -> Result<(), PipelineError> {
         Ok(())
     }
 }

@@ -12,8 +12,9 @@ use sessile_seq::inputs::{self, Census, Format, Input};
 use super::document::SchemaVersion;
 use super::genome::{Annotation, Genome, Shortest};
 use super::sample::Sample;
-use super::sources::{Content, ReadRecord, reason};
+use super::sources::{Content, ReadRecord};
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::job::reason;
 
 /// How records become genomes.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl SampleCds {
                 Ok(reader) => reader,
                 Err(_) if is_read_again => continue,
                 Err(error) => {
-                    told("", &reason(&error))?;
+                    told(&error.place(), &reason(&error))?;
                     continue;
                 }
             };
@@ -135,7 +136,7 @@ impl SampleCds {
                         }
                     },
                     Err(_) if is_read_again => {}
-                    Err(error) => told("", &reason(&error))?,
+                    Err(error) => told(&error.place(), &reason(&error))?,
                 }
             }
         }

@@ -1,234 +1,176 @@
-//! The forms in which records are written: JSON, JSON Lines, or a table with a row per ORF.
-
-use std::fmt;
-use std::io::Write;
-use std::path::Path;
-use std::str::FromStr;
+//! What records become: documents in JSON, or rows with an ORF each, in any format for rows.
 
 use super::document::{Layout, has_start, has_stop};
 use super::genome::Genome;
-use crate::error::{PipelineError, PipelineErrorKind};
+use crate::output::{Cell, Column, ColumnKind, Format, Presence, Row, Schema};
 
-/// What a file of records looks like.
+/// How documents stand in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordForm {
-    /// A list of records, indented by two blanks.
-    Json,
-    /// A record a line.
-    JsonLines,
-    /// A row for each ORF, fields separated by tabs, with a header.
-    Tsv,
+pub(super) enum Document {
+    /// In a list, indented by two blanks.
+    List,
+    /// One a line.
+    Line,
 }
 
-/// A form, compressed or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordFormat {
-    /// What it looks like inside.
-    pub form: RecordForm,
-    /// Whether it is compressed with gzip.
-    pub gzip: bool,
+/// What is made of every record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Forms {
+    pub(super) documents: Vec<Document>,
+    pub(super) rows: bool,
 }
 
-/// The columns of the table.
-const COLUMNS: [&str; 17] = [
-    "input_id",
-    "orf_id",
-    "start",
-    "end",
-    "strand",
-    "frame",
-    "dna_length",
-    "protein_length",
-    "table_id",
-    "has_start_codon",
-    "has_stop_codon",
-    "in_genbank",
-    "dna_entropy",
-    "protein_entropy",
-    "three_di_entropy",
-    "twelve_state_entropy",
-    "three_di_twelve_state_mutual_information",
-];
-
-impl RecordFormat {
-    /// The format that the name of a file says, JSON when it says nothing.
-    ///
-    /// # Errors
-    ///
-    /// `Usage` for an extension that says something else.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::path::Path;
-    /// use sessile_pipelines::entropy::{RecordForm, RecordFormat};
-    ///
-    /// let format = RecordFormat::of(Path::new("phages.jsonl.gz"))?;
-    /// assert_eq!((format.form, format.gzip), (RecordForm::JsonLines, true));
-    /// assert!(RecordFormat::of(Path::new("phages.xlsx")).is_err());
-    /// # Ok::<(), sessile_pipelines::PipelineError>(())
-    /// ```
-    pub fn of(path: &Path) -> Result<Self, PipelineError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.to_ascii_lowercase();
-        let plain = name.strip_suffix(".gz").unwrap_or(&name);
-        let form = match plain.rsplit_once('.') {
-            None => RecordForm::Json,
-            Some((_, extension)) => {
-                extension
-                    .parse::<RecordFormat>()
-                    .map_err(|error| {
-                        PipelineError::new(
-                            PipelineErrorKind::Usage,
-                            format!("{}: {error}", path.display()),
-                        )
-                        .with_hint("name the format with --format")
-                    })?
-                    .form
-            }
-        };
-        Ok(RecordFormat {
-            form,
-            gzip: name.ends_with(".gz"),
-        })
-    }
-
-    /// The extension of files of this format, without the first dot.
-    pub fn extension(self) -> &'static str {
-        match (self.form, self.gzip) {
-            (RecordForm::Json, false) => "json",
-            (RecordForm::Json, true) => "json.gz",
-            (RecordForm::JsonLines, false) => "jsonl",
-            (RecordForm::JsonLines, true) => "jsonl.gz",
-            (RecordForm::Tsv, false) => "tsv",
-            (RecordForm::Tsv, true) => "tsv.gz",
+impl Document {
+    /// What files of this format hold; none where they hold rows.
+    pub(super) fn of(format: Format) -> Option<Self> {
+        match format.name() {
+            "json" => Some(Document::List),
+            "jsonl" => Some(Document::Line),
+            _ => None,
         }
     }
-}
 
-impl fmt::Display for RecordFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.extension())
-    }
-}
-
-/// Not a format of records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseRecordFormatError(String);
-
-impl fmt::Display for ParseRecordFormatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "unknown format `{}` (json, jsonl, tsv, each with .gz if wanted)",
-            self.0
-        )
-    }
-}
-
-impl std::error::Error for ParseRecordFormatError {}
-
-impl FromStr for RecordFormat {
-    type Err = ParseRecordFormatError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let name = text.trim();
-        let plain = name.strip_suffix(".gz");
-        let form = match plain.unwrap_or(name) {
-            "json" => RecordForm::Json,
-            "jsonl" | "ndjson" => RecordForm::JsonLines,
-            "tsv" => RecordForm::Tsv,
-            _ => return Err(ParseRecordFormatError(text.to_owned())),
-        };
-        Ok(RecordFormat {
-            form,
-            gzip: plain.is_some(),
-        })
-    }
-}
-
-impl RecordForm {
     /// What stands before the first record.
-    pub(super) fn header(self) -> String {
+    pub(super) fn header(self) -> &'static str {
         match self {
-            RecordForm::Json => "[".to_owned(),
-            RecordForm::JsonLines => String::new(),
-            RecordForm::Tsv => format!("{}\n", COLUMNS.join("\t")),
+            Document::List => "[",
+            Document::Line => "",
         }
     }
 
     /// What stands before a record.
     pub(super) fn separator(self, is_first: bool) -> &'static str {
         match self {
-            RecordForm::Json if is_first => "\n",
-            RecordForm::Json => ",\n",
-            RecordForm::JsonLines | RecordForm::Tsv => "",
+            Document::List if is_first => "\n",
+            Document::List => ",\n",
+            Document::Line => "",
         }
     }
 
     /// What stands behind the last record.
     pub(super) fn footer(self, is_empty: bool) -> &'static str {
         match self {
-            RecordForm::Json if is_empty => "]\n",
-            RecordForm::Json => "\n]\n",
-            RecordForm::JsonLines | RecordForm::Tsv => "",
+            Document::List if is_empty => "]\n",
+            Document::List => "\n]\n",
+            Document::Line => "",
         }
     }
 
-    /// A record in this form, without what stands around it.
+    /// A record, without what stands around it.
     pub(super) fn text(self, genome: &Genome, layout: &Layout) -> serde_json::Result<Vec<u8>> {
         match self {
-            RecordForm::Json => indented(genome, layout),
-            RecordForm::JsonLines => {
+            Document::List => indented(&layout.document(genome)),
+            Document::Line => {
                 let mut line = serde_json::to_vec(&layout.document(genome))?;
                 line.push(b'\n');
                 Ok(line)
             }
-            RecordForm::Tsv => Ok(rows(genome, layout)),
+        }
+    }
+
+    /// The same from its text in a list.
+    pub(super) fn from_list(self, text: &[u8]) -> Vec<u8> {
+        match self {
+            Document::List => text.to_vec(),
+            Document::Line => one_line(text),
         }
     }
 }
 
 /// As it stands in a list: the list of one record, without the list's brackets.
-fn indented(genome: &Genome, layout: &Layout) -> serde_json::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(&[layout.document(genome)])?;
+pub(super) fn indented(record: &impl serde::Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(&[record])?;
     text.truncate(text.len().saturating_sub("\n]".len()));
     text.drain(..text.len().min("[\n".len()));
     Ok(text)
 }
 
-fn rows(genome: &Genome, layout: &Layout) -> Vec<u8> {
-    let mut text = Vec::new();
-    for orf in genome.orfs() {
-        let entropies = layout.entropies(&orf);
-        let bits = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-        // Writing to memory does not fail.
-        let _ = writeln!(
-            text,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
-            genome.id(),
-            orf.id(),
-            orf.start(),
-            orf.end(),
-            orf.frame().strand(),
-            orf.frame().number(),
-            orf.nucleotides().len(),
-            orf.residues().len(),
-            genome.code().id(),
-            has_start(orf.protein()),
-            has_stop(orf.protein()),
-            // Without an annotation nobody knows.
-            orf.annotated().map_or("", |is_annotated| if is_annotated {
-                "true"
-            } else {
-                "false"
-            }),
-            bits(entropies.dna),
-            bits(entropies.protein),
-            bits(entropies.three_di),
-            bits(entropies.twelve_state),
-            bits(entropies.shared),
-        );
+/// Indented JSON without its blanks, which stand in strings only.
+fn one_line(text: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(text.len());
+    let (mut in_string, mut is_escaped) = (false, false);
+    for &byte in text {
+        if in_string || !matches!(byte, b' ' | b'\n') {
+            line.push(byte);
+        }
+        if byte == b'"' && !is_escaped {
+            in_string = !in_string;
+        }
+        is_escaped = byte == b'\\' && !is_escaped;
     }
-    text
+    line.push(b'\n');
+    line
+}
+
+/// The columns of the rows. Without an annotation nobody knows whether an ORF is annotated.
+pub(super) fn schema() -> Schema {
+    let column = |name: &str, kind| Column::new(name, kind);
+    let measured = |name| column(name, ColumnKind::Number).with_presence(Presence::Nullable);
+    let columns = vec![
+        column("orf_id", ColumnKind::Text),
+        column("start", ColumnKind::Integer),
+        column("end", ColumnKind::Integer),
+        column("strand", ColumnKind::Text),
+        column("frame", ColumnKind::Integer),
+        column("dna_length", ColumnKind::Integer),
+        column("protein_length", ColumnKind::Integer),
+        column("table_id", ColumnKind::Integer),
+        column("has_start_codon", ColumnKind::Flag),
+        column("has_stop_codon", ColumnKind::Flag),
+        column("in_genbank", ColumnKind::Flag).with_presence(Presence::Nullable),
+        measured("dna_entropy"),
+        measured("protein_entropy"),
+        measured("three_di_entropy"),
+        measured("twelve_state_entropy"),
+        measured("three_di_twelve_state_mutual_information"),
+    ];
+    Schema::new(columns).with_id("input_id")
+}
+
+/// A row for each ORF.
+pub(super) fn rows(genome: &Genome, layout: &Layout) -> Vec<Row> {
+    let number = |number: usize| Cell::Integer(number as i64);
+    let bits = |value: Option<f64>| value.map_or(Cell::Missing, Cell::Number);
+    let row = |orf: super::genome::FoundOrf<'_>| {
+        let entropies = layout.entropies(&orf);
+        Row {
+            id: genome.id().to_owned(),
+            cells: vec![
+                Cell::Text(orf.id()),
+                number(orf.start()),
+                number(orf.end()),
+                Cell::Text(orf.frame().strand().to_string()),
+                Cell::Integer(orf.frame().number().into()),
+                number(orf.nucleotides().len()),
+                number(orf.residues().len()),
+                Cell::Integer(genome.code().id().into()),
+                Cell::Flag(has_start(orf.protein())),
+                Cell::Flag(has_stop(orf.protein())),
+                orf.annotated().map_or(Cell::Missing, Cell::Flag),
+                bits(entropies.dna),
+                bits(entropies.protein),
+                bits(entropies.three_di),
+                bits(entropies.twelve_state),
+                bits(entropies.shared),
+            ],
+        }
+    };
+    genome.orfs().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_the_list_without_its_blanks() {
+        let record = serde_json::json!({
+            "a \" b\\": ["x  y", "\\", {}, []],
+            "c": { "d": 0.1, "e\n": null },
+        });
+        let list = indented(&record).unwrap();
+        let mut line = serde_json::to_vec(&record).unwrap();
+        line.push(b'\n');
+        assert_eq!(Document::Line.from_list(&list), line);
+    }
 }

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use sessile_seq::inputs::Census;
 
 use super::cds::{Finding, SampleCds};
+use super::format::{Document, Forms};
 use super::sample::Sample;
 use super::sources::Source;
+use super::writer::DocumentWriter;
 use super::{Analysis, EntropySummary};
 use crate::census;
 use crate::error::PipelineError;
@@ -22,7 +24,6 @@ use crate::progress::Observer;
 use crate::shard::Shard;
 use crate::three_di::StateModel;
 pub(super) use files::prepare;
-use files::{claim, writers};
 use items::Making;
 use task::{Counts, RecordTask};
 
@@ -36,7 +37,7 @@ pub(super) fn run(
 ) -> Result<EntropySummary, PipelineError> {
     let sources = Source::of(sample)?;
     let options = &analysis.options;
-    let (files, journal) = claim(analysis, sample, shard, observer, interrupt)?;
+    let (files, opened) = files::open(analysis, sample, shard, observer, interrupt)?;
     let mut aside = Vec::new();
     let annotated = Census::default();
     let cds = SampleCds::collect(
@@ -55,8 +56,18 @@ pub(super) fn run(
         shortest: options.shortest,
         cds,
     });
-    let writers = writers(analysis, sample, shard, &files, journal.as_ref())?;
-    let forms: Vec<_> = writers.iter().map(|writer| writer.format().form).collect();
+    let writers = DocumentWriter::open_all(&files, opened.journal.as_ref())?;
+    let forms = match shard.is_whole() {
+        true => Forms {
+            documents: writers.iter().map(|writer| writer.form).collect(),
+            rows: writers.len() < sample.outputs.len(),
+        },
+        // Merging makes any format of these.
+        false => Forms {
+            documents: vec![Document::List],
+            rows: true,
+        },
+    };
     let model = analysis.model.as_ref();
     let task = RecordTask {
         layout: &analysis.layout,
@@ -64,7 +75,7 @@ pub(super) fn run(
         writers,
         model,
         finding: Arc::clone(&finding),
-        is_whole: shard.of == 1,
+        is_whole: shard.is_whole(),
         current: None,
         counts: Counts::default(),
     };
@@ -80,8 +91,7 @@ pub(super) fn run(
     let items = making.start(sources, interrupt)?;
     let engine = Engine {
         pool: analysis.pool(),
-        failures: files.failures(sample.failures.as_deref(), journal.as_ref())?,
-        journal,
+        files: opened,
         observer,
         interrupt,
     };

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sessile_seq::inputs::Format;
 
-use super::format::RecordFormat;
 use crate::error::PipelineError;
+use crate::output::FileFormat;
 use crate::sample_sheet::{self, NameOf, SheetSample};
 
 /// Inputs that belong together and where their results go.
@@ -18,7 +18,7 @@ pub struct Sample {
     /// GenBank files: the sequences, or only their annotation when there is FASTA.
     pub genbank: Vec<PathBuf>,
     /// The files to write, or `-`.
-    pub outputs: Vec<(PathBuf, RecordFormat)>,
+    pub outputs: Vec<(PathBuf, FileFormat)>,
     /// A file for the list of records without a result.
     pub failures: Option<PathBuf>,
 }
@@ -34,7 +34,7 @@ pub struct Sample {
 pub fn read_sample_sheet(
     sheet: &Path,
     output: &Path,
-    formats: &[RecordFormat],
+    formats: &[FileFormat],
 ) -> Result<Vec<Sample>, PipelineError> {
     let samples = sample_sheet::read(sheet, NameOf::File, "a FASTA or GenBank file")?;
     let sample = |sample: SheetSample| {
@@ -44,7 +44,7 @@ pub fn read_sample_sheet(
         let (genbank, fasta) = files.into_iter().partition(is_genbank);
         let outputs = formats
             .iter()
-            .map(|&format| (file(format.extension()), format));
+            .map(|&format| (file(&format.extension()), format));
         Sample {
             fasta,
             genbank,

@@ -35,8 +35,8 @@ pub(super) fn run(
         false => None,
         true => {
             let lock = Lock::acquire(&folder.join(journal_name(shard)), interrupt)?;
-            let fingerprint = analysis.fingerprint_of_part(shard);
-            Some(Journal::open(lock, &fingerprint, options.resume)?)
+            let journal = Journal::open(lock, &analysis.fingerprint, options.resume)?;
+            Some(journal)
         }
     };
     if let Some(journal) = &journal {
@@ -90,7 +90,7 @@ pub(super) fn run(
             Outcome::Failed(reason) => {
                 whole.failed += 1;
                 whole.failed_samples += 1;
-                observer.failure(&sample.name, &reason);
+                observer.failure(&sample.name, &sample.name, &reason);
             }
         }
     }
@@ -109,10 +109,8 @@ pub(super) fn run(
 }
 
 fn journal_name(shard: Shard) -> String {
-    match shard.of {
-        1 => "samples".to_owned(),
-        of => format!("samples-{}-of-{of}", shard.number),
-    }
+    let whole = Path::new("samples");
+    shard.path(whole).to_string_lossy().into_owned()
 }
 
 /// Refuses what would be refused later, as far as no earlier run has finished it.

@@ -1,14 +1,13 @@
 //! Records on their way to their ORFs: read on a thread of their own, a bounded number of bases
 //! ahead.
 
-use sessile_seq::inputs::{self, Census, Format, Input};
+use sessile_seq::inputs::{self, Format, Input};
 use sessile_seq::{fasta, genbank};
 
 use super::sample::Sample;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::job::{Listener, ReadAhead, Reading};
-use crate::shard::Shard;
+use crate::job::{Listener, ReadAhead, Reading, reason};
 
 /// Bases of a batch: work for about ten milliseconds, so that many small records cost little.
 const BATCH_BASES: usize = 1 << 20;
@@ -82,24 +81,20 @@ impl Batches {
     /// Begins to read.
     pub(super) fn start(
         sources: Vec<Source>,
-        shard: Shard,
         reading: Reading,
         interrupt: &Interrupt,
     ) -> Result<Self, PipelineError> {
         let batches = ReadAhead::start(AHEAD, interrupt, move |listener| {
             let mut reader = RecordReader {
                 listener,
-                shard,
-                census: reading.census.clone(),
+                reading,
                 batch: Vec::new(),
                 bases: 0,
-                number: 0,
             };
             for source in &sources {
                 if !reader.read(source) {
                     return;
                 }
-                reading.bytes.add(source.input());
             }
             reader.hand_over();
         })?;
@@ -117,11 +112,9 @@ impl Iterator for Batches {
 
 struct RecordReader {
     listener: Listener<Vec<ReadRecord>>,
-    shard: Shard,
-    census: Census,
+    reading: Reading,
     batch: Vec<ReadRecord>,
     bases: usize,
-    number: u64,
 }
 
 impl RecordReader {
@@ -129,13 +122,14 @@ impl RecordReader {
     /// is left of it; the others go on.
     fn read(&mut self, source: &Source) -> bool {
         let name = source.input().name();
+        let bytes = &self.reading.bytes.read;
         match source {
-            Source::Fasta(input) => match fasta::Reader::from_input(input) {
-                Ok(reader) => self.read_fasta(reader.counted_by(&self.census), &name),
+            Source::Fasta(input) => match fasta::Reader::from_counted(input, bytes) {
+                Ok(reader) => self.read_fasta(reader.counted_by(&self.reading.census), &name),
                 Err(error) => self.unreadable(&error),
             },
-            Source::GenBank(input) => match genbank::Reader::from_input(input) {
-                Ok(reader) => self.read_genbank(reader.counted_by(&self.census), &name),
+            Source::GenBank(input) => match genbank::Reader::from_counted(input, bytes) {
+                Ok(reader) => self.read_genbank(reader.counted_by(&self.reading.census), &name),
                 Err(error) => self.unreadable(&error),
             },
         }
@@ -183,18 +177,17 @@ impl RecordReader {
             reason: reason(error),
             is_file: !error.is_record_error(),
         };
-        self.push(id, String::new(), content)
+        self.push(id, error.place(), content)
     }
 
     fn push(&mut self, id: String, place: String, content: Content) -> bool {
-        let number = self.number;
-        self.number += 1;
         if !self.listener.is_listening() {
             return false;
         }
-        if !self.shard.has(number) {
+        let is_common = matches!(content, Content::Unreadable { is_file: true, .. });
+        let Some(number) = self.reading.next_record(is_common) else {
             return true;
-        }
+        };
         self.bases += RECORD_BASES;
         self.bases += match &content {
             Content::Fasta(sequence) => sequence.len(),
@@ -218,12 +211,4 @@ impl RecordReader {
 
 fn place(file: &str, ordinal: u64, id: &str, line: u64) -> String {
     format!("{file}: record {ordinal} ({id}), line {line}")
-}
-
-/// An error with what to do about it.
-pub(super) fn reason(error: &sessile_seq::Error) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error} ({hint})"),
-        None => error.to_string(),
-    }
 }

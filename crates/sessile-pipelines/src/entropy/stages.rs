@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sessile_seq::inputs::Input;
 
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::job::reason;
 use crate::output::{Sources, check_outputs};
 use crate::progress::Observer;
 
@@ -120,7 +121,7 @@ pub struct ProteinRecord {
 struct Told<'a> {
     observer: &'a mut dyn Observer,
     counts: StageCounts,
-    file_problem: Option<String>,
+    has_lost_a_file: bool,
 }
 
 impl<'a> Told<'a> {
@@ -128,30 +129,31 @@ impl<'a> Told<'a> {
         Told {
             observer,
             counts: StageCounts::default(),
-            file_problem: None,
+            has_lost_a_file: false,
         }
     }
 
-    fn fail(&mut self, place: &str, reason: &str, is_file: bool) {
+    fn fail(&mut self, id: &str, place: &str, reason: &str, is_file: bool) {
         self.counts.records += 1;
         self.counts.failed += 1;
-        self.observer.failure(place, reason);
-        if is_file {
-            self.file_problem.get_or_insert_with(|| match place {
-                "" => reason.to_owned(),
-                place => format!("{place}: {reason}"),
-            });
-        }
+        self.observer.failure(id, place, reason);
+        self.has_lost_a_file |= is_file;
+    }
+
+    /// The same of what a reader says.
+    fn unread(&mut self, error: &sessile_seq::Error) {
+        let id = error.record_id().unwrap_or_default();
+        let is_file = !error.is_record_error();
+        self.fail(id, &error.place(), &reason(error), is_file);
     }
 
     /// An error when nothing could be read at all.
     fn check(&mut self) -> Result<(), PipelineError> {
-        match self.file_problem.take() {
-            Some(problem) if self.counts.failed == self.counts.records => {
-                Err(PipelineError::new(PipelineErrorKind::Input, problem))
-            }
-            _ => Ok(()),
+        if self.has_lost_a_file && self.counts.failed == self.counts.records {
+            let message = "no record could be read";
+            return Err(PipelineError::new(PipelineErrorKind::Input, message));
         }
+        Ok(())
     }
 }
 

@@ -228,7 +228,7 @@ impl Survey {
                     ));
                 }
                 if let Stored::Incomplete(id, what) = stored {
-                    observer.failure(&format!("{name}: {id}"), what);
+                    observer.failure(id, &format!("{name}: {id}"), what);
                 }
                 survey.take(stored);
                 progress.records = survey.records;
@@ -241,7 +241,7 @@ impl Survey {
             match result {
                 Err(error) if error.kind() == PipelineErrorKind::Input => {
                     survey.failed += 1;
-                    observer.failure("", &error.to_string());
+                    observer.failure("", "", &error.to_string());
                     problem.get_or_insert(error);
                 }
                 other => other?,

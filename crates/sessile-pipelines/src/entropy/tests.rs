@@ -74,7 +74,6 @@ fn genomes(
     let sources = Source::of(sample).unwrap();
     let batches = Batches::start(
         sources,
-        Shard::WHOLE,
         crate::job::Reading::default(),
         &Interrupt::default(),
     )
@@ -267,7 +266,6 @@ fn its_error_cases_have_answers() {
         };
         let batches = Batches::start(
             sources,
-            Shard::WHOLE,
             crate::job::Reading::default(),
             &Interrupt::default(),
         )

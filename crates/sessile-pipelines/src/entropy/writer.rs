@@ -1,46 +1,54 @@
-//! A file of records on its way to the disk, with the table of a part beside it where it is one.
+//! Documents on their way to the disk, in the layout of genome_entropy.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::format::RecordFormat;
-use super::part::PartTable;
+use super::format::Document;
 use crate::error::PipelineError;
-use crate::output::{Compressed, Compression, Destination};
+use crate::journal::Journal;
+use crate::output::{Compressed, Compression, Destination, OutputFiles, Outputs};
+use crate::shard::{Entry, MergeSink, Piece, Shared};
 
 /// Writes the texts of records in their order.
-pub(super) struct RecordWriter {
+pub(super) struct DocumentWriter {
     name: String,
-    format: RecordFormat,
+    pub(super) form: Document,
     out: Compressed,
-    records: u64,
-    part: Option<PartTable>,
+    is_empty: bool,
 }
 
-impl RecordWriter {
+impl DocumentWriter {
     pub(super) fn new(
         path: &Path,
-        format: RecordFormat,
+        form: Document,
+        compression: Compression,
         out: Destination,
-        part: Option<PartTable>,
     ) -> Result<Self, PipelineError> {
-        // No time and no name in the header: the same records give the same bytes.
-        let compression = match format.gzip {
-            true => Compression::Gzip,
-            false => Compression::None,
-        };
         let name = path.display().to_string();
         let out = Compressed::new(out, compression);
-        let mut writer = RecordWriter {
+        let mut writer = DocumentWriter {
             out: out.map_err(|error| PipelineError::output(&name, error))?,
             name,
-            format,
-            records: 0,
-            part,
+            form,
+            is_empty: true,
         };
-        let header = format.form.header();
-        writer.put(header.as_bytes())?;
+        writer.put(form.header().as_bytes())?;
         Ok(writer)
+    }
+
+    /// The documents among these files.
+    pub(super) fn open_all(
+        files: &OutputFiles,
+        journal: Option<&Journal>,
+    ) -> Result<Vec<Self>, PipelineError> {
+        let mut writers = Vec::new();
+        for (path, kind) in files.own() {
+            if let Some(form) = Document::of(kind.format) {
+                let out = files.open_one(path, journal)?;
+                writers.push(DocumentWriter::new(path, form, kind.compression, out)?);
+            }
+        }
+        Ok(writers)
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), PipelineError> {
@@ -48,53 +56,52 @@ impl RecordWriter {
         written.map_err(|error| PipelineError::output(&self.name, error))
     }
 
-    /// What its records look like.
-    pub(super) fn format(&self) -> RecordFormat {
-        self.format
-    }
-
-    /// Writes a record, as [`super::format::RecordForm::text`] gives it.
-    pub(super) fn write(&mut self, number: u64, text: &[u8]) -> Result<(), PipelineError> {
-        self.begin(number, text.len() as u64)?;
+    /// Writes a record, as [`Document::text`] gives it.
+    pub(super) fn write(&mut self, text: &[u8]) -> Result<(), PipelineError> {
+        self.put(self.form.separator(self.is_empty).as_bytes())?;
+        self.is_empty = false;
         self.put(text)
-    }
-
-    /// Begins a record of so many bytes, which are then written by the caller.
-    pub(super) fn begin(&mut self, number: u64, bytes: u64) -> Result<(), PipelineError> {
-        let separator = self.format.form.separator(self.records == 0);
-        self.put(separator.as_bytes())?;
-        self.records += 1;
-        match &mut self.part {
-            Some(part) => part
-                .push(number, bytes)
-                .map_err(|error| PipelineError::output(&self.name, error)),
-            None => Ok(()),
-        }
-    }
-
-    /// Where the bytes of a record that was begun go.
-    pub(super) fn bytes(&mut self) -> &mut impl Write {
-        &mut self.out
     }
 
     /// Writes what is left and gives the file its name.
     pub(super) fn finish(mut self) -> Result<(), PipelineError> {
-        let footer = self.format.form.footer(self.records == 0);
+        let footer = self.form.footer(self.is_empty);
         self.put(footer.as_bytes())?;
-        let name = self.name;
-        let finish = || {
-            if let Some(part) = self.part {
-                part.finish()?;
-            }
-            self.out.finish()
-        };
-        finish().map_err(|error| PipelineError::output(&name, error))
+        let finished = self.out.finish();
+        finished.map_err(|error| PipelineError::output(&self.name, error))
     }
 }
 
-/// The table beside a file of a part.
-pub(super) fn table_path(path: &Path) -> PathBuf {
-    let mut name = path.to_owned().into_os_string();
-    name.push(".part");
-    PathBuf::from(name)
+/// The files of a run that was merged.
+struct MergedFiles {
+    documents: Vec<DocumentWriter>,
+    rows: Outputs,
+}
+
+/// The files that parts of `entropy run` become.
+pub(crate) fn merge_sink(shared: &Shared<'_>) -> Result<Box<dyn MergeSink>, PipelineError> {
+    let files = shared.outputs(super::DEFAULT_FORMAT)?;
+    let files = files.with_own(|format| Document::of(format).is_some());
+    let schema = &shared.header.schema;
+    files.check(schema)?;
+    Ok(Box::new(MergedFiles {
+        documents: DocumentWriter::open_all(&files, None)?,
+        rows: files.open(schema, None)?,
+    }))
+}
+
+impl MergeSink for MergedFiles {
+    fn write(&mut self, entry: &Entry) -> Result<(), PipelineError> {
+        match &entry.piece {
+            Piece::Own(text) => (self.documents.iter_mut())
+                .try_for_each(|writer| writer.write(&writer.form.from_list(text))),
+            _ => MergeSink::write(&mut self.rows, entry),
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<String>, PipelineError> {
+        let mut documents = self.documents.into_iter();
+        documents.try_for_each(DocumentWriter::finish)?;
+        self.rows.finish(0)
+    }
 }

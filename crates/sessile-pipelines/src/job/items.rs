@@ -10,6 +10,7 @@ use sessile_seq::inputs::{Census, Input};
 use super::{BytesRead, Item, Listener, ReadAhead};
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
+use crate::shard::Shard;
 
 /// Items read ahead, where they are small.
 pub(crate) const AHEAD: usize = 256;
@@ -30,20 +31,17 @@ impl<T: Send + 'static> Items<T> {
     /// `Input` when there is no thread to be had.
     pub(crate) fn start(
         inputs: Vec<Input>,
+        shard: Shard,
         ahead: usize,
         interrupt: &Interrupt,
         mut read: impl FnMut(&Input, &Handover<T>) -> bool + Send + 'static,
     ) -> Result<Self, PipelineError> {
-        let reading = Reading {
-            bytes: BytesRead::of(&inputs),
-            ..Reading::default()
-        };
+        let reading = Reading::of(&inputs, shard);
         Self::start_thread(reading, ahead, interrupt, move |handover| {
             for input in &inputs {
                 if !read(input, handover) {
                     return;
                 }
-                handover.reading.bytes.add(input);
             }
         })
     }
@@ -92,13 +90,20 @@ pub(crate) struct Reading {
     /// What was met in the inputs.
     pub(crate) census: Census,
     nanos: Arc<AtomicU64>,
+    shard: Shard,
+    /// Records that were handed over.
+    sent: Arc<AtomicU64>,
+    /// Records met, those of other shards too, and those alone.
+    records: Arc<AtomicU64>,
+    others: Arc<AtomicU64>,
 }
 
 impl Reading {
     /// Nothing of these inputs is read yet.
-    pub(crate) fn of<'a>(inputs: impl IntoIterator<Item = &'a Input>) -> Self {
+    pub(crate) fn of<'a>(inputs: impl IntoIterator<Item = &'a Input>, shard: Shard) -> Self {
         Reading {
             bytes: BytesRead::of(inputs),
+            shard,
             ..Reading::default()
         }
     }
@@ -111,6 +116,32 @@ impl Reading {
     /// Time the reader was not waiting to hand over what it had read.
     pub(super) fn time(&self) -> Duration {
         Duration::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+
+    /// The number of the next record over all inputs, from 0; none when it is another shard's. What
+    /// all shards must know of, such as a file that breaks off, `is_common`.
+    pub(crate) fn next_record(&self, is_common: bool) -> Option<u64> {
+        let number = self.records.fetch_add(1, Ordering::Relaxed);
+        if is_common || self.shard.has(number) {
+            return Some(number);
+        }
+        self.others.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// Records that were handed over so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Records met so far, those of other shards too.
+    pub(super) fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are records of other shards.
+    pub(super) fn has_others(&self) -> bool {
+        self.others.load(Ordering::Relaxed) > 0
     }
 
     /// Adds the time since `begun`.
@@ -129,6 +160,8 @@ pub(crate) struct Handover<T> {
 impl<T> Handover<T> {
     /// Hands an item over as soon as there is room; false when nobody listens any more.
     pub(crate) fn send(&self, item: Item<T>) -> bool {
+        let is_record = u64::from(item.is_record);
+        self.reading.sent.fetch_add(is_record, Ordering::Relaxed);
         self.listener.send(item)
     }
 }

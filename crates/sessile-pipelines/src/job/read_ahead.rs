@@ -3,12 +3,10 @@
 //! The thread may wait for a terminal or a pipe; an interrupt must not, so that whoever takes items
 //! looks for it meanwhile.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use sessile_seq::inputs::Input;
+use sessile_seq::inputs::{ByteCount, Input};
 
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
@@ -86,32 +84,33 @@ impl<T> Listener<T> {
 /// Bytes of the inputs, as stored: read so far, and all of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BytesRead {
-    read: Arc<AtomicU64>,
+    pub(crate) read: ByteCount,
     total: u64,
 }
 
 impl BytesRead {
-    /// Nothing is read yet.
+    /// Nothing is read yet. Beside a stream nothing is known of the whole.
     pub(crate) fn of<'a>(inputs: impl IntoIterator<Item = &'a Input>) -> Self {
+        let sizes = inputs.into_iter().map(|input| match stored_bytes(input) {
+            0 if is_stream(input) => None,
+            bytes => Some(bytes),
+        });
         BytesRead {
-            read: Arc::default(),
-            total: inputs.into_iter().map(stored_bytes).sum(),
+            read: ByteCount::default(),
+            total: sizes.sum::<Option<u64>>().unwrap_or_default(),
         }
     }
 
-    /// An input is through.
-    pub(crate) fn add(&self, input: &Input) {
-        self.read.fetch_add(stored_bytes(input), Ordering::Relaxed);
-    }
-
-    /// Some bytes of an input are through.
-    pub(crate) fn add_bytes(&self, bytes: u64) {
-        self.read.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Read, and in all.
+    /// Read, and in all; 0 when that is not known.
     pub(crate) fn get(&self) -> (u64, u64) {
-        (self.read.load(Ordering::Relaxed), self.total)
+        (self.read.get(), self.total)
+    }
+}
+
+fn is_stream(input: &Input) -> bool {
+    match input {
+        Input::Stdin => true,
+        Input::File(path) => std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()),
     }
 }
 

@@ -46,9 +46,30 @@ impl Fingerprint {
         self
     }
 
-    /// A short name for all of it, in hexadecimal: equal for equal fingerprints.
-    pub fn digest(&self) -> String {
-        blake3::hash(&self.to_bytes()).to_hex()[..16].to_owned()
+    /// What computes.
+    pub(crate) fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// What this has that `other` has not, in words, and whether it is only numerics.
+    pub(crate) fn difference(
+        &self,
+        other: &Fingerprint,
+        allow_mixed: bool,
+    ) -> Option<(String, bool)> {
+        if self.job != other.job {
+            let jobs = format!("`{}`, the other has `{}`", self.job, other.job);
+            return Some((jobs, false));
+        }
+        let in_words = |ours, theirs| {
+            let (name, ours, theirs) = first_difference(ours, theirs)?;
+            Some(format!("{name} {ours}, the other has {theirs}"))
+        };
+        let options = in_words(&self.options, &other.options).map(|words| (words, false));
+        options.or_else(|| match allow_mixed {
+            true => None,
+            false => in_words(&self.numerics, &other.numerics).map(|words| (words, true)),
+        })
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -109,19 +130,18 @@ fn difference(
     earlier: &BTreeMap<String, String>,
     now: &BTreeMap<String, String>,
 ) -> Option<String> {
-    let value = |map: &BTreeMap<String, String>, name: &String| {
-        map.get(name)
-            .map_or_else(|| "none".to_owned(), String::clone)
-    };
-    earlier
-        .keys()
-        .chain(now.keys())
-        .find(|name| earlier.get(*name) != now.get(*name))
-        .map(|name| {
-            format!(
-                "{name} {}, this one has {}",
-                value(earlier, name),
-                value(now, name)
-            )
-        })
+    let (name, earlier, now) = first_difference(earlier, now)?;
+    Some(format!("{name} {earlier}, this one has {now}"))
+}
+
+/// The first difference: its name, and both values.
+fn first_difference<'a>(
+    one: &'a BTreeMap<String, String>,
+    other: &'a BTreeMap<String, String>,
+) -> Option<(&'a str, &'a str, &'a str)> {
+    let value =
+        |map: &'a BTreeMap<String, String>, name| map.get(name).map_or("none", String::as_str);
+    let mut names = one.keys().chain(other.keys());
+    let name = names.find(|name| one.get(*name) != other.get(*name))?;
+    Some((name, value(one, name), value(other, name)))
 }

@@ -26,7 +26,7 @@ pub(super) const AROUND_BYTES: u64 = (HEADER_BYTES + CHECKSUM_BYTES) as u64;
 
 /// What a frame is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// With what the entries after it were computed.
     Fingerprint = 1,
     /// A record.
@@ -36,7 +36,7 @@ pub(super) enum Kind {
 }
 
 /// Begins a frame at the end of `buffer`; the body follows, then [`end`] with what this returns.
-pub(super) fn begin(buffer: &mut Vec<u8>, kind: Kind, number: u64) -> usize {
+pub(crate) fn begin(buffer: &mut Vec<u8>, kind: Kind, number: u64) -> usize {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; 4]);
     buffer.extend_from_slice(&(kind as u32).to_le_bytes());
@@ -45,7 +45,7 @@ pub(super) fn begin(buffer: &mut Vec<u8>, kind: Kind, number: u64) -> usize {
 }
 
 /// Ends the frame that begins at `start`.
-pub(super) fn end(buffer: &mut Vec<u8>, start: usize) {
+pub(crate) fn end(buffer: &mut Vec<u8>, start: usize) {
     // A body of 4 GiB can not come up: the runtime holds at most a few hundred MiB of answers.
     let length = (buffer.len() - start - HEADER_BYTES) as u32;
     buffer[start..start + 4].copy_from_slice(&length.to_le_bytes());
@@ -54,7 +54,7 @@ pub(super) fn end(buffer: &mut Vec<u8>, start: usize) {
 }
 
 /// Reads frames until the first that is not whole.
-pub(super) struct Frames<R> {
+pub(crate) struct Frames<R> {
     input: R,
     /// Bytes that the file has after the last whole frame; no length beyond it is believed.
     left: u64,
@@ -64,7 +64,7 @@ pub(super) struct Frames<R> {
 
 impl<R: Read> Frames<R> {
     /// Frames of an input that has `left` bytes after its magic.
-    pub(super) fn new(input: R, left: u64) -> Self {
+    pub(crate) fn new(input: R, left: u64) -> Self {
         Frames {
             input,
             left,
@@ -74,7 +74,7 @@ impl<R: Read> Frames<R> {
     }
 
     /// The next frame, `None` where no whole frame follows.
-    pub(super) fn next(&mut self) -> io::Result<Option<(Kind, &[u8])>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<(Kind, &[u8])>> {
         let Some(left) = self.left.checked_sub(AROUND_BYTES) else {
             return Ok(None);
         };
@@ -114,7 +114,7 @@ impl<R: Read> Frames<R> {
     }
 
     /// Whole frames so far.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
@@ -125,7 +125,7 @@ impl<R: Read> Frames<R> {
 }
 
 /// Fills `bytes`; false when the input ends before.
-pub(super) fn fill(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
+pub(crate) fn fill(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     match input.read_exact(bytes) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),

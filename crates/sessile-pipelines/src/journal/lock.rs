@@ -21,6 +21,13 @@ use holder::Holder;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 
+pub(crate) use holder::temporary_suffix;
+
+/// Removes what a process that does not run any more left beside a file that no lock protects.
+pub(crate) fn remove_abandoned(path: &Path) {
+    leftovers::remove(path, None);
+}
+
 /// How often a holder writes its lock again.
 pub(super) const RENEW_EVERY: Duration = Duration::from_secs(10);
 
@@ -91,7 +98,7 @@ impl Lock {
         let own = OwnFile::create(&path, &holder).map_err(failed)?;
         for _ in 0..ATTEMPTS {
             if own.publish(&path, &holder).map_err(failed)? {
-                leftovers::remove(&target, &holder);
+                leftovers::remove(&target, Some(&holder));
                 return Ok(Lock {
                     output: output.to_owned(),
                     path,

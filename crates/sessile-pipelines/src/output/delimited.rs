@@ -6,7 +6,7 @@ use sessile_device::HostTensor;
 
 use super::compressed::Compressed;
 use super::format::{Definition, Refusal};
-use super::{Cell, Column, ColumnKind, Finished, Row, RowWriter, Schema, json};
+use super::{Cell, Column, ColumnKind, Finished, Row, RowWriter, Schema, ShortFloat, json};
 
 /// Fields separated by tabs.
 pub(super) const TSV: Definition = Definition {
@@ -54,7 +54,7 @@ impl Delimited {
         let mut table = csv::WriterBuilder::new()
             .delimiter(delimiter)
             .from_writer(out);
-        let mut names = vec!["id".to_owned()];
+        let mut names = vec![schema.id.clone()];
         for column in &schema.columns {
             names.extend(column_names(column).ok_or(io::ErrorKind::InvalidInput)?);
         }
@@ -95,6 +95,7 @@ impl RowWriter for Delimited {
                 Cell::Integer(number) => self.fields.push(number.to_string()),
                 Cell::Flag(flag) => self.fields.push(flag.to_string()),
                 Cell::Number(number) => self.fields.push(number.to_string()),
+                Cell::Single(number) => self.fields.push(ShortFloat(*number).to_string()),
                 Cell::Numbers(numbers) => {
                     self.fields.extend(numbers.iter().map(f64::to_string));
                 }

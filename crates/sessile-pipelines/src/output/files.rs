@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::destination::{Destination, OutputPlace};
 use super::sources::check_absent;
-use super::{Compression, Format, Row, RowWriter, Schema, Sources};
+use super::{Compression, FileFormat, Format, Row, RowWriter, Schema, Sources};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::job::FailureList;
 use crate::journal::{BESIDE, Fingerprint, Journal, JournalOptions, Lock, beside};
+use crate::shard::{Entry, MergeSink, PartHeader, PartWriter, Piece, Shard};
 
 /// Digits of the name that a job's unfinished files have in common.
 const KEY_DIGITS: usize = 8;
@@ -19,49 +20,125 @@ const KEY_DIGITS: usize = 8;
 /// The outputs that a job is about to write.
 #[derive(Default)]
 pub struct OutputFiles {
-    outputs: Vec<(PathBuf, Format, Compression)>,
+    outputs: Vec<(PathBuf, FileFormat)>,
     /// Outputs that the job writes in formats of its own.
     plain: Vec<PathBuf>,
     /// Other files that are written with them.
     companions: Vec<PathBuf>,
+    /// Formats that the job writes itself.
+    is_own: Option<fn(Format) -> bool>,
+    /// The part that a shard writes instead of all these.
+    part: Option<(PathBuf, Shard)>,
     force: bool,
     lock: Option<Lock>,
 }
 
 impl OutputFiles {
-    /// Checks where the results are to go and in which format; `format` and `compression` instead
-    /// of the extensions'.
+    /// The format of each output: `format` and `compression`, else what its extension says.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` for an extension that is none of a format.
+    pub fn formats(
+        paths: &[PathBuf],
+        format: Option<Format>,
+        compression: Option<Compression>,
+        default: Format,
+    ) -> Result<Vec<(PathBuf, FileFormat)>, PipelineError> {
+        let of = |path: &PathBuf| {
+            let named = match format {
+                Some(format) => FileFormat {
+                    format,
+                    compression: Compression::split(path).1,
+                },
+                None => FileFormat::of(path, default)?,
+            };
+            let compression = compression.unwrap_or(named.compression);
+            let format = FileFormat {
+                compression,
+                ..named
+            };
+            Ok((path.clone(), format))
+        };
+        paths.iter().map(of).collect()
+    }
+
+    /// Checks where the results are to go.
     ///
     /// # Errors
     ///
     /// `Usage` for outputs that make no sense, `Output` for a folder that is not there.
-    pub fn new(
-        paths: &[PathBuf],
-        format: Option<Format>,
-        compression: Option<Compression>,
-        force: bool,
-    ) -> Result<Self, PipelineError> {
+    pub fn new(outputs: &[(PathBuf, FileFormat)], force: bool) -> Result<Self, PipelineError> {
         let mut files = OutputFiles {
             force,
             ..OutputFiles::default()
         };
-        for path in paths {
+        for (path, kind) in outputs {
             files.check_new(path)?;
-            let (format, compression) = match (format, compression) {
-                (Some(format), Some(compression)) => (format, compression),
-                (Some(format), None) => (format, Compression::split(path).1),
-                (None, compression) => {
-                    let (format, named) = Format::of(path)?;
-                    (format, compression.unwrap_or(named))
-                }
-            };
-            format.check_compression(path, compression)?;
-            if let Some(suffix) = format.beside() {
+            kind.format.check_compression(path, kind.compression)?;
+            if let Some(suffix) = kind.format.beside() {
                 files.accompany(&beside(path, suffix))?;
             }
-            files.outputs.push((path.clone(), format, compression));
+            files.outputs.push((path.clone(), *kind));
         }
         Ok(files)
+    }
+
+    /// The part of a shard of a job whose results go to `folder`, and nothing else; no file at all
+    /// where it is the whole run.
+    ///
+    /// # Errors
+    ///
+    /// As [`OutputFiles::new`].
+    pub(crate) fn part(folder: &Path, shard: Shard, force: bool) -> Result<Self, PipelineError> {
+        let mut files = OutputFiles {
+            force,
+            ..OutputFiles::default()
+        };
+        if !shard.is_whole() {
+            let path = shard.path(folder);
+            files.check_new(&path)?;
+            files.part = Some((path, shard));
+        }
+        Ok(files)
+    }
+
+    /// The same with formats that the job writes itself.
+    #[must_use]
+    pub(crate) fn with_own(mut self, is_own: fn(Format) -> bool) -> Self {
+        self.is_own = Some(is_own);
+        self
+    }
+
+    /// The outputs that the job writes itself.
+    pub(crate) fn own(&self) -> impl Iterator<Item = &(PathBuf, FileFormat)> {
+        self.written(true)
+    }
+
+    /// The outputs that the job writes itself, or the others; none where a part is written.
+    fn written(&self, is_own: bool) -> impl Iterator<Item = &(PathBuf, FileFormat)> {
+        let outputs = self.outputs.iter().filter(|_| self.part.is_none());
+        outputs.filter(move |(_, kind)| self.is_own.is_some_and(|of| of(kind.format)) == is_own)
+    }
+
+    /// The files of a shard: its part beside the first output, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// `Usage` when the first output is a stream.
+    pub(crate) fn of_shard(mut self, shard: Shard) -> Result<Self, PipelineError> {
+        if shard.is_whole() {
+            return Ok(self);
+        }
+        let first = self.main_paths().next().cloned().unwrap_or_default();
+        if OutputPlace::of(&first) != OutputPlace::File {
+            let message = format!("a shard cannot be written to {}", first.display());
+            return Err(PipelineError::new(PipelineErrorKind::Usage, message)
+                .with_hint("name a file first: the shard's part gets its name"));
+        }
+        self.companions.clear();
+        self.part = Some((shard.path(&first), shard));
+        Ok(self)
     }
 
     /// The same for outputs that the job writes itself, with [`OutputFiles::open_one`].
@@ -170,8 +247,10 @@ impl OutputFiles {
 
     /// The outputs without what is written with them.
     fn main_paths(&self) -> impl Iterator<Item = &PathBuf> {
-        let outputs = self.outputs.iter().map(|(path, _, _)| path);
-        outputs.chain(&self.plain)
+        let part = self.part.iter().map(|(path, _)| path);
+        let is_whole = self.part.is_none();
+        let outputs = self.outputs.iter().map(|(path, _)| path);
+        part.chain(outputs.chain(&self.plain).filter(move |_| is_whole))
     }
 
     /// Checks that no output exists, and takes the lock of the first file when the job is to have
@@ -215,9 +294,8 @@ impl OutputFiles {
     ///
     /// `Usage` when one can not.
     pub fn check(&self, schema: &Schema) -> Result<(), PipelineError> {
-        self.outputs
-            .iter()
-            .try_for_each(|(path, format, _)| format.check(path, schema))
+        let mut outputs = self.outputs.iter();
+        outputs.try_for_each(|(path, kind)| kind.format.check(path, schema))
     }
 
     /// Begins to write all of them. With a journal the unfinished files have names that the next
@@ -232,13 +310,42 @@ impl OutputFiles {
         journal: Option<&Journal>,
     ) -> Result<Outputs, PipelineError> {
         let mut writers = Vec::new();
-        for (path, format, compression) in &self.outputs {
-            let writer = format
-                .writer(self.open_one(path, journal)?, *compression, schema)
-                .map_err(|error| PipelineError::output(&path.display().to_string(), error))?;
-            writers.push((path.clone(), writer));
+        for (path, kind) in self.written(false) {
+            let out = self.open_one(path, journal)?;
+            let writer = kind.format.writer(out, kind.compression, schema);
+            let failed = |error| PipelineError::output(&path.display().to_string(), error);
+            writers.push((path.clone(), writer.map_err(failed)?));
         }
-        Ok(Outputs { writers })
+        Ok(Outputs {
+            writers,
+            part: None,
+        })
+    }
+
+    /// The same, or the part of a shard; `more` is what merging needs beside the rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`OutputFiles::open`].
+    pub(crate) fn open_or_part(
+        &self,
+        schema: &Schema,
+        journal: Option<&Journal>,
+        fingerprint: Option<Fingerprint>,
+        more: Vec<usize>,
+    ) -> Result<Outputs, PipelineError> {
+        let mut outputs = self.open(schema, journal)?;
+        if let Some(((path, shard), fingerprint)) = self.part.as_ref().zip(fingerprint) {
+            let header = PartHeader {
+                shard: *shard,
+                fingerprint,
+                schema: schema.clone(),
+                more,
+            };
+            let out = self.open_one(path, journal)?;
+            outputs.part = Some(PartWriter::create(path, out, header)?);
+        }
+        Ok(outputs)
     }
 
     /// Begins the list of what has no result, where one is wanted.
@@ -273,33 +380,38 @@ impl OutputFiles {
     }
 }
 
-/// Outputs that are being written.
+/// Outputs that are being written, or the part of a shard.
+#[derive(Default)]
 pub struct Outputs {
     writers: Vec<(PathBuf, Box<dyn RowWriter>)>,
+    pub(crate) part: Option<PartWriter>,
 }
 
 impl Outputs {
-    /// Writes a row to all of them.
+    /// Writes a row of a record, counted from 0 over all inputs, to all of them.
     ///
     /// # Errors
     ///
     /// `Output` when one of them can not be written.
-    pub fn write(&mut self, row: &Row) -> Result<(), PipelineError> {
+    pub fn write(&mut self, record: u64, row: &Row) -> Result<(), PipelineError> {
         for (path, writer) in &mut self.writers {
             writer
                 .write(row)
                 .map_err(|error| PipelineError::output(&path.display().to_string(), error))?;
         }
-        Ok(())
+        match &mut self.part {
+            Some(part) => part.row(record, row),
+            None => Ok(()),
+        }
     }
 
-    /// Gives all of them their names. What users should know of them is said in the notes that
-    /// this returns.
+    /// Gives all of them their names; a part says of how many `records` the inputs are. What users
+    /// should know of them is said in the notes that this returns.
     ///
     /// # Errors
     ///
     /// `Output` when one of them can not be written, synced or named.
-    pub fn finish(self) -> Result<Vec<String>, PipelineError> {
+    pub fn finish(self, records: u64) -> Result<Vec<String>, PipelineError> {
         let mut notes = Vec::new();
         for (path, writer) in self.writers {
             let finished = writer
@@ -312,7 +424,23 @@ impl Outputs {
                 ));
             }
         }
+        if let Some(part) = self.part {
+            part.finish(records)?;
+        }
         Ok(notes)
+    }
+}
+
+impl MergeSink for Outputs {
+    fn write(&mut self, entry: &Entry) -> Result<(), PipelineError> {
+        match &entry.piece {
+            Piece::Row(row) => Outputs::write(self, entry.number, row),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<String>, PipelineError> {
+        Outputs::finish(*self, 0)
     }
 }
 

@@ -8,11 +8,11 @@ use std::str::FromStr;
 use super::compressed::{Compressed, Compression};
 use super::destination::{Destination, OutputPlace};
 use super::{ColumnKind, RowWriter, Schema};
-use super::{delimited, hdf5, json, npy, npz, parquet, safetensors};
+use super::{delimited, fasta, hdf5, json, npy, npz, parquet, safetensors};
 use crate::error::{PipelineError, PipelineErrorKind};
 
 /// All formats, the default first. A new one is a file of its own and a line here.
-const FORMATS: [Definition; 9] = [
+const FORMATS: [Definition; 10] = [
     json::LINES,
     json::LIST,
     delimited::TSV,
@@ -22,6 +22,7 @@ const FORMATS: [Definition; 9] = [
     safetensors::FORMAT,
     npy::FORMAT,
     npz::FORMAT,
+    fasta::FORMAT,
 ];
 
 /// What the table says of a format.
@@ -75,6 +76,15 @@ impl Format {
         TABLE.iter().map(Format)
     }
 
+    /// One JSON document.
+    pub const JSON: Format = Format(&json::LIST);
+
+    /// Fields separated by tabs.
+    pub const TSV: Format = Format(&delimited::TSV);
+
+    /// FASTA.
+    pub const FASTA: Format = Format(&fasta::FORMAT);
+
     /// The name that users know it by.
     pub const fn name(self) -> &'static str {
         self.0.name
@@ -90,38 +100,9 @@ impl Format {
         self.0.beside
     }
 
-    /// The format and the compression that a file's name says; JSON Lines for names without an
-    /// extension and for standard output.
-    ///
-    /// # Errors
-    ///
-    /// `Usage` for an extension that is none of a format.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::path::Path;
-    /// use sessile_pipelines::output::{Compression, Format};
-    /// assert_eq!(Format::of(Path::new("out/vectors.h5"))?.0.name(), "hdf5");
-    /// let (format, compression) = Format::of(Path::new("rows.tsv.gz"))?;
-    /// assert_eq!((format.name(), compression), ("tsv", Compression::Gzip));
-    /// assert!(Format::of(Path::new("vectors.xlsx")).is_err());
-    /// # Ok::<(), sessile_pipelines::PipelineError>(())
-    /// ```
-    pub fn of(path: &Path) -> Result<(Self, Compression), PipelineError> {
-        let (name, compression) = match OutputPlace::of(path) {
-            OutputPlace::File => Compression::split(path),
-            _ => (path, Compression::None),
-        };
-        let Some(extension) = extension(name) else {
-            return Ok((Format::default(), compression));
-        };
-        let of_extension = |format: &Format| format.extensions().contains(&extension.as_str());
-        let format = Format::all().find(of_extension).ok_or_else(|| {
-            unsupported(path, &extension, &format!("use {}", names()))
-                .with_hint("give the file one of these extensions, or choose with --format")
-        })?;
-        Ok((format, compression))
+    /// The format whose files have this extension, in lower case.
+    pub(super) fn of_extension(extension: &str) -> Option<Self> {
+        Format::all().find(|format| format.extensions().contains(&extension))
     }
 
     /// Checks that this format can be compressed so.
@@ -217,7 +198,7 @@ pub fn check_ending(path: &Path, endings: &[&str]) -> Result<(), PipelineError> 
 }
 
 /// What follows the last dot of a file's name, in lower case.
-fn extension(path: &Path) -> Option<String> {
+pub(super) fn extension(path: &Path) -> Option<String> {
     if OutputPlace::of(path) != OutputPlace::File {
         return None;
     }
@@ -225,13 +206,13 @@ fn extension(path: &Path) -> Option<String> {
     Some(extension.to_lowercase())
 }
 
-fn unsupported(path: &Path, extension: &str, what: &str) -> PipelineError {
+pub(super) fn unsupported(path: &Path, extension: &str, what: &str) -> PipelineError {
     let path = path.display();
     let message = format!("{path}: unsupported output format `.{extension}` ({what})");
     PipelineError::new(PipelineErrorKind::Usage, message)
 }
 
-fn names() -> String {
+pub(super) fn names() -> String {
     let names: Vec<&str> = Format::all().map(Format::name).collect();
     names.join(", ")
 }
@@ -279,9 +260,11 @@ impl std::error::Error for ParseFormatError {}
 impl FromStr for Format {
     type Err = ParseFormatError;
 
+    /// Takes names and extensions: `hdf5` and `h5`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Format::all()
             .find(|format| format.name() == text)
+            .or_else(|| Format::of_extension(text))
             .ok_or_else(|| ParseFormatError(text.to_owned()))
     }
 }

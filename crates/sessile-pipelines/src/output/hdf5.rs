@@ -88,7 +88,7 @@ impl Hdf5 {
 
     fn attributes<'r>(&'r self, row: &'r Row) -> Vec<Attribute<'r>> {
         let id = Attribute {
-            name: "id",
+            name: &self.schema.id,
             value: Number::Text(&row.id),
         };
         let others = self.schema.columns.iter().zip(&row.cells);
@@ -100,7 +100,7 @@ impl Hdf5 {
                 Cell::Number(number) => Number::Float(*number),
                 Cell::Numbers(_) | Cell::Tensor(_) | Cell::Missing => return None,
                 // The schema has none: `FORMAT` refuses them.
-                Cell::Integers(_) | Cell::Fields(_) => return None,
+                Cell::Single(_) | Cell::Integers(_) | Cell::Fields(_) => return None,
             };
             Some(Attribute {
                 name: &column.name,

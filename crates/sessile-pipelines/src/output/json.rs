@@ -101,7 +101,7 @@ impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         if !self.schema.has_fields() {
-            map.serialize_entry("id", &self.row.id)?;
+            map.serialize_entry(&self.schema.id, &self.row.id)?;
         }
         for (column, cell) in self.schema.columns.iter().zip(&self.row.cells) {
             match (cell, column.presence) {
@@ -153,6 +153,7 @@ impl Serialize for Value<'_> {
             (Cell::Integer(number), _) => number.serialize(serializer),
             (Cell::Flag(flag), _) => flag.serialize(serializer),
             (Cell::Number(number), _) => number.serialize(serializer),
+            (Cell::Single(number), _) => number.serialize(serializer),
             (Cell::Numbers(numbers), ColumnKind::Numbers(names)) => {
                 serializer.collect_map(names.iter().zip(numbers))
             }

@@ -125,7 +125,7 @@ impl RowWriter for Npy {
                 Cell::Number(number) => write!(self.rows_file, "\t{number}")?,
                 // The schema has one array.
                 Cell::Tensor(_) | Cell::Numbers(_) => {}
-                Cell::Missing | Cell::Integers(_) | Cell::Fields(_) => {
+                Cell::Missing | Cell::Single(_) | Cell::Integers(_) | Cell::Fields(_) => {
                     write!(self.rows_file, "\t")?;
                 }
             }

@@ -87,7 +87,7 @@ impl Npz {
                     })),
                 },
                 // `FORMAT` refuses them.
-                ColumnKind::Integers | ColumnKind::Fields => {
+                ColumnKind::Integers | ColumnKind::Fields | ColumnKind::Single => {
                     return Err(io::ErrorKind::InvalidInput.into());
                 }
             };

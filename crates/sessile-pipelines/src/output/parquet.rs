@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use arrow_array::StructArray;
 use arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder};
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array};
+use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Fields};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -69,7 +70,7 @@ impl Parquet {
     ///
     /// When the beginning can not be written.
     pub fn new(out: Destination, schema: &Schema) -> io::Result<Self> {
-        let mut fields = vec![Field::new("id", DataType::Utf8, false)];
+        let mut fields = vec![Field::new(&schema.id, DataType::Utf8, false)];
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("sessile ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(
@@ -155,7 +156,7 @@ fn failed(error: ParquetError) -> io::Error {
 fn cell_bytes(cell: &Cell) -> usize {
     match cell {
         Cell::Text(text) => text.len(),
-        Cell::Integer(_) | Cell::Flag(_) | Cell::Number(_) => 8,
+        Cell::Integer(_) | Cell::Flag(_) | Cell::Number(_) | Cell::Single(_) => 8,
         Cell::Numbers(numbers) => 8 * numbers.len(),
         Cell::Tensor(tensor) => 4 * tensor.data.len(),
         Cell::Integers(numbers) => 8 * numbers.len(),
@@ -173,6 +174,7 @@ fn field(column: &Column) -> Field {
         ColumnKind::Integer => DataType::Int64,
         ColumnKind::Flag => DataType::Boolean,
         ColumnKind::Number => DataType::Float64,
+        ColumnKind::Single => DataType::Float32,
         ColumnKind::Numbers(names) => DataType::Struct(number_fields(names)),
         ColumnKind::Tensor(shape) => nested::data_type(shape),
         ColumnKind::Integers => DataType::List(nested::integer()),
@@ -192,7 +194,7 @@ fn number_fields(names: &[String]) -> Fields {
 fn float_paths(column: &Column) -> Vec<Vec<String>> {
     let name = column.name.clone();
     match &column.kind {
-        ColumnKind::Number => vec![vec![name]],
+        ColumnKind::Number | ColumnKind::Single => vec![vec![name]],
         ColumnKind::Numbers(names) => names
             .iter()
             .map(|inner| vec![name.clone(), inner.clone()])
@@ -227,6 +229,7 @@ fn array(column: &Column, rows: &[Row], place: usize) -> io::Result<ArrayRef> {
         ColumnKind::Integer => plain!(Int64Array, Integer),
         ColumnKind::Flag => plain!(BooleanArray, Flag),
         ColumnKind::Number => plain!(Float64Array, Number),
+        ColumnKind::Single => plain!(Float32Array, Single),
         ColumnKind::Numbers(names) => {
             let mut builders: Vec<Float64Builder> = Vec::new();
             builders.resize_with(names.len(), Float64Builder::new);

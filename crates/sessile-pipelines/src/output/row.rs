@@ -15,6 +15,8 @@ pub enum Cell {
     Flag(bool),
     /// A number.
     Number(f64),
+    /// A number of single precision.
+    Single(f32),
     /// Several numbers, in the order of the column's names.
     Numbers(Vec<f64>),
     /// A tensor.

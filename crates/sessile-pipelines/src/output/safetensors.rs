@@ -91,7 +91,9 @@ impl Safetensors {
             }
             Cell::Missing => return Ok(()),
             // The schema has none: `FORMAT` refuses them.
-            Cell::Integers(_) | Cell::Fields(_) => return Err(io::ErrorKind::InvalidInput.into()),
+            Cell::Single(_) | Cell::Integers(_) | Cell::Fields(_) => {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
         };
         let end = self.data.bytes();
         let key = format!("{}/{id}", self.schema.columns[column].name);

@@ -1,7 +1,9 @@
 //! What the rows of a result have in common.
 
+use serde::{Deserialize, Serialize};
+
 /// What a column holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ColumnKind {
     /// Text.
     Text,
@@ -11,6 +13,8 @@ pub enum ColumnKind {
     Flag,
     /// A number, f64.
     Number,
+    /// A number, f32.
+    Single,
     /// Several numbers, f64, each with a name.
     Numbers(Vec<String>),
     /// An f32 tensor with these dimensions, outermost first; `None` differs from row to row.
@@ -23,7 +27,7 @@ pub enum ColumnKind {
 }
 
 /// A column: the same name is a JSON key, a Parquet column, an HDF5 group and a NumPy array.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -35,7 +39,7 @@ pub struct Column {
 
 /// Whether rows have a value in a column, and what JSON has in the place of
 /// [`Cell::Missing`](super::Cell::Missing); tables have an empty field, Parquet a null.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Presence {
     /// Every row has one.
     Always,
@@ -68,9 +72,11 @@ impl Column {
     }
 }
 
-/// The columns of a result, in their order. Before them comes `id`, which every row has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The columns of a result, in their order. Before them comes the identifier, which every row has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
+    /// What the identifier is called: `id`, unless another program's tables have another name.
+    pub id: String,
     /// The columns.
     pub columns: Vec<Column>,
 }
@@ -78,7 +84,17 @@ pub struct Schema {
 impl Schema {
     /// These columns.
     pub fn new(columns: Vec<Column>) -> Self {
-        Schema { columns }
+        Schema {
+            id: "id".to_owned(),
+            columns,
+        }
+    }
+
+    /// The same with another name for the identifier.
+    #[must_use]
+    pub fn with_id(mut self, name: impl Into<String>) -> Self {
+        self.id = name.into();
+        self
     }
 
     /// Whether rows carry the fields of their input, the identifier among them.
@@ -95,6 +111,7 @@ impl Schema {
                 ColumnKind::Integer => "integer".to_owned(),
                 ColumnKind::Flag => "flag".to_owned(),
                 ColumnKind::Number => "number".to_owned(),
+                ColumnKind::Single => "single".to_owned(),
                 ColumnKind::Numbers(names) => names.join("+"),
                 ColumnKind::Tensor(shape) => {
                     let length = |length: &Option<usize>| match length {

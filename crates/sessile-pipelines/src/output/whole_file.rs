@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::journal::{remove_abandoned, temporary_suffix};
+
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 18;
 
@@ -17,13 +19,14 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Begins to write `path`.
+    /// Begins to write `path`. A temporary file that a process left here which does not run any more
+    /// is removed.
     ///
     /// # Errors
     ///
     /// When the temporary file can not be made.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Self::create_as(path, &format!(".{}.tmp", std::process::id()))
+        Self::create_as(path, &temporary_suffix())
     }
 
     /// The same for a job that alone may write `path`, because it holds a lock: `key` names the
@@ -39,6 +42,7 @@ impl WholeFile {
     fn create_as(path: &Path, suffix: &str) -> io::Result<Self> {
         // Through a link to what it names: renaming would put a file in the link's place.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        remove_abandoned(&path);
         let mut partial = path.clone().into_os_string();
         partial.push(suffix);
         let partial = PathBuf::from(partial);

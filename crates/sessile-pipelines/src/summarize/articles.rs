@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use sessile_seq::inputs::{Census, Format, Input};
+use sessile_seq::inputs::{Format, Input};
 
 use super::row::Fields;
 use crate::error::{PipelineError, PipelineErrorKind};
+use crate::job::Reading;
 
 /// Longest line, and longest text file, in bytes: far beyond any article.
 const MAX_BYTES: u64 = 16 << 20;
@@ -64,7 +65,7 @@ pub(super) fn check(inputs: &[PathBuf]) -> Result<Vec<Input>, PipelineError> {
 pub(super) struct Articles {
     inputs: VecDeque<PathBuf>,
     text_field: String,
-    census: Census,
+    reading: Reading,
     lines: Option<Lines>,
 }
 
@@ -77,11 +78,11 @@ struct Lines {
 
 impl Articles {
     /// Those of `inputs`, whose text is in the field `text_field`.
-    pub(super) fn new(inputs: &[PathBuf], text_field: &str, census: &Census) -> Self {
+    pub(super) fn new(inputs: &[PathBuf], text_field: &str, reading: &Reading) -> Self {
         Articles {
             inputs: inputs.iter().cloned().collect(),
             text_field: text_field.to_owned(),
-            census: census.clone(),
+            reading: reading.clone(),
             lines: None,
         }
     }
@@ -99,7 +100,7 @@ impl Articles {
             {
                 Ok(0) => {
                     if !lines.has_articles {
-                        self.census.no_record(&lines.name);
+                        self.reading.census.no_record(&lines.name);
                     }
                     self.lines = None;
                     return None;
@@ -149,10 +150,11 @@ impl Articles {
 }
 
 /// A text file: its article, with the file's name as its id.
-fn text_file(path: &Path) -> Article {
+fn text_file(path: &Path, reading: &Reading) -> Article {
     let place = path.display().to_string();
     let mut bytes = Vec::new();
-    let source = match Input::File(path.to_owned()).open() {
+    let input = Input::File(path.to_owned());
+    let source = match input.open_counted(&reading.bytes.read) {
         Ok(source) => source,
         Err(error) => return Article::broken(place, bytes, error.message().to_owned()),
     };
@@ -201,10 +203,10 @@ impl Iterator for Articles {
             } else if is_lines(&path) {
                 Input::File(path)
             } else {
-                return Some(text_file(&path));
+                return Some(text_file(&path, &self.reading));
             };
             let name = input.name();
-            let source = match input.open() {
+            let source = match input.open_counted(&self.reading.bytes.read) {
                 Ok(source) => source,
                 Err(error) => {
                     let problem = error.message().to_owned();

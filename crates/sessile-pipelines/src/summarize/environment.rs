@@ -25,6 +25,11 @@ const NAMES: [(&str, &str, Reading); 11] = [
     ("GPU_ENABLE_WARMUP", "warmup", Reading::Switch),
 ];
 
+/// Whether the worker has such a name.
+pub fn is_name(name: &str) -> bool {
+    NAMES.iter().any(|(known, _, _)| *known == name)
+}
+
 /// How a value is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {

@@ -46,12 +46,12 @@ pub(super) fn start(
     asking: Asking,
     interrupt: &Interrupt,
 ) -> Result<Items<InFlight>, PipelineError> {
-    let reading = Reading::of(inputs);
-    let articles = Articles::new(&options.inputs, &options.text_field, &reading.census);
+    let reading = Reading::of(inputs, options.rows.shard);
+    let articles = Articles::new(&options.inputs, &options.text_field, &reading);
     Items::start_thread(reading, AHEAD, interrupt, move |handover| {
         for article in articles {
-            handover.reading.bytes.add_bytes(article.line.len() as u64);
-            if !handover.send(asking.item(article)) {
+            let number = handover.reading.next_record(false);
+            if number.is_some() && !handover.send(asking.item(number, article)) {
                 return;
             }
         }
@@ -66,7 +66,7 @@ impl Asking {
         request
     }
 
-    fn item(&self, article: Article) -> Item<InFlight> {
+    fn item(&self, number: Option<u64>, article: Article) -> Item<InFlight> {
         let Article {
             place,
             line,
@@ -89,6 +89,7 @@ impl Asking {
             Err(reason) => (Vec::new(), Some(Problem::of_record(reason))),
         };
         Item {
+            number,
             id,
             key: Some(Key {
                 name: place.clone(),

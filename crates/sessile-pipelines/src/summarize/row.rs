@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::output::{Cell, Column, ColumnKind, Presence, Row, Schema};
@@ -51,12 +52,12 @@ impl Fields {
             .into_iter()
             .partition(|(name, _)| name == text_field);
         let text = match (read, texts.pop().map(|(_, text)| text)) {
-            (Err(error), _) => Err(error.to_string()),
+            (Err(error), _) => Err(no_object(&error)),
             (Ok(()), None) => Err(format!(
                 "there is no field `{text_field}` (see --text-field)"
             )),
             (Ok(()), Some(text)) => serde_json::from_str(text.get())
-                .map_err(|error| format!("the field `{text_field}` is not a text: {error}")),
+                .map_err(|_| format!("the field `{text_field}` is {}", no_text(text.get()))),
         };
         (Fields(others), text)
     }
@@ -72,6 +73,27 @@ impl Fields {
     pub(super) fn of_id(id: &str) -> Self {
         let value = serde_json::value::to_raw_value(id);
         Fields(value.into_iter().map(|id| ("id".to_owned(), id)).collect())
+    }
+}
+
+/// Why a line is no article.
+fn no_object(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Eof => "the JSON object breaks off".to_owned(),
+        Category::Syntax => format!("the line is not JSON from column {} on", error.column()),
+        Category::Data | Category::Io => "the line is JSON, but no object".to_owned(),
+    }
+}
+
+/// What a value is that is not a text.
+fn no_text(json: &str) -> &'static str {
+    match json.bytes().next() {
+        Some(b'"') => "not a text: half of a character (a lone surrogate) is in it",
+        Some(b'n') => "not a text but null",
+        Some(b't' | b'f') => "not a text but true or false",
+        Some(b'[') => "not a text but a list",
+        Some(b'{') => "not a text but an object",
+        _ => "not a text but a number",
     }
 }
 

@@ -12,7 +12,7 @@ use super::row::{self, Written};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
 use crate::job::{Item, Ledger, Task};
-use crate::output::{Outputs, Row, Schema};
+use crate::output::{Row, Schema};
 
 pub(super) struct SummaryTask<'a> {
     pub(super) asking: Asking,
@@ -20,7 +20,6 @@ pub(super) struct SummaryTask<'a> {
     pub(super) interrupt: &'a Interrupt,
     pub(super) schema: Schema,
     pub(super) with_ids: bool,
-    pub(super) outputs: Outputs,
     /// Tokens that the model wrote.
     pub(super) written: u64,
 }
@@ -158,19 +157,16 @@ impl Task for SummaryTask<'_> {
         &mut self,
         item: Item<InFlight>,
         row: Result<Row, String>,
-        _: &mut Ledger<'_>,
+        ledger: &mut Ledger<'_>,
     ) -> Result<(), PipelineError> {
         let row = row.unwrap_or_else(|reason| {
             let written = Written::Error(&reason);
             row::row(&item.content.fields, &item.place, &written, self.with_ids)
         });
-        self.outputs.write(&row)
+        ledger.write(&row)
     }
 
-    fn finish(self, ledger: &mut Ledger<'_>) -> Result<u64, PipelineError> {
-        for note in self.outputs.finish()? {
-            ledger.note(&note);
-        }
+    fn finish(self, _: &mut Ledger<'_>) -> Result<u64, PipelineError> {
         Ok(self.written)
     }
 }

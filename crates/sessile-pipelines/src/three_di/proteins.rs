@@ -13,6 +13,7 @@ use crate::genome_json;
 use crate::interrupt::Interrupt;
 use crate::job::{AHEAD, Handover, Item, Items, Key, Problem};
 use crate::journal::InputHash;
+use crate::shard::Shard;
 
 /// Longest protein that is read at all; a file beyond this is not of proteins.
 const MAX_RESIDUES: u64 = 1 << 20;
@@ -40,12 +41,16 @@ impl Proteins<'_> {
         place: String,
         sequence: &[u8],
     ) -> bool {
+        let Some(number) = self.handover.reading.next_record(false) else {
+            return true;
+        };
         let residues = without_stop(sequence);
         let (requests, problem) = match self.requests.of(residues) {
             Ok(request) => (vec![request], None),
             Err(reason) => (Vec::new(), Some(Problem::of_record(reason))),
         };
         self.handover.send(Item {
+            number: Some(number),
             place,
             key: Some(Key {
                 name: id.clone(),
@@ -63,11 +68,15 @@ impl Proteins<'_> {
     }
 
     fn unreadable(&self, id: &str, place: &str, problem: Problem) -> bool {
+        let Some(number) = self.handover.reading.next_record(problem.is_file) else {
+            return true;
+        };
         self.handover.send(Item {
+            number: Some(number),
             id: id.to_owned(),
             place: place.to_owned(),
             key: Some(Key {
-                name: String::new(),
+                name: place.to_owned(),
                 input: InputHash::of(problem.reason.as_bytes()),
             }),
             requests: Vec::new(),
@@ -79,7 +88,7 @@ impl Proteins<'_> {
 
     fn unread(&self, error: &sessile_seq::Error) -> bool {
         let id = error.record_id().unwrap_or_default();
-        self.unreadable(id, "", Problem::of_reader(error))
+        self.unreadable(id, &error.place(), Problem::of_reader(error))
     }
 
     /// The rest of a file is lost.
@@ -90,7 +99,7 @@ impl Proteins<'_> {
 
     /// Reads one input; false when nobody listens any more.
     fn read(&self, input: &Input) -> bool {
-        let mut source = match input.open() {
+        let mut source = match input.open_counted(&self.handover.reading.bytes.read) {
             Ok(source) => BufReader::new(source),
             Err(error) => return self.unread(&error),
         };
@@ -139,10 +148,11 @@ impl Proteins<'_> {
 /// Begins to read all inputs.
 pub(super) fn start(
     inputs: Vec<Input>,
+    shard: Shard,
     requests: StateRequests,
     interrupt: &Interrupt,
 ) -> Result<Items<Protein>, PipelineError> {
-    Items::start(inputs, AHEAD, interrupt, move |input, handover| {
+    Items::start(inputs, shard, AHEAD, interrupt, move |input, handover| {
         let requests = &requests;
         Proteins { requests, handover }.read(input)
     })

@@ -12,11 +12,11 @@ use sessile_seq::parallel::map_in_order;
 use super::features::{FeatureRows, FeatureSource, Features, write_merged};
 use super::identify::all_cores;
 use super::results::{
-    FrameScore, ListedFailures, ResultCounts, Results, TableFormat, check_folder,
+    FrameScore, ListedFailures, ResultCounts, Results, check_folder, check_tables,
 };
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::output::{Sources, WholeFile, check_absent};
+use crate::output::{Format, Sources, WholeFile, check_absent};
 use crate::progress::{Observer, Progress, Summary};
 
 /// Rows of a block: work for some tens of milliseconds, 14 MB of the published features.
@@ -38,7 +38,7 @@ pub struct ClassifyOptions {
     /// The folder of the results.
     pub output: PathBuf,
     /// Format of the tables.
-    pub tables: TableFormat,
+    pub tables: Format,
     /// Also write the joined features as `output_N_merged.pt`.
     pub save_merged: bool,
     /// Threads; `None`: one per core.
@@ -72,6 +72,7 @@ pub fn run(
     for path in options.features.iter().flat_map(FeatureSource::paths) {
         sources.add("a feature file", path);
     }
+    check_tables(&options.output, options.tables)?;
     check_folder(&options.output, options.force, &sources)?;
     if options.save_merged {
         let merged: Vec<PathBuf> = (1..=options.features.len())
@@ -106,7 +107,7 @@ pub fn run(
             progress.records += 1;
             progress.failed += 1;
             let reason = "it is in one of the two feature files only";
-            observer.failure(&format!("{}: {id}", features.name()), reason);
+            observer.failure(id, &format!("{}: {id}", features.name()), reason);
             failures.push(id, reason)?;
         }
         if options.save_merged {
@@ -141,7 +142,7 @@ pub fn run(
                     } else {
                         progress.failed += 1;
                         let reason = "its features hold numbers that are not finite";
-                        observer.failure(&format!("{}: {id}", features.name()), reason);
+                        observer.failure(id, &format!("{}: {id}", features.name()), reason);
                         failures.push(id, reason)?;
                     }
                 }

@@ -14,7 +14,7 @@ use sessile_seq::six_frame::{Counts, Outputs, run_batches};
 use crate::census;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
-use crate::job::stored_bytes;
+use crate::job::{stored_bytes, tell_failure};
 use crate::output::{Destination, Sources, check_outputs};
 use crate::progress::{Observer, Progress, Summary};
 
@@ -169,7 +169,7 @@ impl Job<'_> {
                     |error| {
                         progress.records += 1;
                         progress.failed += 1;
-                        observer.failure("", &with_hint(&error));
+                        tell_failure(observer, &error);
                     },
                 )
             }
@@ -190,7 +190,7 @@ impl Job<'_> {
             Err(error) => {
                 self.progress.records += 1;
                 self.progress.failed += 1;
-                self.observer.failure("", &with_hint(&error));
+                tell_failure(self.observer, &error);
                 self.file_problem.get_or_insert(error.into());
             }
         }
@@ -204,14 +204,6 @@ impl Job<'_> {
         self.progress.records += counts.records;
         self.chunks += counts.chunks;
         self.candidates += counts.candidates;
-    }
-}
-
-/// An error of the sequence layer with what to do about it.
-pub(crate) fn with_hint(error: &sessile_seq::Error) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error} ({hint})"),
-        None => error.to_string(),
     }
 }
 

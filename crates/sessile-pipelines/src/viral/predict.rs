@@ -10,11 +10,11 @@
 //! ```
 
 mod frames;
+mod merged;
 mod run;
 mod samples;
 mod sampling;
 mod saved;
-mod shard;
 mod task;
 mod vectors;
 mod writer;
@@ -27,17 +27,20 @@ use sessile_models::classifier::MlpClassifier;
 use sessile_models::{Alphabet, Model, ModelError, ModelErrorKind};
 use sessile_runtime::{Pool, PoolOptions};
 
-use super::results::TableFormat;
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
 use crate::journal::{Fingerprint, JournalOptions};
+use crate::output::Format;
 use crate::progress::Observer;
 
 pub use crate::shard::{ParseShardError, Shard};
+pub(crate) use merged::merge_sink;
 pub use run::Predicted;
 pub use samples::{Sample, read_sample_sheet};
 pub use sampling::{SampledFrame, SampledResult};
-pub use shard::{Merged, merge};
+
+/// What the job is called in journals and parts.
+pub(crate) const JOB: &str = "viral predict";
 
 /// What to predict with and how. What is predicted are the samples.
 #[derive(Clone, Debug)]
@@ -48,12 +51,12 @@ pub struct PredictOptions {
     pub classifier: PathBuf,
     /// The layer of the protein model whose vectors are taken; `None`: the last.
     pub esm_layer: Option<usize>,
-    /// Which part of the records is computed here.
+    /// Which records are computed here. A shard leaves a part instead of the folder of results.
     pub shard: Shard,
     /// Also write the vectors in the original's files.
     pub save_features: bool,
     /// Format of the tables.
-    pub tables: TableFormat,
+    pub tables: Format,
     /// Write over results that exist.
     pub force: bool,
     /// Keep a journal and go on where an earlier run stopped.
@@ -75,8 +78,6 @@ pub struct Predictor {
     /// Numbers of the two halves.
     sizes: [usize; 2],
     fingerprint: Fingerprint,
-    /// What all parts of one run have in common.
-    job: String,
     model_files: Vec<PathBuf>,
 }
 
@@ -145,8 +146,6 @@ impl Predictor {
         let pool = Pool::new(&[nucleotide, protein], &pool_options)?;
         let fingerprint = fingerprint(&options, &classifier, &hashes, &pool)
             .with_option("tokenizers and configurations", beside);
-        let job = fingerprint.digest();
-        let fingerprint = fingerprint.with_option("--shard", options.shard.to_string());
         Ok(Predictor {
             classifier: sessile_runtime::Classifier::load(&classifier)?,
             options,
@@ -155,7 +154,6 @@ impl Predictor {
             protein_output,
             sizes,
             fingerprint,
-            job,
             model_files,
         })
     }
@@ -163,6 +161,14 @@ impl Predictor {
     /// The resident models.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Numbers of a frame that are saved.
+    fn saved_width(&self) -> usize {
+        match self.options.save_features {
+            true => self.sizes.iter().sum(),
+            false => 0,
+        }
     }
 
     /// Numbers of a nucleotides' and of a protein's vector.
@@ -270,7 +276,7 @@ fn fingerprint(
     let layer = options
         .esm_layer
         .map_or_else(|| "last".to_owned(), |layer| layer.to_string());
-    Fingerprint::new("viral predict")
+    Fingerprint::new(JOB)
         .with_option("--chunk", options.chunk.to_string())
         .with_option("--esm-layer", layer)
         .with_option("--save-features", options.save_features.to_string())

@@ -17,10 +17,11 @@ use sessile_seq::parallel::map_in_order;
 use sessile_seq::six_frame::{FrameScanner, ReferenceProteins};
 use sessile_seq::{fasta, genbank};
 
-use super::identify::{Identified, all_cores, with_hint};
+use super::identify::{Identified, all_cores};
 use crate::census;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::job::{reason, tell_failure};
 use crate::output::{Destination, Sources, check_outputs};
 use crate::progress::{Observer, Progress, Summary};
 
@@ -150,7 +151,7 @@ impl Job<'_> {
     fn fail(&mut self, error: &sessile_seq::Error) {
         self.done.summary.records += 1;
         self.done.summary.failed += 1;
-        self.observer.failure("", &with_hint(error));
+        tell_failure(self.observer, error);
     }
 
     fn check_interrupt(&self) -> Result<(), PipelineError> {
@@ -174,8 +175,8 @@ impl Job<'_> {
             match record {
                 Ok(record) => {
                     for issue in &record.issues {
-                        self.observer
-                            .note(&format!("warning: {}", with_hint(issue)));
+                        let (place, reason) = (issue.place(), reason(issue));
+                        self.observer.note(&format!("warning: {place}: {reason}"));
                     }
                     let proteins = record
                         .cds

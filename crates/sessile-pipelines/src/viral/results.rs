@@ -1,22 +1,20 @@
 //! Result files: the original's two, and tables by frame, chunk and contig.
 
-mod table;
 mod tables;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::label::FrameLabel;
-use super::number::ShortFloat;
 use super::sorted::{Best, SortedChunks};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::journal::{BESIDE, beside};
-use crate::output::{Sources, WholeFile, check_absent};
-pub(super) use tables::{CONTIG_LENGTH, END, FRAME_TABLE, START};
+use crate::output::{Format, ShortFloat, Sources, WholeFile, check_absent};
+pub(super) use tables::{CONTIG_LENGTH, END, FRAME_TABLE, START, table_formats};
 use tables::{TABLES, Tables};
 
-pub(super) use table::TEMPORARY;
-pub use table::TableFormat;
+/// The key of temporary files: runs into one folder take turns.
+pub(super) const TEMPORARY: &str = "viral";
 
 /// The original's scores of every frame.
 pub const FRAME_RESULTS: &str = "prediction_results.txt";
@@ -29,9 +27,6 @@ pub const FAILURES: &str = "failed.tsv";
 
 /// Its first line.
 pub(super) const FAILURES_HEADER: &str = "sequence_id\treason\n";
-
-/// What part of a run the results are, for merging.
-pub(super) const SHARD_TABLE: &str = "shard.tsv";
 
 /// By how much two logits of one frame may differ between processors, or from the original: their
 /// embeddings agree to about 1e-6.
@@ -104,13 +99,13 @@ impl Results {
     /// # Errors
     ///
     /// `Output` when results are there already and `force` is not set, or a file can not be made.
-    pub fn create(folder: &Path, tables: TableFormat, force: bool) -> Result<Self, PipelineError> {
+    pub fn create(folder: &Path, tables: Format, force: bool) -> Result<Self, PipelineError> {
         check_folder(folder, force, &Sources::default())?;
         std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
         Self::open(folder, tables).map_err(|error| failed(folder, error))
     }
 
-    fn open(folder: &Path, tables: TableFormat) -> io::Result<Self> {
+    fn open(folder: &Path, tables: Format) -> io::Result<Self> {
         let open = |name: &str| WholeFile::create_locked(&folder.join(name), TEMPORARY);
         let (mut frames, mut chunks) = (open(FRAME_RESULTS)?, open(CHUNK_RESULTS)?);
         frames.write_all(b"Sequence_ID\tPrediction\tscore1\tscore2\n")?;
@@ -189,19 +184,32 @@ impl Results {
 /// The files that a run writes into `folder`.
 pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files = verdicts(folder);
-    files.extend([FAILURES, SHARD_TABLE].map(|name| folder.join(name)));
+    files.push(folder.join(FAILURES));
     files
 }
 
 /// Those of them that are its results.
 fn verdicts(folder: &Path) -> Vec<PathBuf> {
-    let tables = TABLES.iter().flat_map(|table| {
-        let formats = [TableFormat::Tsv, TableFormat::Parquet];
-        formats.map(|format| format!("{table}.{}", format.extension()))
-    });
+    let tables = TABLES
+        .iter()
+        .flat_map(|table| table_formats().map(move |format| tables::file_name(table, format)));
     let results = [FRAME_RESULTS, CHUNK_RESULTS].map(str::to_owned);
     let names = results.into_iter().chain(tables);
     names.map(|name| folder.join(name)).collect()
+}
+
+/// Refuses a format that cannot hold the tables.
+///
+/// # Errors
+///
+/// `Usage`.
+pub(super) fn check_tables(folder: &Path, format: Format) -> Result<(), PipelineError> {
+    tables::schemas()
+        .iter()
+        .zip(TABLES)
+        .try_for_each(|(schema, table)| {
+            format.check(&folder.join(tables::file_name(table, format)), schema)
+        })
 }
 
 /// Refuses to write over results in a folder, unless told to, and over what is read.

@@ -167,7 +167,7 @@ impl FeatureSet {
         for id in features.incomplete() {
             self.failed += 1;
             let reason = "it is in one of the two feature files only";
-            observer.failure(&format!("{}: {id}", features.name()), reason);
+            observer.failure(id, &format!("{}: {id}", features.name()), reason);
         }
         let mut block = Vec::new();
         let count = features.ids().len();
@@ -186,7 +186,7 @@ impl FeatureSet {
                     self.failed += 1;
                     let id = &features.ids()[row_number];
                     let reason = "its features hold numbers that are not finite";
-                    observer.failure(&format!("{}: {id}", features.name()), reason);
+                    observer.failure(id, &format!("{}: {id}", features.name()), reason);
                 }
             }
         }

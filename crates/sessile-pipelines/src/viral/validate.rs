@@ -6,10 +6,11 @@ use sessile_seq::fasta::{Ids, Reader, Record, Seen};
 use sessile_seq::inputs::{self, Census, Format};
 use sessile_seq::nucleotide::rna_to_dna;
 
-use super::identify::{GENOME, with_hint};
+use super::identify::GENOME;
 use crate::census::no_records;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
+use crate::job::tell_failure;
 use crate::progress::Observer;
 
 /// A record with more ambiguous bases than this gets a warning: VirNucPro leaves their codons out.
@@ -55,7 +56,7 @@ pub fn run(
         let mut reader = match Reader::from_input(&input) {
             Ok(reader) => reader.counted_by(&census),
             Err(error) => {
-                fail(&mut found, observer, &with_hint(&error));
+                fail(&mut found, observer, &error);
                 continue;
             }
         };
@@ -70,7 +71,7 @@ pub fn run(
                     rna_to_dna(&mut record.sequence);
                     look(&mut found, &name, &record, &mut ids, observer);
                 }
-                Err(error) => fail(&mut found, observer, &with_hint(&error)),
+                Err(error) => fail(&mut found, observer, &error),
             }
         }
     }
@@ -80,10 +81,10 @@ pub fn run(
     Ok(found)
 }
 
-fn fail(found: &mut Validated, observer: &mut dyn Observer, reason: &str) {
+fn fail(found: &mut Validated, observer: &mut dyn Observer, error: &sessile_seq::Error) {
     found.records += 1;
     found.failed += 1;
-    observer.failure("", reason);
+    tell_failure(observer, error);
 }
 
 fn look(
@@ -105,7 +106,7 @@ fn look(
         observer.note(&format!("warning: {}: {what}", place()));
     }
     if let Err(symbol) = GENOME.check(&record.sequence) {
-        fail(found, observer, &with_hint(&symbol.in_record(record, file)));
+        fail(found, observer, &symbol.in_record(record, file));
         return;
     }
     found.records += 1;

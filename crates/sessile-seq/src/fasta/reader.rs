@@ -8,7 +8,7 @@ use memchr::memchr;
 use super::Record;
 use crate::compression::{BehindTheEnd, BoxRead};
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::{Census, Input};
+use crate::inputs::{ByteCount, Census, Input};
 use crate::text::Text;
 
 /// The longest record that a reader takes unless told otherwise: 4 Gi symbols.
@@ -89,7 +89,16 @@ impl Reader<BoxRead> {
     ///
     /// As [`Input::open`].
     pub fn from_input(input: &Input) -> Result<Self> {
-        Ok(Self::new(input.open()?).named(input.name()))
+        Self::from_counted(input, &ByteCount::default())
+    }
+
+    /// The same; `bytes` counts what is read of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Input::open`].
+    pub fn from_counted(input: &Input, bytes: &ByteCount) -> Result<Self> {
+        Ok(Self::new(input.open_counted(bytes)?).named(input.name()))
     }
 }
 

@@ -10,6 +10,9 @@ use crate::text::Text;
 /// The longest line that is kept, in bytes; GenBank's have 80.
 pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
+/// Bytes of a line, kept or not, from which on it is no line of text: whatever goes on so has no end.
+const ENDLESS_BYTES: usize = 64 << 20;
+
 /// Reads lines one after the other, with a way to look at one again.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
@@ -72,6 +75,7 @@ impl<R: Read> Lines<R> {
     fn advance(&mut self) -> io::Result<bool> {
         self.text.clear();
         let mut begun = false;
+        let mut length = 0;
         loop {
             let rest = match self.source.fill_buf() {
                 Ok(rest) => rest,
@@ -91,6 +95,11 @@ impl<R: Read> Lines<R> {
             // One byte more than the longest line says that it was longer.
             let room = (MAX_LINE_BYTES + 1).saturating_sub(self.text.len());
             self.text.extend_from_slice(&piece[..piece.len().min(room)]);
+            length += piece.len();
+            if length > ENDLESS_BYTES {
+                let message = format!("a line is longer than {} MiB", ENDLESS_BYTES >> 20);
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+            }
             let used = piece.len() + usize::from(end.is_some());
             self.source.consume(used);
             if end.is_some() {

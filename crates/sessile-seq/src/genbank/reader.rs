@@ -8,7 +8,7 @@ use super::lines::{Line, Lines};
 use super::parts::{is_key, read_parts};
 use crate::compression::BoxRead;
 use crate::error::{Error, ErrorKind, Result};
-use crate::inputs::{Census, Input};
+use crate::inputs::{ByteCount, Census, Input};
 
 /// The longest sequence that a reader takes unless told otherwise: 4 Gi bases.
 pub const DEFAULT_MAX_BASES: u64 = 4 << 30;
@@ -70,7 +70,16 @@ impl Reader<BoxRead> {
     ///
     /// As [`Input::open`].
     pub fn from_input(input: &Input) -> Result<Self> {
-        Ok(Self::new(input.open()?).named(input.name()))
+        Self::from_counted(input, &ByteCount::default())
+    }
+
+    /// The same; `bytes` counts what is read of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Input::open`].
+    pub fn from_counted(input: &Input, bytes: &ByteCount) -> Result<Self> {
+        Ok(Self::new(input.open_counted(bytes)?).named(input.name()))
     }
 }
 
@@ -132,6 +141,10 @@ impl<R: Read> Reader<R> {
         };
         let mut record = parts.into_record().map_err(place)?;
         record.issues = record.issues.into_iter().map(place).collect();
+        if record.id.is_empty() {
+            let message = "the record has no name: VERSION, ACCESSION and LOCUS are empty";
+            return Err(place(Error::new(ErrorKind::MissingId, message)));
+        }
         record.ordinal = ordinal;
         record.line = line;
         if let Some(name) = &self.name {

@@ -7,7 +7,7 @@ use clap::Args;
 use sessile_models::classifier::train::TrainOptions;
 
 use super::super::parse_threads;
-use super::Tables;
+use super::TableArguments;
 use crate::arguments::{OverwriteArguments, QuietArguments};
 
 #[derive(Debug, Args)]
@@ -170,9 +170,8 @@ pub(crate) struct ClassifyArguments {
     #[arg(long, value_name = "N")]
     pub(crate) protein_size: Option<usize>,
 
-    /// Format of the tables by frame, chunk and contig
-    #[arg(long, value_enum, default_value = "tsv", value_name = "FORMAT")]
-    pub(crate) tables: Tables,
+    #[command(flatten)]
+    pub(crate) tables: TableArguments,
 
     /// Also write the joined features, as output_N_merged.pt
     #[arg(long)]

@@ -1,14 +1,15 @@
-//! From genomes to results: `sessile viral predict`, `merge` and `verify`.
+//! From genomes to results: `sessile viral predict` and `verify`.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use sessile_pipelines::viral::predict::Shard;
 
 use super::super::PoolArguments;
-use super::{SequenceArguments, Tables};
-use crate::arguments::{OverwriteArguments, QuietArguments, ReportArguments, ResumeArguments};
+use super::{SequenceArguments, TableArguments};
+use crate::arguments::{
+    OverwriteArguments, QuietArguments, ReportArguments, ResumeArguments, ShardArguments,
+};
 
 /// Both models and the classifier.
 #[derive(Clone, Debug, Args)]
@@ -39,7 +40,7 @@ pub(crate) struct ViralModels {
     sessile viral predict genomes/*.fa.gz --classifier 500_model.pth --chunk 500 --output results\n  \
     sessile viral predict --sample-sheet samples.csv --classifier 300_model.pth --chunk 300 \
 --output results\n  \
-    sessile viral predict all.fa --classifier c.pth --chunk 500 --shard 3/16 --output part3\n\n\
+    sessile viral predict all.fa --classifier c.pth --chunk 500 --shard 3/16 --output results\n\n\
     After a crash, a full disk or Ctrl-C the same command resumes where it stopped.")]
 pub(crate) struct PredictArguments {
     #[command(flatten)]
@@ -61,13 +62,11 @@ pub(crate) struct PredictArguments {
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
 
-    /// Compute every M-th record only, from the N-th on; `sessile viral merge` joins the parts
-    #[arg(long, default_value = "1/1", value_name = "N/M")]
-    pub(crate) shard: Shard,
+    #[command(flatten)]
+    pub(crate) shard: ShardArguments,
 
-    /// Format of the tables by frame, chunk and contig
-    #[arg(long, value_enum, default_value = "tsv", value_name = "FORMAT")]
-    pub(crate) tables: Tables,
+    #[command(flatten)]
+    pub(crate) tables: TableArguments,
 
     /// Also write the vectors, in the original's files
     #[arg(long)]
@@ -88,28 +87,6 @@ pub(crate) struct PredictArguments {
 
     #[command(flatten)]
     pub(crate) pool: PoolArguments,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sessile viral merge part*/ --output results")]
-pub(crate) struct MergeArguments {
-    /// The folders of all parts, in any order
-    #[arg(required = true, value_name = "DIR")]
-    pub(crate) parts: Vec<PathBuf>,
-
-    /// Folder for the result files
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) output: PathBuf,
-
-    /// Format of the tables by frame, chunk and contig
-    #[arg(long, value_enum, default_value = "tsv", value_name = "FORMAT")]
-    pub(crate) tables: Tables,
-
-    #[command(flatten)]
-    pub(crate) overwrite: OverwriteArguments,
-
-    #[command(flatten)]
-    pub(crate) messages: QuietArguments,
 }
 
 #[derive(Debug, Args)]
@@ -140,4 +117,7 @@ pub(crate) struct VerifyArguments {
 
     #[command(flatten)]
     pub(crate) pool: PoolArguments,
+
+    #[command(flatten)]
+    pub(crate) messages: QuietArguments,
 }

@@ -9,7 +9,7 @@ use super::super::job::{self, Done};
 use super::open_states;
 use crate::arguments::entropy::{Encode3DiArguments, StateMethod};
 use crate::exit::Failure;
-use crate::terminal::{count, duration, several, times};
+use crate::terminal::{count, duration, place, several, times};
 
 pub(super) fn run(arguments: Encode3DiArguments) -> Result<ExitCode, Failure> {
     let report = arguments.report.clone();
@@ -46,9 +46,13 @@ fn encode(
 
 fn describe(summary: &Summary, model: &str, options: &ThreeDiOptions) -> String {
     let seconds = summary.run.as_secs_f64().max(1e-9);
-    let places: Vec<String> = (options.rows.outputs.iter())
-        .chain(&options.fasta)
-        .map(|path| path.display().to_string())
+    let fasta = options
+        .fasta
+        .iter()
+        .filter(|_| options.rows.shard.is_whole());
+    let places: Vec<String> = (options.rows.places().iter())
+        .chain(fasta)
+        .map(|path| place(path))
         .collect();
     format!(
         "encoded {} proteins ({} residues) with {model} in {}{}{} ({} residues/s, model loaded {} \

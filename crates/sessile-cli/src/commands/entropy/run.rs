@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use sessile_pipelines::entropy::report::{self, ReportOptions};
 use sessile_pipelines::entropy::{
-    self, Analysis, EntropyOptions, EntropySummary, RecordForm, RecordFormat, Sample,
-    SchemaVersion, Shortest, output_formats, read_sample_sheet,
+    self, Analysis, DEFAULT_FORMAT, EntropyOptions, EntropySummary, Sample, SchemaVersion,
+    Shortest, output_formats, read_sample_sheet,
 };
-use sessile_pipelines::output::{OutputFiles, OutputPlace, Sources, check_outputs};
+use sessile_pipelines::output::{
+    Compression, FileFormat, OutputFiles, OutputPlace, Sources, check_outputs,
+};
 use sessile_pipelines::{Interrupt, Observer, PipelineError, Summary};
 use sessile_runtime::{DeviceChoice, PoolOptions};
 
@@ -50,7 +52,7 @@ fn compute(
         shortest,
         schema,
         skip_entropy: arguments.skip_entropy,
-        shard: arguments.shard,
+        shard: arguments.shard.shard,
         force: arguments.overwrite.force,
         journal: !arguments.resume.no_journal,
         resume: arguments.resume.options(),
@@ -87,10 +89,16 @@ fn report_options(
         return Ok(None);
     };
     check_report(output, arguments, samples)?;
+    if arguments.sample_sheet.is_none() && !arguments.shard.shard.is_whole() {
+        return Err(
+            Failure::usage("--report is made of the whole run, and this is a shard")
+                .with_hint(Some("merge the parts, then use `sessile entropy plot`")),
+        );
+    }
     let json = |sample: &Sample| {
         let mut outputs = sample.outputs.iter();
-        let is_json = |(path, format): &&(PathBuf, RecordFormat)| {
-            matches!(format.form, RecordForm::Json | RecordForm::JsonLines)
+        let is_json = |(path, kind): &&(PathBuf, FileFormat)| {
+            ["json", "jsonl"].contains(&kind.format.name())
                 && OutputPlace::of(path) == OutputPlace::File
         };
         outputs.find(is_json).map(|(path, _)| path.clone())
@@ -163,9 +171,9 @@ fn samples(arguments: &RunArguments) -> Result<Vec<Sample>, Failure> {
         return Err(Failure::usage("samples have one folder for their results")
             .with_hint(Some("name several formats with --format json,tsv")));
     };
-    let json = RecordFormat {
-        form: RecordForm::Json,
-        gzip: false,
+    let json = FileFormat {
+        format: DEFAULT_FORMAT,
+        compression: Compression::None,
     };
     let formats = match arguments.format.as_slice() {
         [] => &[json],
@@ -224,7 +232,11 @@ fn describe(summary: &EntropySummary, arguments: &RunArguments) -> String {
         Some(_) => format!(" in {} samples", count(summary.samples)),
         None => String::new(),
     };
-    let places: Vec<String> = arguments.output.iter().map(|path| place(path)).collect();
+    let shard = arguments.shard.shard;
+    let places: Vec<String> = match shard.is_whole() || arguments.sample_sheet.is_some() {
+        true => arguments.output.iter().map(|path| place(path)).collect(),
+        false => vec![place(&shard.path(&arguments.output[0]))],
+    };
     format!(
         "found {} ORFs in {} records{samples} in {}{}{}{}{model}\nresult: {}",
         count(summary.orfs),

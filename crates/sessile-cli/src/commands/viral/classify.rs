@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: ClassifyArguments) -> Result<ExitCode, Failure> {
         nucleotide: arguments.nucleotide_size,
         protein: arguments.protein_size,
         output: arguments.output,
-        tables: arguments.tables.into(),
+        tables: arguments.tables.tables,
         save_merged: arguments.save_merged,
         threads: arguments.threads,
         force: arguments.overwrite.force,

@@ -19,6 +19,9 @@ pub(crate) fn run(arguments: PlotArguments) -> Result<ExitCode, Failure> {
         force: arguments.overwrite.force,
     };
     let plotted = plot::run(&options)?;
+    if arguments.messages.quiet {
+        return Ok(ExitCode::from(DONE));
+    }
     if plotted.by_number > 0 {
         say!(
             "note: the results do not say where the chunks of {} contigs lie; they are drawn by their \

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use sessile_pipelines::shard::Shard;
 use sessile_pipelines::viral::predict::{
     self, PredictOptions, Predicted, Predictor, Sample, read_sample_sheet,
 };
@@ -31,9 +32,9 @@ fn predict(
         chunk: models.chunk,
         classifier: models.classifier.clone(),
         esm_layer: models.esm_layer,
-        shard: arguments.shard,
+        shard: arguments.shard.shard,
         save_features: arguments.save_features,
-        tables: arguments.tables.into(),
+        tables: arguments.tables.tables,
         force: arguments.overwrite.force,
         journal: !arguments.resume.no_journal,
         resume: arguments.resume.options(),
@@ -60,7 +61,7 @@ fn predict(
         let done = predictor.run(sample, observer, interrupt);
         let done = done.map_err(|error| Failure::ended(error, interrupt))?;
         whole.add(&done.summary);
-        texts.push(describe(sample, &done));
+        texts.push(describe(sample, &done, arguments.shard.shard));
         if arguments.per_op {
             profile(&predictor, observer);
         }
@@ -84,15 +85,21 @@ fn samples(arguments: &PredictArguments) -> Result<Vec<Sample>, Failure> {
     }])
 }
 
-fn describe(sample: &Sample, done: &Predicted) -> String {
+fn describe(sample: &Sample, done: &Predicted, shard: Shard) -> String {
     let Predicted { counts, summary } = done;
     let seconds = summary.run.as_secs_f64().max(1e-9);
+    let verdicts = match shard.is_whole() {
+        true => format!(
+            "{} of {} chunks are viruses",
+            count(counts.virus_chunks),
+            count(counts.chunks)
+        ),
+        false => format!("shard {shard} is done"),
+    };
     format!(
-        "{}: {} of {} chunks are viruses ({} frames in {} contigs) in {}{}{} ({} tokens/s, devices \
-         {:.0} % busy, models loaded {} in {})\nresult: {}",
+        "{}: {verdicts} ({} frames in {} contigs) in {}{}{} ({} tokens/s, devices {:.0} % busy, \
+         models loaded {} in {})\nresult: {}",
         sample.name,
-        count(counts.virus_chunks),
-        count(counts.chunks),
         count(counts.frames),
         count(counts.contigs),
         duration(seconds),
@@ -102,7 +109,7 @@ fn describe(sample: &Sample, done: &Predicted) -> String {
         100.0 * summary.busy,
         times(summary.model_loads),
         duration(summary.load.as_secs_f64()),
-        sample.output.display()
+        shard.path(&sample.output).display()
     )
 }
 

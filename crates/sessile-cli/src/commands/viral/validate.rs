@@ -12,7 +12,7 @@ use crate::terminal::{Terminal, count};
 
 pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(false);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let result = validate::run(&arguments.sequences.all()?, &mut terminal, &interrupt);
     terminal.clear();
     let found = result.map_err(|error| Failure::ended(error, &interrupt))?;
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &ValidateArguments) -> Result<ExitCode, Failure> {
             "too_short": found.too_short,
         });
         writeln!(out, "{json:#}")?;
-    } else {
+    } else if !arguments.messages.quiet {
         let good = found.records - found.failed;
         writeln!(
             out,

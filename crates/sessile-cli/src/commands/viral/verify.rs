@@ -15,7 +15,7 @@ use crate::terminal::{Terminal, count};
 
 pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     let interrupt = signals::listen()?;
-    let mut terminal = Terminal::new(false);
+    let mut terminal = Terminal::new(arguments.messages.quiet);
     let models = &arguments.models;
     let open =
         || -> Result<_, Failure> { Ok((open_model(&models.dnabert)?, open_model(&models.esm)?)) };
@@ -43,7 +43,9 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
         && found.nucleotide.smallest >= arguments.min_cosine
         && found.protein.smallest >= arguments.min_cosine
         && found.agreement >= arguments.min_agreement;
-    print(&found, is_good, arguments.json)?;
+    if arguments.json || !arguments.messages.quiet {
+        print(&found, is_good, arguments.json)?;
+    }
     Ok(ExitCode::from(if is_good { DONE } else { BAD_INPUT }))
 }
 

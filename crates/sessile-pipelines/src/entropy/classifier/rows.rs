@@ -74,7 +74,7 @@ impl<'a> Rows<'a> {
                     "" => file.clone(),
                     id => format!("{file}: {id}"),
                 };
-                self.observer.failure(&place, &what);
+                self.observer.failure(&id, &place, &what);
             }
             if self.progress.records.is_multiple_of(STRIDE) {
                 self.look()?;
@@ -89,7 +89,7 @@ impl<'a> Rows<'a> {
         match result {
             Err(error) if error.kind() == PipelineErrorKind::Input => {
                 self.progress.failed += 1;
-                self.observer.failure("", &error.to_string());
+                self.observer.failure("", "", &error.to_string());
                 self.problem.get_or_insert(error);
                 Ok(is_marked)
             }

@@ -8,7 +8,7 @@ use sessile_seq::parallel::map_in_order;
 
 use super::super::cds::{Finding, Lost, Prepared};
 use super::super::document::Layout;
-use super::super::format::RecordForm;
+use super::super::format::Forms;
 use super::super::sources::{Batches, ReadRecord, Source};
 use super::text::Text;
 use crate::error::PipelineError;
@@ -47,7 +47,7 @@ pub(super) struct Making {
     pub(super) finding: Arc<Finding>,
     pub(super) shard: Shard,
     pub(super) threads: NonZeroUsize,
-    pub(super) forms: Vec<RecordForm>,
+    pub(super) forms: Forms,
     pub(super) layout: Layout,
     /// How proteins are asked for; none without a model.
     pub(super) requests: Option<StateRequests>,
@@ -62,8 +62,8 @@ impl Making {
         sources: Vec<Source>,
         interrupt: &Interrupt,
     ) -> Result<Items<Piece>, PipelineError> {
-        let reading = Reading::of(sources.iter().map(Source::input));
-        let batches = Batches::start(sources, self.shard, reading.clone(), interrupt)?;
+        let reading = Reading::of(sources.iter().map(Source::input), self.shard);
+        let batches = Batches::start(sources, reading.clone(), interrupt)?;
         let ahead = match self.requests {
             None => TEXTS_AHEAD,
             Some(_) => AHEAD,
@@ -71,7 +71,7 @@ impl Making {
         Items::start_thread(reading, ahead, interrupt, move |handover| {
             let aside = self.aside.iter().all(|(place, reason)| {
                 let problem = Problem::of_record(reason);
-                handover.send(item("", place, Some(problem), Piece::Aside))
+                handover.send(item(None, "", place, Some(problem), Piece::Aside))
             });
             if !aside {
                 return;
@@ -92,7 +92,10 @@ impl Making {
         prepared
             .map(|prepared| match self.requests {
                 Some(_) => Found::Prepared(prepared),
-                None => Found::Text(Text::of(prepared, &self.forms, &self.layout)),
+                None => Found::Text(
+                    prepared.number,
+                    Text::of(prepared, &self.forms, &self.layout),
+                ),
             })
             .collect()
     }
@@ -100,27 +103,28 @@ impl Making {
     /// Hands a record over; false when nobody listens any more.
     fn hand_over(&self, found: Found, handover: &Handover<Piece>) -> bool {
         let prepared = match found {
-            Found::Text(Ok(text)) => {
+            Found::Text(number, Ok(text)) => {
                 let (id, place) = (text.id.clone(), text.place.clone());
-                return handover.send(record(&id, &place, None, Piece::Whole(text)));
+                return handover.send(record(number, &id, &place, None, Piece::Whole(text)));
             }
-            Found::Text(Err((id, place, lost, issues))) => {
-                return handover.send(record(&id, &place, Some(lost), Piece::Lost(issues)));
+            Found::Text(number, Err((id, place, lost, issues))) => {
+                let piece = Piece::Lost(issues);
+                return handover.send(record(number, &id, &place, Some(lost), piece));
             }
             Found::Prepared(prepared) => prepared,
         };
-        let (id, place) = (prepared.id.clone(), prepared.place.clone());
+        let (number, id, place) = (prepared.number, prepared.id.clone(), prepared.place.clone());
         if let Err(lost) = prepared.genome {
             let piece = Piece::Lost(prepared.issues);
-            return handover.send(record(&id, &place, Some(lost), piece));
+            return handover.send(record(number, &id, &place, Some(lost), piece));
         }
         let prepared = Arc::new(prepared);
         let begin = Piece::Begin(Arc::clone(&prepared));
-        let is_heard =
-            handover.send(item(&id, &place, None, begin)) && self.proteins(&prepared, handover);
+        let is_heard = handover.send(item(Some(number), &id, &place, None, begin))
+            && self.proteins(&prepared, handover);
         // The record is then its taker's alone.
         drop(prepared);
-        is_heard && handover.send(record(&id, &place, None, Piece::End))
+        is_heard && handover.send(record(number, &id, &place, None, Piece::End))
     }
 
     fn proteins(&self, prepared: &Prepared, handover: &Handover<Piece>) -> bool {
@@ -138,7 +142,8 @@ impl Making {
                 orf: orf.id().to_string(),
                 residues: residues.len(),
             };
-            let mut item = item(&prepared.id, &prepared.place, None, piece);
+            let number = Some(prepared.number);
+            let mut item = item(number, &prepared.id, &prepared.place, None, piece);
             item.key = Some(Key {
                 name: format!("{} {}", genome.id(), orf.id()),
                 input: InputHash::of(residues),
@@ -156,14 +161,21 @@ impl Making {
 
 /// A record that was looked through.
 enum Found {
-    /// In all forms that are written, or why there is none.
-    Text(Result<Text, (String, String, Lost, Vec<String>)>),
+    /// Its number, and the record in all forms that are written, or why there is none.
+    Text(u64, Result<Text, (String, String, Lost, Vec<String>)>),
     /// With proteins that a model is to be asked for.
     Prepared(Prepared),
 }
 
-fn item(id: &str, place: &str, problem: Option<Problem>, content: Piece) -> Item<Piece> {
+fn item(
+    number: Option<u64>,
+    id: &str,
+    place: &str,
+    problem: Option<Problem>,
+    content: Piece,
+) -> Item<Piece> {
     Item {
+        number,
         id: id.to_owned(),
         place: place.to_owned(),
         key: None,
@@ -175,10 +187,10 @@ fn item(id: &str, place: &str, problem: Option<Problem>, content: Piece) -> Item
 }
 
 /// The item that counts as the record.
-fn record(id: &str, place: &str, lost: Option<Lost>, content: Piece) -> Item<Piece> {
+fn record(number: u64, id: &str, place: &str, lost: Option<Lost>, content: Piece) -> Item<Piece> {
     let problem = lost.map(|Lost { reason, is_file }| Problem { reason, is_file });
     Item {
         is_record: true,
-        ..item(id, place, problem, content)
+        ..item(Some(number), id, place, problem, content)
     }
 }

@@ -7,9 +7,9 @@ use sessile_device::{Output, RequestError};
 
 use super::super::cds::{Finding, Prepared};
 use super::super::document::Layout;
-use super::super::format::RecordForm;
+use super::super::format::Forms;
 use super::super::genome::States;
-use super::super::writer::RecordWriter;
+use super::super::writer::DocumentWriter;
 use super::items::Piece;
 use super::text::Text;
 use crate::error::PipelineError;
@@ -18,8 +18,8 @@ use crate::three_di::{Encoded, StateModel};
 
 pub(super) struct RecordTask<'a> {
     pub(super) layout: &'a Layout,
-    pub(super) forms: Vec<RecordForm>,
-    pub(super) writers: Vec<RecordWriter>,
+    pub(super) forms: Forms,
+    pub(super) writers: Vec<DocumentWriter>,
     pub(super) model: Option<&'a StateModel>,
     pub(super) finding: Arc<Finding>,
     /// Whether records are told of whose annotation no sequence was met: a part meets its own only.
@@ -50,10 +50,17 @@ impl RecordTask<'_> {
         self.counts.orfs += written.orfs;
         self.counts.in_genbank += written.in_genbank;
         ledger.residues += written.residues;
-        for (writer, form) in self.writers.iter_mut().zip(&written.forms) {
-            writer.write(text.number, form)?;
+        for (writer, document) in self.writers.iter_mut().zip(&written.documents) {
+            writer.write(document)?;
         }
-        Ok(())
+        if let Some(document) = written
+            .documents
+            .first()
+            .filter(|_| self.writers.is_empty())
+        {
+            ledger.keep(document)?;
+        }
+        written.rows.iter().try_for_each(|row| ledger.write(row))
     }
 
     /// The record with all states that were found.

@@ -2,12 +2,12 @@
 
 use super::super::cds::{Lost, Prepared};
 use super::super::document::Layout;
-use super::super::format::RecordForm;
+use super::super::format::{Forms, rows};
 use super::super::genome::Genome;
+use crate::output::Row;
 
 /// A record on its way to the files.
 pub(super) struct Text {
-    pub(super) number: u64,
     pub(super) id: String,
     pub(super) place: String,
     pub(super) written: Written,
@@ -16,21 +16,23 @@ pub(super) struct Text {
 
 /// A record in every form that is written.
 pub(super) struct Written {
-    pub(super) forms: Vec<Vec<u8>>,
+    pub(super) documents: Vec<Vec<u8>>,
+    pub(super) rows: Vec<Row>,
     pub(super) orfs: u64,
     pub(super) residues: u64,
     pub(super) in_genbank: u64,
 }
 
 impl Written {
-    pub(super) fn of(
-        genome: &Genome,
-        forms: &[RecordForm],
-        layout: &Layout,
-    ) -> serde_json::Result<Self> {
-        let forms = forms.iter().map(|form| form.text(genome, layout));
+    fn of(genome: &Genome, forms: &Forms, layout: &Layout) -> serde_json::Result<Self> {
+        let documents = forms.documents.iter();
+        let documents = documents.map(|document| document.text(genome, layout));
         Ok(Written {
-            forms: forms.collect::<Result<_, _>>()?,
+            documents: documents.collect::<Result<_, _>>()?,
+            rows: match forms.rows {
+                true => rows(genome, layout),
+                false => Vec::new(),
+            },
             orfs: genome.len() as u64,
             residues: genome.orfs().map(|orf| orf.residues().len() as u64).sum(),
             in_genbank: genome.orfs().filter(|orf| orf.in_genbank()).count() as u64,
@@ -43,15 +45,15 @@ impl Text {
     /// with it where it has none.
     pub(super) fn of(
         prepared: Prepared,
-        forms: &[RecordForm],
+        forms: &Forms,
         layout: &Layout,
     ) -> Result<Self, (String, String, Lost, Vec<String>)> {
         let Prepared {
-            number,
             id,
             place,
             genome,
             issues,
+            ..
         } = prepared;
         let written = genome.and_then(|genome| {
             Written::of(&genome, forms, layout).map_err(|error| Lost {
@@ -61,7 +63,6 @@ impl Text {
         });
         match written {
             Ok(written) => Ok(Text {
-                number,
                 id,
                 place,
                 written,

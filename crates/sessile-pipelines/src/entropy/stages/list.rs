@@ -8,70 +8,46 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use sessile_seq::inputs::Input;
 
-use super::super::format::{RecordForm, RecordFormat};
-use super::super::sources::reason;
-use super::super::writer::RecordWriter;
+use super::super::format::{Document, indented};
+use super::super::writer::DocumentWriter;
 use super::{StageFiles, Told};
 use crate::census::no_records;
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::genome_json::first_symbol;
-use crate::output::{Destination, OutputPlace};
+use crate::output::{Destination, FileFormat, Format};
 
 /// Writes a list.
-pub(super) struct ListWriter {
-    writer: RecordWriter,
-    form: RecordForm,
-    number: u64,
-}
+pub(super) struct ListWriter(DocumentWriter);
 
 impl ListWriter {
     pub(super) fn create(files: &StageFiles) -> Result<Self, PipelineError> {
         let output = &files.output;
-        let format = match OutputPlace::of(output) {
-            OutputPlace::Stdout | OutputPlace::Stream => RecordFormat {
-                form: RecordForm::Json,
-                gzip: false,
-            },
-            _ => RecordFormat::of(output)?,
-        };
-        if format.form == RecordForm::Tsv {
+        let kind = FileFormat::of(output, Format::JSON)?;
+        let Some(form) = Document::of(kind.format) else {
             let message = format!("{}: a list of records is no table", output.display());
             return Err(PipelineError::new(PipelineErrorKind::Usage, message)
                 .with_hint("give --output the ending .json or .jsonl"));
-        }
+        };
         let failed = |error| PipelineError::output(&output.display().to_string(), error);
         let out = Destination::open(output).map_err(failed)?;
-        Ok(ListWriter {
-            writer: RecordWriter::new(output, format, out, None)?,
-            form: format.form,
-            number: 0,
-        })
+        DocumentWriter::new(output, form, kind.compression, out).map(ListWriter)
     }
 
     pub(super) fn write(&mut self, record: &impl Serialize) -> Result<(), PipelineError> {
-        let text = match self.form {
-            RecordForm::JsonLines => serde_json::to_vec(record).map(|mut line| {
+        let text = match self.0.form {
+            Document::Line => serde_json::to_vec(record).map(|mut line| {
                 line.push(b'\n');
                 line
             }),
-            _ => indented(record),
+            Document::List => indented(record),
         };
         let text = text.map_err(|error| PipelineError::output("a record", error.into()))?;
-        self.number += 1;
-        self.writer.write(self.number - 1, &text)
+        self.0.write(&text)
     }
 
     pub(super) fn finish(self) -> Result<(), PipelineError> {
-        self.writer.finish()
+        self.0.finish()
     }
-}
-
-/// As it stands in a list: the list of one record, without the list's brackets.
-fn indented(record: &impl Serialize) -> serde_json::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec_pretty(&[record])?;
-    text.truncate(text.len().saturating_sub("\n]".len()));
-    text.drain(..text.len().min("[\n".len()));
-    Ok(text)
 }
 
 /// Whether reading goes on.
@@ -89,7 +65,7 @@ pub(super) fn read(
     let mut source = match input.open() {
         Ok(source) => BufReader::new(source),
         Err(error) => {
-            told.fail("", &reason(&error), true);
+            told.unread(&error);
             return Ok(());
         }
     };
@@ -117,7 +93,7 @@ pub(super) fn read(
     let goes_on = state.ended?;
     match result {
         _ if !goes_on => {}
-        Err(problem) => told.fail(&name, &format!("can not be read: {problem}"), true),
+        Err(problem) => told.fail("", &name, &format!("can not be read: {problem}"), true),
         Ok(()) if records == 0 => told.observer.note(&no_records(&name)),
         Ok(()) => {}
     }

@@ -64,7 +64,7 @@ pub fn measure(
             let found = match Sequences::of(record.get()) {
                 Ok(found) => found,
                 Err(reason) => {
-                    told.fail(place, &reason, false);
+                    told.fail("", place, &reason, false);
                     return Ok(true);
                 }
             };
@@ -80,7 +80,7 @@ pub fn measure(
                     }
                     Err(reason) => {
                         let place = format!("{place} ({})", sequences.orf_id);
-                        told.fail(&place, &reason, false);
+                        told.fail("", &place, &reason, false);
                     }
                 }
             }

@@ -15,7 +15,6 @@ use crate::interrupt::Interrupt;
 use crate::job::Reading;
 use crate::output::Destination;
 use crate::progress::Observer;
-use crate::shard::Shard;
 
 /// Which ORFs are wanted and how they are written.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +53,7 @@ pub fn find_orfs(
     let mut writer = Writer::create(files, code, form)?;
     let mut told = Told::new(observer);
     let reading = Reading::default();
-    let batches = Batches::start(sources, Shard::WHOLE, reading.clone(), interrupt)?;
+    let batches = Batches::start(sources, reading.clone(), interrupt)?;
     for read in batches.flatten() {
         match read.content {
             Content::Fasta(sequence) => match writer.write(&read.id, sequence)? {
@@ -62,11 +61,11 @@ pub fn find_orfs(
                     told.counts.records += 1;
                     told.counts.written += 1;
                 }
-                Err(reason) => told.fail(&read.place, &reason, false),
+                Err(reason) => told.fail(&read.id, &read.place, &reason, false),
             },
             Content::Unreadable {
                 reason, is_file, ..
-            } => told.fail(&read.place, &reason, is_file),
+            } => told.fail(&read.id, &read.place, &reason, is_file),
             Content::GenBank(_) => {}
         }
     }

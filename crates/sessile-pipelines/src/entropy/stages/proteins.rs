@@ -6,11 +6,11 @@ use sessile_seq::genetic_code::GeneticCode;
 use sessile_seq::inputs::{self, Census, Format};
 
 use super::super::document::{has_start, has_stop};
-use super::super::sources::reason;
 use super::list::{self, ListWriter};
 use super::{OrfRecord, ProteinRecord, StageCounts, StageFiles, Told, interrupted};
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
+use crate::job::reason;
 use crate::progress::Observer;
 use crate::three_di::check_residues;
 
@@ -40,7 +40,7 @@ pub fn translate(
                     told.counts.records += 1;
                     told.counts.written += 1;
                 }
-                Err(reason) => told.fail(place, &reason, false),
+                Err(reason) => told.fail("", place, &reason, false),
             }
             Ok(interrupt.signal().is_none())
         })?;
@@ -97,7 +97,7 @@ pub fn fasta_to_protein(
         let mut reader = match fasta::Reader::from_input(input) {
             Ok(reader) => reader.counted_by(&census),
             Err(error) => {
-                told.fail("", &reason(&error), true);
+                told.unread(&error);
                 continue;
             }
         };
@@ -119,10 +119,10 @@ pub fn fasta_to_protein(
                             record.id,
                             record.line
                         );
-                        told.fail(&place, &reason, false);
+                        told.fail(&record.id, &place, &reason, false);
                     }
                 },
-                Err(error) => told.fail("", &reason(&error), !error.is_record_error()),
+                Err(error) => told.unread(&error),
             }
             if interrupt.signal().is_some() {
                 return Err(interrupted(&told.counts));

@@ -79,6 +79,40 @@ impl Holder {
     }
 }
 
+/// What a file on its way to a name has behind that name, where no lock protects it: which process
+/// writes it, and where that runs.
+pub(crate) fn temporary_suffix() -> String {
+    format!(".{}.{:08x}.tmp", std::process::id(), world_number())
+}
+
+/// Whether such a file was left by a process of this world that does not run any more.
+pub(super) fn is_abandoned(suffix: &str) -> bool {
+    let parts = suffix
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_suffix(".tmp"))
+        .and_then(|rest| rest.split_once('.'));
+    let Some((process, world)) = parts else {
+        return false;
+    };
+    let process = process
+        .parse()
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    u32::from_str_radix(world, 16) == Ok(world_number())
+        && world_number() != 0
+        && process.is_some_and(|process| {
+            rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH)
+        })
+}
+
+/// A number for the world of this process; 0 where there is none.
+fn world_number() -> u32 {
+    match world().as_str() {
+        "" => 0,
+        world => crc32fast::hash(world.as_bytes()),
+    }
+}
+
 fn host() -> String {
     rustix::system::uname()
         .nodename()

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use super::Holder;
+use super::holder::is_abandoned;
 
 /// Digits of the key in the name of an unfinished output.
 const KEY_DIGITS: usize = 8;
 
-/// Removes what is left beside `output`, whose lock `ours` holds. What can not be removed hinders
-/// nobody.
-pub(super) fn remove(output: &Path, ours: &Holder) {
+/// Removes what is left beside `output`, whose lock `ours` holds; without a lock, what a process left
+/// that does not run any more. What can not be removed hinders nobody.
+pub(crate) fn remove(output: &Path, ours: Option<&Holder>) {
     let Some(name) = output.file_name().map(|name| name.to_string_lossy()) else {
         return;
     };
@@ -26,7 +27,8 @@ pub(super) fn remove(output: &Path, ours: &Holder) {
         let Some(suffix) = entry_name.to_str().and_then(|own| own.strip_prefix(&*name)) else {
             continue;
         };
-        if is_left_behind(suffix, &entry.path(), ours) {
+        let is_locked = |ours| is_left_behind(suffix, &entry.path(), ours);
+        if is_abandoned(suffix) || ours.is_some_and(is_locked) {
             let _ = fs::remove_file(entry.path());
         }
     }

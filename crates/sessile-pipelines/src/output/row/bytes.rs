@@ -34,6 +34,7 @@ impl Row {
                 Cell::Integer(number) => bytes.extend_from_slice(&number.to_le_bytes()),
                 Cell::Flag(flag) => bytes.push(u8::from(*flag)),
                 Cell::Number(number) => bytes.extend_from_slice(&number.to_le_bytes()),
+                Cell::Single(number) => bytes.extend_from_slice(&number.to_le_bytes()),
                 Cell::Numbers(numbers) => {
                     bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
                 }
@@ -106,6 +107,7 @@ fn cell(column: &Column, rest: &mut &[u8]) -> Option<Cell> {
             _ => return None,
         },
         ColumnKind::Number => Cell::Number(f64::from_le_bytes(take(rest)?)),
+        ColumnKind::Single => Cell::Single(f32::from_le_bytes(take(rest)?)),
         ColumnKind::Numbers(names) => Cell::Numbers(
             names
                 .iter()

@@ -8,14 +8,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, UInt64Type};
+use arrow_array::types::{Float32Type, Int64Type, UInt64Type};
 use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sessile_seq::text::Text;
 
-use super::super::results::{
-    CONTIG_LENGTH, ChunkPlace, END, FRAME_RESULTS, FRAME_TABLE, START, TableFormat,
-};
+use super::super::results::{CONTIG_LENGTH, ChunkPlace, END, FRAME_RESULTS, FRAME_TABLE, START};
 
 /// No identifier and its scores make a longer line.
 const MAX_LINE_BYTES: u64 = 2 << 20;
@@ -35,8 +33,7 @@ pub(super) fn file(results: &Path) -> PathBuf {
         Some(name) if name == FRAME_RESULTS => results.parent().unwrap_or(Path::new("")),
         _ => return results.to_owned(),
     };
-    let tables = [TableFormat::Tsv, TableFormat::Parquet]
-        .map(|format| folder.join(format!("{FRAME_TABLE}.{}", format.extension())));
+    let tables = ["tsv", "csv", "parquet"].map(|name| folder.join(format!("{FRAME_TABLE}.{name}")));
     let there = tables.into_iter().find(|table| table.exists());
     there.unwrap_or_else(|| folder.join(FRAME_RESULTS))
 }
@@ -47,7 +44,11 @@ pub(super) fn read(path: &Path, on: &mut dyn FnMut(Row<'_>)) -> Result<(), Strin
     if path.extension().is_some_and(|ending| ending == "parquet") {
         return read_parquet(file, on).map_err(|error| error.to_string());
     }
-    read_text(BufReader::new(Text::new(file)), on)
+    let delimiter = match path.extension() {
+        Some(ending) if ending == "csv" => ',',
+        _ => '\t',
+    };
+    read_text(BufReader::new(Text::new(file)), delimiter, on)
 }
 
 /// Where the fields of a row are.
@@ -104,7 +105,24 @@ impl Fields {
     }
 }
 
-fn read_text(mut lines: impl BufRead, on: &mut dyn FnMut(Row<'_>)) -> Result<(), String> {
+/// The fields of a line; those of tables are quoted where they must be.
+fn fields(line: &str, delimiter: char) -> Vec<String> {
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter as u8)
+        .has_headers(false)
+        .from_reader(line.as_bytes());
+    let mut record = csv::StringRecord::new();
+    match line.contains('"') && matches!(reader.read_record(&mut record), Ok(true)) {
+        true => record.iter().map(str::to_owned).collect(),
+        false => line.split(delimiter).map(str::to_owned).collect(),
+    }
+}
+
+fn read_text(
+    mut lines: impl BufRead,
+    delimiter: char,
+    on: &mut dyn FnMut(Row<'_>),
+) -> Result<(), String> {
     let mut known = None;
     let mut line = String::new();
     for number in 1_u64.. {
@@ -113,7 +131,8 @@ fn read_text(mut lines: impl BufRead, on: &mut dyn FnMut(Row<'_>)) -> Result<(),
         if read.map_err(|error| error.to_string())? == 0 {
             break;
         }
-        let fields: Vec<&str> = line.trim_end_matches('\n').split('\t').collect();
+        let fields = fields(line.trim_end_matches('\n'), delimiter);
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
         let columns = match &known {
             Some(columns) => columns,
             None => {
@@ -144,16 +163,21 @@ fn read_parquet(file: File, on: &mut dyn FnMut(Row<'_>)) -> Result<(), Box<dyn s
 
 fn rows_of(batch: &RecordBatch, on: &mut dyn FnMut(Row<'_>)) -> Option<()> {
     let text = |name| batch.column_by_name(name)?.as_string_opt::<i32>();
-    let count = |name| batch.column_by_name(name)?.as_primitive_opt::<UInt64Type>();
     let (ids, predictions) = (text("sequence_id")?, text("prediction")?);
     let scores = (batch.column_by_name("score_virus")?).as_primitive_opt::<Float32Type>()?;
-    let places = [START, END, CONTIG_LENGTH].map(count);
     for row in 0..batch.num_rows() {
-        let number = |column: usize| {
-            let column = places[column]?;
-            (!column.is_null(row)).then(|| column.value(row))
+        let number = |name| {
+            let column = batch.column_by_name(name)?;
+            if column.is_null(row) {
+                return None;
+            }
+            match column.as_primitive_opt::<Int64Type>() {
+                Some(numbers) => u64::try_from(numbers.value(row)).ok(),
+                // Tables of earlier versions.
+                None => Some(column.as_primitive_opt::<UInt64Type>()?.value(row)),
+            }
         };
-        let place = match [number(0), number(1), number(2)] {
+        let place = match [START, END, CONTIG_LENGTH].map(number) {
             [Some(start), Some(end), Some(contig_length)] => Some(ChunkPlace {
                 start,
                 end,

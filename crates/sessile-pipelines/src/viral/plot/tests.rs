@@ -1,7 +1,8 @@
 use std::path::Path;
 
-use super::super::results::{FrameScore, Results, TableFormat};
+use super::super::results::{FrameScore, Results};
 use super::*;
+use crate::output::Format;
 
 fn options(results: &Path, output: &Path) -> PlotOptions {
     PlotOptions {
@@ -42,7 +43,7 @@ fn check_positions(svg: &str) {
 
 #[test]
 fn chunks_are_drawn_at_their_real_bases() {
-    for format in [TableFormat::Tsv, TableFormat::Parquet] {
+    for format in ["tsv", "csv", "parquet"].map(|name| name.parse::<Format>().unwrap()) {
         let folder = tempfile::tempdir().unwrap();
         let mut results = Results::create(folder.path(), format, false).unwrap();
         for (number, (start, end)) in (1..).zip(PLACES) {

@@ -31,11 +31,10 @@ pub(super) struct Tokenizers {
 /// What an item is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Piece {
-    /// A record begins, the number of it over all inputs of the sample, from 0. Its frames follow,
-    /// if it has any.
-    Record(u64),
-    /// A candidate frame of a record, and where its chunk lies.
-    Frame(u64, ChunkPlace),
+    /// A record begins. Its frames follow, if it has any.
+    Record,
+    /// A candidate frame of it, and where its chunk lies.
+    Frame(ChunkPlace),
     /// There is no record.
     Lost,
 }
@@ -57,20 +56,18 @@ impl Making {
         inputs: Vec<Input>,
         interrupt: &Interrupt,
     ) -> Result<Items<Piece>, PipelineError> {
-        let reading = Reading::of(&inputs);
+        let reading = Reading::of(&inputs, self.shard);
         Items::start_thread(reading, AHEAD, interrupt, move |handover| {
             let mut reader = FrameReader {
                 making: self,
                 handover,
                 scanner: FrameScanner::new(),
-                record: 0,
                 frames: 0,
             };
             for input in &inputs {
                 if reader.input(input).is_none() {
                     return;
                 }
-                handover.reading.bytes.add(input);
             }
         })
     }
@@ -80,8 +77,6 @@ struct FrameReader<'h> {
     making: Making,
     handover: &'h Handover<Piece>,
     scanner: FrameScanner,
-    /// Records met over all inputs.
-    record: u64,
     /// Frames handed over.
     frames: u64,
 }
@@ -89,12 +84,15 @@ struct FrameReader<'h> {
 impl FrameReader<'_> {
     /// Reads one input; `None` when nobody listens any more.
     fn input(&mut self, input: &Input) -> Option<()> {
-        match Reader::from_input(input) {
+        match Reader::from_counted(input, &self.handover.reading.bytes.read) {
             Ok(reader) => {
                 let reader = reader.counted_by(&self.handover.reading.census);
                 self.records(reader, &input.name())
             }
-            Err(error) => self.unreadable(&error),
+            Err(error) => {
+                let number = self.handover.reading.next_record(true);
+                self.unreadable(number, &error)
+            }
         }
     }
 
@@ -105,34 +103,36 @@ impl FrameReader<'_> {
             if matches!(read, Ok(false)) {
                 return Some(());
             }
-            let number = self.record;
-            self.record += 1;
             // A file that breaks off is everybody's business, a record only its shard's.
-            let is_ours = self.making.shard.has(number);
+            let is_common = (read.as_ref()).is_err_and(|error| !error.is_record_error());
+            let Some(number) = self.handover.reading.next_record(is_common) else {
+                continue;
+            };
             match read {
-                Err(error) if is_ours || !error.is_record_error() => self.unreadable(&error)?,
-                Ok(true) if is_ours => {
+                Err(error) => self.unreadable(Some(number), &error)?,
+                Ok(_) => {
                     rna_to_dna(&mut record.sequence);
                     match GENOME.check(&record.sequence) {
                         Ok(()) => self.record(&record, number)?,
-                        Err(symbol) => self.unreadable(&symbol.in_record(&record, name))?,
+                        Err(symbol) => {
+                            self.unreadable(Some(number), &symbol.in_record(&record, name))?;
+                        }
                     }
                 }
-                _ => {}
             }
         }
     }
 
-    fn unreadable(&self, error: &sessile_seq::Error) -> Option<()> {
+    fn unreadable(&self, number: Option<u64>, error: &sessile_seq::Error) -> Option<()> {
         let id = error.record_id().unwrap_or_default();
-        let mut item = item(id.to_owned(), Piece::Lost);
-        item.place.clear();
+        let mut item = item(number, id.to_owned(), Piece::Lost);
+        item.place = error.place();
         item.problem = Some(Problem::of_reader(error));
         self.send(item)
     }
 
     fn record(&mut self, record: &Record, number: u64) -> Option<()> {
-        self.send(item(record.id.clone(), Piece::Record(number)))?;
+        self.send(item(Some(number), record.id.clone(), Piece::Record))?;
         let mut scanner = std::mem::take(&mut self.scanner);
         let sequence = &record.sequence;
         for (chunk, range) in (1..).zip(ranges(sequence.len(), self.making.chunk)) {
@@ -150,7 +150,7 @@ impl FrameReader<'_> {
                 both.push(b'\n');
                 both.extend_from_slice(open.protein);
                 let name = format!("{}_chunk_{chunk}{}", record.id, open.suffix());
-                let mut item = item(name.clone(), Piece::Frame(number, place));
+                let mut item = item(Some(number), name.clone(), Piece::Frame(place));
                 let input = InputHash::of(&both);
                 item.key = Some(Key { name, input });
                 item.is_record = true;
@@ -189,8 +189,9 @@ impl Making {
     }
 }
 
-fn item(id: String, content: Piece) -> Item<Piece> {
+fn item(number: Option<u64>, id: String, content: Piece) -> Item<Piece> {
     Item {
+        number,
         place: id.clone(),
         id,
         key: None,

@@ -1,18 +1,18 @@
-//! One sample: from its frames to its result files.
+//! One sample: from its frames to its result files, or to the part of a shard.
 
 use std::path::Path;
 
 use sessile_seq::inputs::{self, Format, Input};
 
-use super::super::results::{ResultCounts, check_folder};
+use super::super::results::{ResultCounts, check_folder, check_tables};
 use super::task::FrameTask;
 use super::writer::Writer;
 use super::{PredictOptions, Predictor, Sample, saved};
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
-use crate::job::{self, Engine, Task};
+use crate::job::{self, Engine, JobFiles, Task};
 use crate::journal::{Journal, Lock};
-use crate::output::{OutputFiles, Sources};
+use crate::output::{OutputFiles, Outputs, Schema, Sources};
 use crate::progress::{Observer, Summary};
 
 /// What a prediction came to.
@@ -33,22 +33,22 @@ pub(super) fn run(
     let options = &predictor.options;
     let (inputs, sources) = read_by(options, sample)?;
     let sources = sources.with_model(predictor.model_files.clone());
-    let journal = open_journal(predictor, &sample.output, &sources, interrupt)?;
-    if let Some(journal) = &journal {
-        job::tell_resumed(journal, FrameTask::UNIT, observer);
-    }
-    let known = journal.as_ref().map_or(0, Journal::remaining);
+    let files = open(predictor, sample, &sources, observer, interrupt)?;
+    let known = files.journal.as_ref().map_or(0, Journal::remaining);
+    let writer = match options.shard.is_whole() {
+        true => Some(Writer::create(predictor, &sample.output)?),
+        false => None,
+    };
     let task = FrameTask {
         predictor,
         lane: predictor.classifier.lane()?,
-        writer: Writer::create(predictor, &sample.output)?,
+        writer,
+        counts: ResultCounts::default(),
     };
     let items = predictor.making(known).start(inputs, interrupt)?;
     let engine = Engine {
         pool: Some(&predictor.pool),
-        failures: failures(options, sample, &sources)?
-            .failures(sample.failures.as_deref(), journal.as_ref())?,
-        journal,
+        files,
         observer,
         interrupt,
     };
@@ -68,24 +68,30 @@ fn read_by(
     Ok((inputs, sources))
 }
 
-/// The list of what has no result, checked against what is read.
-fn failures(
+/// The files beside the folder of results, checked against what is read: the part of a shard and the
+/// list of what has no result.
+fn prepare(
     options: &PredictOptions,
     sample: &Sample,
     sources: &Sources,
 ) -> Result<OutputFiles, PipelineError> {
-    let mut files = OutputFiles::plain(&[], options.force)?;
+    let shard = options.shard;
+    let mut files = OutputFiles::part(&sample.output, shard, options.force)?;
     if let Some(path) = &sample.failures {
-        files.accompany(path)?;
+        files.accompany(&shard.path(path))?;
     }
-    files.check_sources(sources, false)?;
+    files.check_sources(sources, options.journal && !shard.is_whole())?;
     Ok(files)
 }
 
 /// Refuses what would be refused later: see [`super::check`].
 pub(super) fn check(options: &PredictOptions, sample: &Sample) -> Result<(), PipelineError> {
     let (_, sources) = read_by(options, sample)?;
-    failures(options, sample, &sources)?;
+    prepare(options, sample, &sources)?;
+    check_tables(&sample.output, options.tables)?;
+    if !options.shard.is_whole() {
+        return Ok(());
+    }
     let is_own = options.journal && Journal::was_finishing(&sample.output)?;
     check_results(options, &sample.output, is_own, &sources)
 }
@@ -104,21 +110,64 @@ fn check_results(
     check_folder(folder, options.force || is_own, sources)
 }
 
-/// Takes the folder's lock and finds what an earlier run left.
+/// Takes the lock, finds what an earlier run left, and opens what is not in the folder of results.
+fn open(
+    predictor: &Predictor,
+    sample: &Sample,
+    sources: &Sources,
+    observer: &mut dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<JobFiles, PipelineError> {
+    let options = &predictor.options;
+    let failed = |error| PipelineError::output(&sample.output.display().to_string(), error);
+    if let Some(parent) = sample.output.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let mut files = prepare(options, sample, sources)?;
+    let mark = &predictor.fingerprint;
+    let (journal, outputs) = match options.shard.is_whole() {
+        true => (
+            open_journal(predictor, sample, sources, interrupt)?,
+            Outputs::default(),
+        ),
+        false => {
+            files.claim(options.journal, interrupt)?;
+            let journal = files.journal(mark, options.resume)?;
+            let more = match options.save_features {
+                true => predictor.sizes.to_vec(),
+                false => Vec::new(),
+            };
+            let schema = Schema::new(Vec::new());
+            let mark = Some(mark.clone());
+            let outputs = files.open_or_part(&schema, journal.as_ref(), mark, more)?;
+            (journal, outputs)
+        }
+    };
+    if let Some(journal) = &journal {
+        job::tell_resumed(journal, FrameTask::UNIT, observer);
+    }
+    let failures = sample
+        .failures
+        .as_ref()
+        .map(|path| options.shard.path(path));
+    Ok(JobFiles {
+        failures: files.failures(failures.as_deref(), journal.as_ref())?,
+        journal,
+        outputs,
+    })
+}
+
+/// The journal beside the folder of results.
 fn open_journal(
     predictor: &Predictor,
-    folder: &Path,
+    sample: &Sample,
     sources: &Sources,
     interrupt: &Interrupt,
 ) -> Result<Option<Journal>, PipelineError> {
-    let options = &predictor.options;
+    let (options, folder) = (&predictor.options, &sample.output);
     if !options.journal {
         check_results(options, folder, false, sources)?;
         return Ok(None);
-    }
-    let failed = |error| PipelineError::output(&folder.display().to_string(), error);
-    if let Some(parent) = folder.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
     }
     let lock = Lock::acquire(folder, interrupt)?;
     // Results that a killed run was just giving their names are that run's own.

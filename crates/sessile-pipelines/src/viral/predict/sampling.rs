@@ -54,7 +54,7 @@ pub(super) fn sample(
         };
         let answers: Result<Vec<Output>, _> = std::mem::take(&mut answers).into_iter().collect();
         if let Some(problem) = &item.problem {
-            observer.failure(&item.id, &problem.reason);
+            observer.failure(&item.id, &item.place, &problem.reason);
         }
         if !matches!(item.content, Piece::Frame(..)) {
             continue;
@@ -77,7 +77,7 @@ pub(super) fn sample(
                 Some((vectors, scores[0]))
             }
             Err(reason) => {
-                observer.failure(&item.id, &reason);
+                observer.failure(&item.id, &item.place, &reason);
                 None
             }
         };

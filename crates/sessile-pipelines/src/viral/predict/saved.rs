@@ -42,11 +42,6 @@ impl Saver {
         })
     }
 
-    /// Numbers of a frame.
-    pub(super) fn width(&self) -> usize {
-        self.sizes.iter().sum()
-    }
-
     pub(super) fn push(&mut self, id: &str, vectors: &[f32]) -> io::Result<()> {
         self.ids.push(id.to_owned());
         self.vectors.extend_from_slice(vectors);

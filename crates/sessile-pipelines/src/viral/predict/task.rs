@@ -8,6 +8,7 @@ use sessile_runtime::ClassifierLane;
 use super::super::results::ResultCounts;
 use super::Predictor;
 use super::frames::Piece;
+use super::merged;
 use super::vectors::{HALVES, vectors};
 use super::writer::Writer;
 use crate::error::PipelineError;
@@ -16,7 +17,10 @@ use crate::job::{Item, Ledger, Task};
 pub(super) struct FrameTask<'a> {
     pub(super) predictor: &'a Predictor,
     pub(super) lane: ClassifierLane,
-    pub(super) writer: Writer,
+    /// The files of the whole run; none in a shard, whose part keeps what is made.
+    pub(super) writer: Option<Writer>,
+    /// What a shard has kept.
+    pub(super) counts: ResultCounts,
 }
 
 /// The results of a frame.
@@ -55,7 +59,7 @@ impl Task for FrameTask<'_> {
         self.lane.probabilities(&vectors, &mut scores)?;
         Ok(Ok(Scored {
             scores: scores.first().copied().unwrap_or([f32::NAN; 2]),
-            features: match self.writer.saved_width() {
+            features: match self.predictor.saved_width() {
                 0 => Vec::new(),
                 _ => vectors,
             },
@@ -72,7 +76,7 @@ impl Task for FrameTask<'_> {
         let mut numbers = numbers.iter().map(|number| f32::from_le_bytes(*number));
         let scores = [numbers.next()?, numbers.next()?];
         let features: Vec<f32> = numbers.collect();
-        let is_whole = rest.is_empty() && features.len() == self.writer.saved_width();
+        let is_whole = rest.is_empty() && features.len() == self.predictor.saved_width();
         is_whole.then_some(Scored { scores, features })
     }
 
@@ -82,21 +86,39 @@ impl Task for FrameTask<'_> {
         scored: Result<Scored, String>,
         ledger: &mut Ledger<'_>,
     ) -> Result<(), PipelineError> {
+        let Some(writer) = &mut self.writer else {
+            match (item.content, scored) {
+                (Piece::Record, Ok(_)) => {
+                    ledger.done += 1;
+                    self.counts.contigs += 1;
+                    ledger.keep(&merged::record(&item.id))?;
+                }
+                (Piece::Frame(place), Ok(scored)) => {
+                    self.counts.frames += 1;
+                    ledger.keep(&merged::frame(&item.id, place, &scored))?;
+                }
+                _ => {}
+            }
+            return Ok(());
+        };
         match (item.content, scored) {
-            (_, Err(reason)) => self.writer.fail(&item.id, &reason),
-            (Piece::Record(number), Ok(_)) => {
+            (_, Err(reason)) => {
+                writer.fail(&item.id, &merged::listed(&item.id, &item.place, &reason))
+            }
+            (Piece::Record, Ok(_)) => {
                 // A contig without a frame has its row, too.
                 ledger.done += 1;
-                self.writer.record(&item.id, number)
+                writer.record(&item.id)
             }
-            (Piece::Frame(record, place), Ok(scored)) => {
-                self.writer.write(&item.id, record, place, &scored)
-            }
+            (Piece::Frame(place), Ok(scored)) => writer.write(&item.id, place, &scored),
             (Piece::Lost, Ok(_)) => Ok(()),
         }
     }
 
     fn finish(self, _: &mut Ledger<'_>) -> Result<ResultCounts, PipelineError> {
-        self.writer.finish()
+        match self.writer {
+            Some(writer) => writer.finish(),
+            None => Ok(self.counts),
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::super::results::{ChunkPlace, FrameScore, ListedFailures, ResultCounts, Results};
 use super::Predictor;
 use super::saved::Saver;
-use super::shard::ShardTable;
 use super::task::Scored;
 use crate::error::PipelineError;
 
@@ -15,7 +14,6 @@ pub(super) struct Writer {
     folder: PathBuf,
     results: Results,
     failures: ListedFailures,
-    shard: Option<ShardTable>,
     saver: Option<Saver>,
 }
 
@@ -23,31 +21,21 @@ impl Writer {
     pub(super) fn create(predictor: &Predictor, folder: &Path) -> Result<Self, PipelineError> {
         let options = &predictor.options;
         let results = Results::create(folder, options.tables, true)?;
-        let open = || -> io::Result<_> {
-            let shard = match options.shard.of {
-                1 => None,
-                _ => Some(ShardTable::create(folder, options.shard, &predictor.job)?),
-            };
-            let saver = match options.save_features {
-                false => None,
-                true => Some(Saver::create(folder, predictor.sizes)?),
-            };
-            Ok((shard, saver))
-        };
         let failures = ListedFailures::create(folder)?;
-        let (shard, saver) =
-            open().map_err(|error| PipelineError::output(&folder.display().to_string(), error))?;
+        let saver = match options.save_features {
+            false => None,
+            true => {
+                let saver = Saver::create(folder, predictor.sizes);
+                let name = folder.display().to_string();
+                Some(saver.map_err(|error| PipelineError::output(&name, error))?)
+            }
+        };
         Ok(Writer {
             folder: folder.to_owned(),
             results,
             failures,
-            shard,
             saver,
         })
-    }
-
-    pub(super) fn saved_width(&self) -> usize {
-        self.saver.as_ref().map_or(0, Saver::width)
     }
 
     fn failed(&self, error: io::Error) -> PipelineError {
@@ -55,20 +43,14 @@ impl Writer {
     }
 
     /// A record begins.
-    pub(super) fn record(&mut self, id: &str, number: u64) -> Result<(), PipelineError> {
-        self.results.begin_contig(id)?;
-        let begun = match &mut self.shard {
-            Some(shard) => shard.record(id, number),
-            None => Ok(()),
-        };
-        begun.map_err(|error| self.failed(error))
+    pub(super) fn record(&mut self, id: &str) -> Result<(), PipelineError> {
+        self.results.begin_contig(id)
     }
 
-    /// A frame of the record of this number.
+    /// A frame of it.
     pub(super) fn write(
         &mut self,
         id: &str,
-        record: u64,
         place: ChunkPlace,
         scored: &Scored,
     ) -> Result<(), PipelineError> {
@@ -78,16 +60,11 @@ impl Writer {
             scores,
             place: Some(place),
         })?;
-        let mut also = || {
-            if let Some(shard) = &mut self.shard {
-                shard.write(id, record, scores, place)?;
-            }
-            if let Some(saver) = &mut self.saver {
-                saver.push(id, &scored.features)?;
-            }
-            Ok(())
+        let saved = match &mut self.saver {
+            Some(saver) => saver.push(id, &scored.features),
+            None => Ok(()),
         };
-        also().map_err(|error| self.failed(error))
+        saved.map_err(|error| self.failed(error))
     }
 
     pub(super) fn fail(&mut self, id: &str, reason: &str) -> Result<(), PipelineError> {
@@ -97,16 +74,10 @@ impl Writer {
     pub(super) fn finish(self) -> Result<ResultCounts, PipelineError> {
         let folder = self.folder.display().to_string();
         self.failures.finish()?;
-        let rest = || -> io::Result<()> {
-            if let Some(saver) = self.saver {
-                saver.finish()?;
-            }
-            match self.shard {
-                Some(shard) => shard.finish(),
-                None => Ok(()),
-            }
-        };
-        rest().map_err(|error| PipelineError::output(&folder, error))?;
+        if let Some(saver) = self.saver {
+            let finished = saver.finish();
+            finished.map_err(|error| PipelineError::output(&folder, error))?;
+        }
         self.results.finish()
     }
 }

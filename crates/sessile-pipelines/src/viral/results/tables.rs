@@ -4,8 +4,9 @@ use std::io;
 use std::path::Path;
 
 use super::super::label::FrameLabel;
-use super::table::{Column, Kind, Table, TableFormat, Value};
-use super::{ChunkPlace, FrameScore, leans_to_virus};
+use super::{ChunkPlace, FrameScore, TEMPORARY, leans_to_virus};
+use crate::output::{Cell, Column, ColumnKind, Compression, Destination, Format, Presence};
+use crate::output::{Row, RowWriter, Schema};
 
 /// The names of the tables.
 pub(super) const TABLES: [&str; 3] = [FRAME_TABLE, "chunks", "contigs"];
@@ -18,49 +19,71 @@ pub(in crate::viral) const START: &str = "start";
 pub(in crate::viral) const END: &str = "end";
 pub(in crate::viral) const CONTIG_LENGTH: &str = "contig_length";
 
-const FRAME_COLUMNS: [Column; 10] = [
-    ("sequence_id", Kind::Text),
-    ("contig", Kind::Text),
-    ("chunk", Kind::Count),
-    ("frame", Kind::Text),
-    ("prediction", Kind::Text),
-    ("score_others", Kind::Score),
-    ("score_virus", Kind::Score),
-    (START, Kind::Count),
-    (END, Kind::Count),
-    (CONTIG_LENGTH, Kind::Count),
-];
+/// The columns of the three tables.
+pub(super) fn schemas() -> [Schema; 3] {
+    use ColumnKind::{Flag, Integer, Single, Text};
+    let always = |name: &str, kind| Column::new(name, kind);
+    let maybe = |name, kind| always(name, kind).with_presence(Presence::Nullable);
+    let place = || {
+        [START, END, CONTIG_LENGTH]
+            .into_iter()
+            .map(|name| maybe(name, Integer))
+    };
+    let mut frames = vec![
+        always("contig", Text),
+        maybe("chunk", Integer),
+        always("frame", Text),
+        always("prediction", Text),
+        always("score_others", Single),
+        always("score_virus", Single),
+    ];
+    frames.extend(place());
+    let mut chunks = vec![
+        always("contig", Text),
+        maybe("chunk", Integer),
+        always("frames", Integer),
+        always("virus_frames", Integer),
+        always("best_frame", Text),
+        always("score_others", Single),
+        always("score_virus", Single),
+        always("is_virus", Flag),
+    ];
+    chunks.extend(place());
+    let contigs = vec![
+        always("chunks", Integer),
+        always("virus_chunks", Integer),
+        maybe("virus_share", Single),
+        always("frames", Integer),
+        maybe("mean_score_virus", Single),
+        maybe("best_score_virus", Single),
+        maybe("is_virus", Flag),
+    ];
+    [
+        Schema::new(frames).with_id("sequence_id"),
+        Schema::new(chunks).with_id("chunk_id"),
+        Schema::new(contigs).with_id("contig"),
+    ]
+}
 
-const CHUNK_COLUMNS: [Column; 12] = [
-    ("chunk_id", Kind::Text),
-    ("contig", Kind::Text),
-    ("chunk", Kind::Count),
-    ("frames", Kind::Count),
-    ("virus_frames", Kind::Count),
-    ("best_frame", Kind::Text),
-    ("score_others", Kind::Score),
-    ("score_virus", Kind::Score),
-    ("is_virus", Kind::Flag),
-    (START, Kind::Count),
-    (END, Kind::Count),
-    (CONTIG_LENGTH, Kind::Count),
-];
+/// Formats that can hold the tables.
+pub(in crate::viral) fn table_formats() -> impl Iterator<Item = Format> {
+    let can_hold = |format: &Format| {
+        let check = |schema: &Schema| format.check(Path::new("table"), schema).is_ok();
+        schemas().iter().all(check)
+    };
+    Format::all().filter(can_hold)
+}
 
-const CONTIG_COLUMNS: [Column; 8] = [
-    ("contig", Kind::Text),
-    ("chunks", Kind::Count),
-    ("virus_chunks", Kind::Count),
-    ("virus_share", Kind::ScoreIfAny),
-    ("frames", Kind::Count),
-    ("mean_score_virus", Kind::ScoreIfAny),
-    ("best_score_virus", Kind::ScoreIfAny),
-    ("is_virus", Kind::FlagIfAny),
-];
+/// The name of a table's file.
+pub(super) fn file_name(table: &str, format: Format) -> String {
+    let extension = format.extensions().first().copied();
+    format!("{table}.{}", extension.unwrap_or_default())
+}
 
 pub(super) struct Tables {
-    frames: Table,
-    chunks: Table,
-    contigs: Table,
+    frames: Box<dyn RowWriter>,
+    chunks: Box<dyn RowWriter>,
+    contigs: Box<dyn RowWriter>,
     chunk: Option<Chunk>,
     contig: Option<Contig>,
     contigs_written: u64,
@@ -111,21 +134,38 @@ impl Contig {
 }
 
 /// The fields of the columns that say where a chunk lies.
-fn fields(place: Option<ChunkPlace>) -> [Value<'static>; 3] {
+fn fields(place: Option<ChunkPlace>) -> [Cell; 3] {
     [
-        Value::Count(place.map(|place| place.start)),
-        Value::Count(place.map(|place| place.end)),
-        Value::Count(place.map(|place| place.contig_length)),
+        count(place.map(|place| place.start)),
+        count(place.map(|place| place.end)),
+        count(place.map(|place| place.contig_length)),
     ]
 }
 
+/// A number that may not be known.
+fn count(number: Option<u64>) -> Cell {
+    number.map_or(Cell::Missing, |number| Cell::Integer(number as i64))
+}
+
+fn row(id: &str, cells: Vec<Cell>) -> Row {
+    Row {
+        id: id.to_owned(),
+        cells,
+    }
+}
+
 impl Tables {
-    pub(super) fn create(folder: &Path, format: TableFormat) -> io::Result<Self> {
-        let [frames, chunks, contigs] = TABLES;
+    pub(super) fn create(folder: &Path, format: Format) -> io::Result<Self> {
+        let open = |table, schema: &Schema| {
+            let path = folder.join(file_name(table, format));
+            let out = Destination::open_locked(&path, TEMPORARY)?;
+            format.writer(out, Compression::None, schema)
+        };
+        let [frames, chunks, contigs] = schemas();
         Ok(Tables {
-            frames: Table::create(folder, frames, &FRAME_COLUMNS, format)?,
-            chunks: Table::create(folder, chunks, &CHUNK_COLUMNS, format)?,
-            contigs: Table::create(folder, contigs, &CONTIG_COLUMNS, format)?,
+            frames: open(TABLES[0], &frames)?,
+            chunks: open(TABLES[1], &chunks)?,
+            contigs: open(TABLES[2], &contigs)?,
             chunk: None,
             contig: None,
             contigs_written: 0,
@@ -135,18 +175,18 @@ impl Tables {
     pub(super) fn add(&mut self, label: &FrameLabel<'_>, frame: FrameScore<'_>) -> io::Result<()> {
         let [others, virus] = frame.scores;
         let [start, end, length] = fields(frame.place);
-        self.frames.row(&[
-            Value::Text(frame.id),
-            Value::Text(label.contig),
-            Value::Count(label.chunk.map(|chunk| chunk as u64)),
-            Value::Text(label.frame),
-            Value::Text(frame.label()),
-            Value::Score(others),
-            Value::Score(virus),
+        let cells = vec![
+            Cell::Text(label.contig.to_owned()),
+            count(label.chunk.map(|chunk| chunk as u64)),
+            Cell::Text(label.frame.to_owned()),
+            Cell::Text(frame.label().to_owned()),
+            Cell::Single(others),
+            Cell::Single(virus),
             start,
             end,
             length,
-        ])?;
+        ];
+        self.frames.write(&row(frame.id, cells))?;
         if (self.chunk.as_ref()).is_some_and(|chunk| chunk.id != label.chunk_id) {
             self.end_chunk()?;
         }
@@ -205,20 +245,20 @@ impl Tables {
         contig.sum += f64::from(chunk.virus);
         contig.best = contig.best.max(chunk.virus);
         let [start, end, length] = fields(chunk.place);
-        self.chunks.row(&[
-            Value::Text(&chunk.id),
-            Value::Text(&contig.id),
-            Value::Count(chunk.number.map(|number| number as u64)),
-            Value::Count(Some(chunk.frames)),
-            Value::Count(Some(chunk.virus_frames)),
-            Value::Text(&chunk.best_frame),
-            Value::Score(chunk.others),
-            Value::Score(chunk.virus),
-            Value::Flag(chunk.is_virus()),
+        let cells = vec![
+            Cell::Text(contig.id.clone()),
+            count(chunk.number.map(|number| number as u64)),
+            count(Some(chunk.frames)),
+            count(Some(chunk.virus_frames)),
+            Cell::Text(chunk.best_frame.clone()),
+            Cell::Single(chunk.others),
+            Cell::Single(chunk.virus),
+            Cell::Flag(chunk.is_virus()),
             start,
             end,
             length,
-        ])
+        ];
+        self.chunks.write(&row(&chunk.id, cells))
     }
 
     /// A contig is a virus when at least half of its chunks are; one without a frame is neither.
@@ -229,22 +269,22 @@ impl Tables {
         self.contigs_written += 1;
         let chunks = contig.chunks.max(1) as f64;
         let score = |score: f64| match contig.chunks {
-            0 => Value::None,
-            _ => Value::Score(score as f32),
+            0 => Cell::Missing,
+            _ => Cell::Single(score as f32),
         };
-        self.contigs.row(&[
-            Value::Text(&contig.id),
-            Value::Count(Some(contig.chunks)),
-            Value::Count(Some(contig.virus_chunks)),
+        let cells = vec![
+            count(Some(contig.chunks)),
+            count(Some(contig.virus_chunks)),
             score(contig.virus_chunks as f64 / chunks),
-            Value::Count(Some(contig.frames)),
+            count(Some(contig.frames)),
             score(contig.sum / chunks),
             score(f64::from(contig.best)),
             match contig.chunks {
-                0 => Value::None,
-                chunks => Value::Flag(2 * contig.virus_chunks >= chunks),
+                0 => Cell::Missing,
+                chunks => Cell::Flag(2 * contig.virus_chunks >= chunks),
             },
-        ])
+        ];
+        self.contigs.write(&row(&contig.id, cells))
     }
 
     /// Writes what is left and gives the number of contigs.

@@ -1,4 +1,4 @@
-//! Numbers as numpy prints them, which is how they stand in the original's files.
+//! Numbers of single precision as NumPy prints them.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use std::fmt;
 /// # Examples
 ///
 /// ```
-/// use sessile_pipelines::viral::ShortFloat;
+/// use sessile_pipelines::output::ShortFloat;
 ///
 /// assert_eq!(ShortFloat(0.5).to_string(), "0.5");
 /// assert_eq!(ShortFloat(1.0).to_string(), "1.0");
