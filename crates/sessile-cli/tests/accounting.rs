@@ -359,7 +359,7 @@ fn places_and_reasons_are_apart_and_told_once() {
         &["entropy", "orf"],
     ] {
         let output = run(path, &[job, &["-i", "no.fasta", "-o", "no.json"]].concat());
-        assert_says(&output, 4, "error: no re");
+        assert_says(&output, 4, "error: no record could be read");
         let said = stderr(&output);
         assert_eq!(said.matches("no.fasta").count(), 1, "{said}");
     }

@@ -40,7 +40,7 @@ fn surroundings() -> tempfile::TempDir {
         let text = format!("The committee measured theatre number {number} in spring.");
         format!("{}\n", serde_json::json!({ "id": number, "text": text }))
     };
-    let mut articles: String = (0..200).map(article).collect();
+    let mut articles: String = (0..400).map(article).collect();
     articles.push_str("{\"id\": \"odd\", \"text\": 7}\n");
     write("a.jsonl", &articles);
     folder
@@ -74,7 +74,7 @@ fn asked(
         "summarize" => (
             "a.jsonl",
             &["o.jsonl", "o.csv.zst", "o.parquet"],
-            &["--min-length", "10", "--with-ids"],
+            &["--with-ids"],
         ),
         _ => (
             "g.fasta",
@@ -215,7 +215,8 @@ fn what_a_killed_run_without_a_journal_leaves_is_removed_by_the_next() {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!left().is_empty(), "{}", job.name);
-        let output = run(path, &[&arguments[..], &["/dev/null", "--force"]].concat());
+        fs::write(path.join(job.input), "").unwrap();
+        let output = run(path, &[&arguments[..], &[job.input, "--force"]].concat());
         assert_eq!(
             output.status.code(),
             Some(0),

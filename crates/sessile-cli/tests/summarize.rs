@@ -63,7 +63,7 @@ fn articles_keep_their_order_and_fields() {
     assert_eq!(run.status.code(), Some(3), "{run:?}");
     let rows = rows(&output);
     assert_eq!(rows.len(), lines.len());
-    for (row, reason) in rows.iter().zip(["no field `text`", "expected", "empty"]) {
+    for (row, reason) in rows.iter().zip(["no field `text`", "is not JSON", "empty"]) {
         assert!(row["error"].as_str().unwrap().contains(reason), "{row}");
     }
     for row in &rows[3..] {

@@ -486,7 +486,7 @@ fn finish<T: Task>(
             // Nothing in it is worth keeping once the file is right.
             journal.remove()?;
         }
-        let message = format!("no {} could be read", T::UNIT.trim_end_matches('s'));
+        let message = "no record could be read";
         return Err(PipelineError::new(PipelineErrorKind::Input, message));
     }
     let begun = Instant::now();
