@@ -29,13 +29,15 @@ fn surroundings() -> tempfile::TempDir {
         &(proteins(5000, 20, 60) + ">empty\n>odd\nMK1V\n"),
     );
     let mut numbers = Numbers::new(7);
-    let mut genomes = String::new();
-    for record in 0..80 {
-        genomes.push_str(&format!(">contig {record}\n"));
-        genomes.extend((0..5000).map(|_| char::from(b"ACGT"[numbers.below(4)])));
-        genomes.push('\n');
+    for (name, contigs) in [("g.fasta", 80), ("v.fasta", 500)] {
+        let mut genomes = String::new();
+        for record in 0..contigs {
+            genomes.push_str(&format!(">contig {record}\n"));
+            genomes.extend((0..5000).map(|_| char::from(b"ACGT"[numbers.below(4)])));
+            genomes.push('\n');
+        }
+        write(name, &(genomes + ">odd\nMKLEW\n"));
     }
-    write("g.fasta", &(genomes + ">odd\nMKLEW\n"));
     let article = |number: usize| {
         let text = format!("The committee measured theatre number {number} in spring.");
         format!("{}\n", serde_json::json!({ "id": number, "text": text }))
@@ -77,7 +79,7 @@ fn asked(
             &["--with-ids"],
         ),
         _ => (
-            "g.fasta",
+            "v.fasta",
             &["o"],
             &["--tables", "csv", "--token-budget", "256"],
         ),

@@ -67,6 +67,11 @@ fn rows(format: Format, count: usize) -> (Schema, Vec<Row>) {
         "tsv" | "csv" => 3..5,
         _ => 0..0,
     };
+    if format == Format::FASTA {
+        let mut columns = schema.columns.iter_mut();
+        let note = columns.find(|column| column.name == "note").unwrap();
+        note.name = "three_di".to_owned();
+    }
     schema.columns.drain(left_out.clone());
     for row in &mut rows {
         row.cells.drain(left_out.clone());
