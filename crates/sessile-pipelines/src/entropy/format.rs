@@ -69,7 +69,7 @@ impl Document {
     }
 
     /// The same from its text in a list.
-    pub(super) fn from_list(self, text: &[u8]) -> Vec<u8> {
+    pub(super) fn of_list(self, text: &[u8]) -> Vec<u8> {
         match self {
             Document::List => text.to_vec(),
             Document::Line => one_line(text),
@@ -171,6 +171,6 @@ mod tests {
         let list = indented(&record).unwrap();
         let mut line = serde_json::to_vec(&record).unwrap();
         line.push(b'\n');
-        assert_eq!(Document::Line.from_list(&list), line);
+        assert_eq!(Document::Line.of_list(&list), line);
     }
 }

@@ -94,7 +94,7 @@ impl MergeSink for MergedFiles {
     fn write(&mut self, entry: &Entry) -> Result<(), PipelineError> {
         match &entry.piece {
             Piece::Own(text) => (self.documents.iter_mut())
-                .try_for_each(|writer| writer.write(&writer.form.from_list(text))),
+                .try_for_each(|writer| writer.write(&writer.form.of_list(text))),
             _ => MergeSink::write(&mut self.rows, entry),
         }
     }
