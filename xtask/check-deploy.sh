@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Renders the manifests of deploy/kubernetes with kustomize and checks them against the schemas of
-# Kubernetes and against the service; reads the Dockerfile with hadolint. The tools are installed
+# Kubernetes and against the service; reads the Dockerfile with hadolint and Terraform's files. The tools are installed
 # into target/venv-deploy, in the versions of xtask/check-deploy/requirements.txt; kustomize comes
 # with kubectl.
 set -euo pipefail
@@ -15,6 +15,16 @@ if ! cmp -s xtask/check-deploy/requirements.txt "$venv/requirements.txt"; then
 fi
 "$venv/bin/hadolint" --ignore DL3008 deploy/docker/Dockerfile
 bash -n deploy/docker/healthcheck.sh
+# Terraform's providers are not at hand, so this is the syntax alone.
+"$venv/bin/python" - deploy/terraform/*/*.tf <<'PYTHON'
+import sys
+
+import hcl2
+
+for name in sys.argv[1:]:
+    with open(name) as file:
+        hcl2.load(file)
+PYTHON
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 # What the image is built from is a whole workspace.
@@ -33,7 +43,7 @@ if ! command -v kubectl >/dev/null; then
     exit 0
 fi
 rendered=()
-for place in base overlays/cpu overlays/gpu; do
+for place in base overlays/cpu overlays/gpu overlays/esm2-1gpu overlays/esm2-8gpu; do
     file=$folder/$(basename "$place").yaml
     kubectl kustomize "deploy/kubernetes/$place" >"$file"
     rendered+=("$file")

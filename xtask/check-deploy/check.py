@@ -14,7 +14,7 @@ import yaml
 RELEASES = ["1.29", "1.37"]
 
 # Kinds of other projects; their schemas are not part of Kubernetes.
-FOREIGN = {"ScaledObject", "ServiceMonitor"}
+FOREIGN = {"PrometheusRule", "ScaledObject", "ServiceMonitor"}
 
 GRACE_MARGIN_SECONDS = 5
 
@@ -29,8 +29,33 @@ def known_routes(root):
 
 
 def known_metrics(root):
-    text = (root / "crates/sessile-server/src/telemetry.rs").read_text()
+    text = (root / "crates/sessile-server/src/telemetry/names.rs").read_text()
     return set(re.findall(r'"(sessile_[a-z_]+)"', text))
+
+
+def check_references(name, documents):
+    """What names another document names one that is there."""
+    names = {(d["kind"], d["metadata"]["name"]) for d in documents}
+    for document in documents:
+        spec = document.get("spec", {})
+        if document["kind"] == "HorizontalPodAutoscaler":
+            target = spec["scaleTargetRef"]
+            wanted = [(target["kind"], target["name"])]
+        elif document["kind"] == "ScaledObject":
+            wanted = [("Deployment", spec["scaleTargetRef"]["name"])]
+        elif document["kind"] == "Ingress":
+            paths = [path for rule in spec["rules"] for path in rule["http"]["paths"]]
+            wanted = [("Service", path["backend"]["service"]["name"]) for path in paths]
+        elif document["kind"] in ("Deployment", "Pod"):
+            pod = spec["template"]["spec"] if document["kind"] == "Deployment" else spec
+            containers = pod["containers"] + pod.get("initContainers", [])
+            sources = [source for one in containers for source in one.get("envFrom", [])]
+            wanted = [("ConfigMap", source["configMapRef"]["name"]) for source in sources]
+        else:
+            continue
+        for one in wanted:
+            if one not in names:
+                fail(f"{name}: {document['kind']} names {one}, which is not there")
 
 
 def check_deployment(document, settings, routes):
@@ -67,12 +92,14 @@ def main():
         if "Deployment" not in kinds or "Service" not in kinds:
             fail(f"{name} has no deployment or service: {kinds}")
         (settings,) = (d["data"] for d in documents if d["kind"] == "ConfigMap")
+        (namespace,) = (d["metadata"]["name"] for d in documents if d["kind"] == "Namespace")
+        check_references(name, documents)
         checked = 0
         for document in documents:
             label = f"{name}: {document['kind']}/{document['metadata']['name']}"
-            if document["kind"] != "Namespace" and document["metadata"]["namespace"] != "sessile":
+            if document["kind"] != "Namespace" and document["metadata"]["namespace"] != namespace:
                 fail(f"{label} is not in the namespace")
-            for metric in re.findall(r"sessile_[a-z_]+", yaml.safe_dump(document)):
+            for metric in re.findall(r"\bsessile_[a-z_]+", yaml.safe_dump(document)):
                 if metric not in metrics:
                     fail(f"{label}: the service has no metric {metric}")
             if document["kind"] == "Deployment":

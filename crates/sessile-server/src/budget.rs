@@ -124,6 +124,11 @@ impl Hold {
         }
     }
 
+    /// Bytes that are held now.
+    pub(crate) fn bytes(&self) -> usize {
+        locked(&self.0.part).bytes
+    }
+
     /// Holds no more than so many bytes from now on.
     pub(crate) fn shrink(&self, bytes: usize) {
         let mut part = locked(&self.0.part);

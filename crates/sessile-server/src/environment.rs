@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 /// A name of the other service and the flag of `sessile serve` that it sets.
-pub const NAMES: [(&str, &str); 11] = [
+pub const NAMES: [(&str, &str); 13] = [
     ("MODEL_NAME", "model"),
     ("MAX_BATCH_SIZE", "max-batch-size"),
     ("MAX_SEQUENCE_LENGTH", "max-sequence-length"),
@@ -18,6 +18,8 @@ pub const NAMES: [(&str, &str); 11] = [
     ("BATCH_QUEUE_MAX_WAIT_MS", "batch-queue-max-wait-ms"),
     ("BATCH_QUEUE_MAX_SIZE", "batch-queue-max-size"),
     ("CUDA_VISIBLE_DEVICES", "cuda-visible-devices"),
+    ("WORKERS", "workers"),
+    ("STARTUP_TIMEOUT_SECONDS", "startup-timeout"),
 ];
 
 /// Largest `.env` that is read.

@@ -17,6 +17,7 @@ use crate::budget::Hold;
 use crate::content_coding::{self, Coding};
 use crate::failure::{Failure, FailureKind, Style};
 use crate::json::guard::{self, Excess};
+use crate::otlp;
 use crate::raw::{Format, Rows, Written};
 use crate::serve::Exchange;
 use crate::service::{Engine, Service};
@@ -26,7 +27,7 @@ use crate::work::{self, Terms, Work};
 const PARSE_INLINE: usize = 16 << 10;
 
 /// What a body takes while it is read, in its lengths: the text, its parts and their tokens.
-const READ_FACTOR: usize = 8;
+pub(crate) const READ_FACTOR: usize = 8;
 
 /// What is left of it until the answer is written: tokens of four bytes for each letter.
 const KEPT_FACTOR: usize = 4;
@@ -75,11 +76,18 @@ pub(crate) trait Call: Work + Sized + Send + 'static {
     /// Priority and time.
     fn terms(&self) -> Terms;
 
+    /// Tokens that will be read.
+    fn tokens(&self) -> usize;
+
     /// Numbers that the answer will hold.
     fn numbers(&self) -> usize;
 
     /// The answer, where it is sent while it is made; nothing else is done then.
-    fn streamed(&mut self, _service: &Arc<Service>) -> Result<Option<Response<Body>>, Failure> {
+    fn streamed(
+        &mut self,
+        _service: &Arc<Service>,
+        _terms: Terms,
+    ) -> Result<Option<Response<Body>>, Failure> {
         Ok(None)
     }
 
@@ -145,12 +153,14 @@ async fn exchange<C: Call>(
     let begun = Instant::now();
     let kept = bytes.len().saturating_mul(KEPT_FACTOR);
     let mut call = read::<C>(service, parts.headers, bytes, held).await?;
-    let numbers = call.numbers().saturating_mul(BYTES_PER_NUMBER);
-    service.grow(held, kept.saturating_add(numbers), "the answer")?;
-    if let Some(response) = call.streamed(service)? {
+    let terms = service.allow(parts.extensions.get(), &call)?;
+    service.expect_in_time(terms)?;
+    let needed = kept.saturating_add(answer_bytes(&call));
+    service.grow(held, needed, "the answer")?;
+    if let Some(response) = call.streamed(service, terms)? {
         return Ok(response);
     }
-    work::run(service, call.terms(), &mut call).await?;
+    work::run(service, terms, &mut call).await?;
 
     let writing = Instant::now();
     let (writer, counted) = (Arc::clone(service), held.clone());
@@ -171,6 +181,7 @@ async fn exchange<C: Call>(
         (HeaderMap::from_iter(headers), bytes)
     })?;
     service.telemetry.serialized(writing.elapsed());
+    otlp::serialized(writing.elapsed());
     if C::NUMBERS.is_some() {
         response.append(header::VARY, HeaderValue::from_static("Accept"));
     }
@@ -179,16 +190,37 @@ async fn exchange<C: Call>(
     Ok(answer)
 }
 
+/// Memory that the answer to a call takes.
+pub(crate) fn answer_bytes(call: &impl Call) -> usize {
+    call.numbers().saturating_mul(BYTES_PER_NUMBER)
+}
+
 async fn read<C: Call>(
     service: &Arc<Service>,
     headers: HeaderMap,
     bytes: Bytes,
     held: &Hold,
 ) -> Result<C, Failure> {
-    let needed = bytes.len().saturating_mul(READ_FACTOR);
-    if bytes.len() <= PARSE_INLINE {
+    let length = bytes.len();
+    let shared = Arc::clone(service);
+    where_it_fits(service, length, held, move || {
+        read_now(&shared, &headers, &bytes)
+    })
+    .await
+}
+
+/// Reads so many bytes here if that is quick, and otherwise where it holds nobody up, when it is their
+/// turn.
+pub(crate) async fn where_it_fits<T: Send + 'static>(
+    service: &Arc<Service>,
+    bytes: usize,
+    held: &Hold,
+    read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let needed = bytes.saturating_mul(READ_FACTOR);
+    if bytes <= PARSE_INLINE {
         service.grow(held, needed, "the body")?;
-        return read_now(service, &headers, &bytes);
+        return read();
     }
     let waiting = Arc::clone(&service.readers).acquire_owned();
     let turn = tokio::time::timeout(service.options.request_timeout, waiting)
@@ -198,12 +230,12 @@ async fn read<C: Call>(
             Failure::new(FailureKind::Timeout, message)
         })?;
     service.grow(held, needed, "the body")?;
-    let (service, counted) = (Arc::clone(service), held.clone());
+    let counted = held.clone();
     // Both go on when the client hangs up, as long as the reading does.
     off_the_loop(move || {
-        let call = read_now(&service, &headers, &bytes);
+        let read = read();
         drop((turn, counted));
-        call
+        read
     })
     .await
 }

@@ -8,6 +8,7 @@ use sessile_device::{RequestError, RequestErrorKind};
 use utoipa::ToSchema;
 
 use crate::content_coding;
+use crate::grpc;
 
 /// What went wrong; decides the status, the type in the body and the label in the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +35,8 @@ pub(crate) enum FailureKind {
     UnsupportedEncoding,
     /// More work waits than is allowed.
     Overloaded,
+    /// A client has used up what it may ask for.
+    QuotaExceeded,
     /// A fault on our side.
     Internal,
     /// No device is left.
@@ -48,7 +51,7 @@ pub(crate) enum FailureKind {
 
 impl FailureKind {
     /// Every kind.
-    pub(crate) const ALL: [FailureKind; 16] = [
+    pub(crate) const ALL: [FailureKind; 17] = [
         FailureKind::InvalidRequest,
         FailureKind::Validation,
         FailureKind::Unauthorized,
@@ -60,12 +63,21 @@ impl FailureKind {
         FailureKind::TooLarge,
         FailureKind::UnsupportedEncoding,
         FailureKind::Overloaded,
+        FailureKind::QuotaExceeded,
         FailureKind::Internal,
         FailureKind::NoDevice,
         FailureKind::Starting,
         FailureKind::Stopping,
         FailureKind::Timeout,
     ];
+
+    /// The kind of this name.
+    pub(crate) fn named(name: &[u8]) -> Option<Self> {
+        let found = FailureKind::ALL.into_iter();
+        found
+            .into_iter()
+            .find(|kind| kind.name().as_bytes() == name)
+    }
 
     /// The status.
     pub(crate) fn status(self) -> StatusCode {
@@ -79,7 +91,7 @@ impl FailureKind {
             FailureKind::SlowClient => StatusCode::REQUEST_TIMEOUT,
             FailureKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             FailureKind::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            FailureKind::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            FailureKind::Overloaded | FailureKind::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             FailureKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             FailureKind::NoDevice | FailureKind::Starting | FailureKind::Stopping => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -102,6 +114,7 @@ impl FailureKind {
             FailureKind::TooLarge => "too_large_error",
             FailureKind::UnsupportedEncoding => "unsupported_encoding_error",
             FailureKind::Overloaded => "overloaded_error",
+            FailureKind::QuotaExceeded => "rate_limit_error",
             FailureKind::Internal => "internal_error",
             FailureKind::NoDevice => "no_device_error",
             FailureKind::Starting => "starting_error",
@@ -111,19 +124,23 @@ impl FailureKind {
     }
 }
 
-/// Which of the two kinds of error bodies a path speaks.
+/// Which kind of errors a path speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     /// `{"detail": …}`, as ESM2_MultiGPU_Inference.
     Detail,
     /// `{"error": {"type": …, "message": …}}`, as OpenAI.
     Error,
+    /// A status in the headers, as gRPC.
+    Grpc,
 }
 
 impl Style {
     /// The style of a path.
     pub(crate) fn of(path: &str) -> Self {
-        if path == "/v1" || path.starts_with("/v1/") {
+        if grpc::is_grpc(path) {
+            Style::Grpc
+        } else if path == "/v1" || path.starts_with("/v1/") {
             Style::Error
         } else {
             Style::Detail
@@ -224,6 +241,11 @@ impl Failure {
     /// The whole response.
     pub(crate) fn response(&self, style: Style) -> Response<Body> {
         let body = match style {
+            Style::Grpc => {
+                let mut response = self.status().into_http();
+                response.extensions_mut().insert(self.kind);
+                return response;
+            }
             Style::Error => serde_json::to_string(&ErrorResponse { error: self.body() }),
             Style::Detail => serde_json::to_string(&DetailError {
                 detail: match &self.detail {

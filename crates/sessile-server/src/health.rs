@@ -53,6 +53,9 @@ pub(crate) struct LaneHealth {
     lane: usize,
     /// `ok`, `silent` (no answer lately) or `out`.
     state: &'static str,
+    /// The same as of a circuit breaker: `closed`, `half_open` (no more work before a trial pass goes
+    /// well) or `open`.
+    circuit: &'static str,
     /// Seconds since a forward pass of it went well.
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_since_answer: Option<f64>,
@@ -101,6 +104,18 @@ pub(crate) fn lanes(service: &Service) -> Lanes {
     } else {
         Lanes::Healthy
     }
+}
+
+/// How many lanes are in each state of a circuit breaker: `closed` where they compute, `half_open` while
+/// they are asked for a trial pass, `open` where they were taken out.
+pub(crate) fn circuit(service: &Service) -> [(&'static str, usize); 3] {
+    let mut counts = [("closed", 0), ("half_open", 0), ("open", 0)];
+    for lane in lane_list(service) {
+        if let Some((_, count)) = counts.iter_mut().find(|(state, _)| *state == lane.circuit) {
+            *count += 1;
+        }
+    }
+    counts
 }
 
 /// `GET /health`.
@@ -223,14 +238,16 @@ fn lane_list(service: &Service) -> Vec<LaneHealth> {
         .lanes()
         .map(|(device, index, metrics)| {
             let since = metrics.since_success();
+            let (state, circuit) = match since {
+                _ if metrics.is_out() => ("out", "open"),
+                Some(since) if since <= service.options.probe_timeout => ("ok", "closed"),
+                _ => ("silent", "half_open"),
+            };
             LaneHealth {
                 device: device.to_string(),
                 lane: index,
-                state: match since {
-                    _ if metrics.is_out() => "out",
-                    Some(since) if since <= service.options.probe_timeout => "ok",
-                    _ => "silent",
-                },
+                state,
+                circuit,
                 seconds_since_answer: since.map(|since| since.as_secs_f64()),
             }
         })

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::clients::{Client, ClientLimits};
 use crate::failure::{Failure, FailureKind};
 
 /// Largest file of keys that is read.
@@ -84,34 +85,69 @@ fn check(origin: &str, keys: &[&str]) -> Result<(), String> {
 
 /// The keys of which one is asked for; all clones are the same ones.
 #[derive(Clone)]
-pub struct Keys(Arc<RwLock<Vec<[u8; 32]>>>);
+pub struct Keys(Arc<RwLock<Vec<Key>>>);
+
+/// A key, by its digest.
+struct Key {
+    digest: [u8; 32],
+    /// Whose it is, where that has limits.
+    client: Option<Arc<Client>>,
+}
 
 impl Keys {
-    pub(crate) fn new(keys: &[String]) -> Self {
-        Keys(Arc::new(RwLock::new(digests(keys))))
+    pub(crate) fn new(keys: &[String], clients: &[ClientLimits]) -> Self {
+        let new = Keys(Arc::default());
+        new.replace(keys, clients);
+        new
     }
 
-    /// Asks for one of these from now on.
-    pub fn replace(&self, keys: &[String]) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = digests(keys);
+    /// Asks for one of these from now on. A client of the same name keeps what it owes.
+    pub fn replace(&self, keys: &[String], clients: &[ClientLimits]) {
+        let plain = keys.iter().map(|key| Key {
+            digest: digest(key.as_bytes()),
+            client: None,
+        });
+        let mut now = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before: Vec<Arc<Client>> = now.iter().filter_map(|key| key.client.clone()).collect();
+        let known = |name: &str| before.iter().find(|client| client.limits.name == name);
+        let limited = clients.iter().map(|limits| Key {
+            digest: digest(limits.key.as_bytes()),
+            client: Some(match known(&limits.name) {
+                Some(client) if client.limits == *limits => Arc::clone(client),
+                client => Arc::new(Client::new(limits.clone(), client.map(|client| &**client))),
+            }),
+        });
+        *now = plain.chain(limited).collect();
     }
 
-    /// Whether the request may pass.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    /// Whether a key is asked for.
+    pub(crate) fn are_asked_for(&self) -> bool {
+        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        !keys.is_empty()
+    }
+
+    /// Whether the request may pass, and whose it is.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<Option<Arc<Client>>, Failure> {
         let keys = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if keys.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let refuse = |message| Err(Failure::new(FailureKind::Unauthorized, message));
-        let Some(key) = given(headers).filter(|key| !key.is_empty()) else {
+        let Some(given) = given(headers).filter(|key| !key.is_empty()) else {
             return refuse("an API key is needed: Authorization: Bearer KEY");
         };
-        let key = digest(key);
-        let known = keys
-            .iter()
-            .fold(Choice::from(0), |known, have| known | have.ct_eq(&key));
+        let given = digest(given);
+        let mut known = Choice::from(0);
+        let mut client = None;
+        for key in keys.iter() {
+            let is_this = key.digest.ct_eq(&given);
+            known |= is_this;
+            if is_this.into() {
+                client.clone_from(&key.client);
+            }
+        }
         if known.into() {
-            Ok(())
+            Ok(client)
         } else {
             refuse("the API key is not known")
         }
@@ -132,10 +168,6 @@ fn given(headers: &HeaderMap) -> Option<&[u8]> {
         .map(|value| value.as_bytes().trim_ascii())
 }
 
-fn digests(keys: &[String]) -> Vec<[u8; 32]> {
-    keys.iter().map(|key| digest(key.as_bytes())).collect()
-}
-
 fn digest(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }
@@ -147,7 +179,7 @@ mod tests {
     #[test]
     fn only_known_keys_pass() {
         // An empty key never gets here from a setting; it would let nobody in.
-        let keys = Keys::new(&["one".to_owned(), "two".to_owned(), String::new()]);
+        let keys = Keys::new(&["one".to_owned(), "two".to_owned(), String::new()], &[]);
         let cases = [
             ("authorization", "Bearer two", true),
             ("authorization", "bearer one", true),
@@ -167,10 +199,10 @@ mod tests {
         for (name, value, expected) in cases {
             assert_eq!(passes(name, value), expected, "{name}: {value}");
         }
-        keys.replace(&["three".to_owned()]);
+        keys.replace(&["three".to_owned()], &[]);
         assert!(passes("authorization", "Bearer three"));
         assert!(!passes("x-api-key", "one"));
-        assert!(Keys::new(&[]).check(&HeaderMap::new()).is_ok());
+        assert!(Keys::new(&[], &[]).check(&HeaderMap::new()).is_ok());
     }
 
     #[test]

@@ -34,10 +34,12 @@
 
 mod body;
 mod budget;
+pub mod clients;
 mod content_coding;
 pub mod environment;
 mod exchange;
 mod failure;
+mod grpc;
 mod health;
 mod http;
 mod json;
@@ -47,6 +49,7 @@ pub mod logging;
 mod monitor;
 mod openapi;
 pub mod options;
+mod otlp;
 mod predict;
 mod raw;
 mod root;
@@ -54,12 +57,15 @@ mod serve;
 mod service;
 pub mod spelling;
 mod telemetry;
+pub mod tls;
 mod v1;
 mod work;
 mod writer;
 
 pub use logging::LogLevel;
 pub use options::ServiceOptions;
+pub use otlp::Collector;
 pub use serve::{Ended, ServeError, Server};
 pub use service::{Engine, OUTPUTS, ServedModel};
+pub use tls::{Tls, TlsFiles};
 pub use writer::Writer;

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tonic_health::ServingStatus;
+
 use crate::health::{self, Lanes};
 use crate::service::Service;
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Turns from one look at the files of the certificate to the next: ten seconds.
+const TLS_TURNS: u64 = 40;
 
 /// Looks every so often, four times for each turn of the rates. Ends when no lane is left.
 pub(crate) async fn watch(service: Arc<Service>) {
@@ -22,6 +27,9 @@ pub(crate) async fn watch(service: Arc<Service>) {
         if turns.is_multiple_of(4) {
             service.telemetry.tick(&service);
         }
+        if turns.is_multiple_of(TLS_TURNS) {
+            look_at_certificate(&service);
+        }
         probe(&service);
         let lanes = health::lanes(&service);
         if matches!(lanes, Lanes::Healthy | Lanes::Degraded)
@@ -31,6 +39,7 @@ pub(crate) async fn watch(service: Arc<Service>) {
         }
         let unready = health::unready(&service);
         let is_ready = unready.is_none();
+        tell_grpc(&service, is_ready).await;
         if service.is_ready.swap(is_ready, Ordering::AcqRel) && !is_ready {
             tracing::warn!(reason = unready.unwrap_or_default(), "not ready any more");
         }
@@ -38,6 +47,34 @@ pub(crate) async fn watch(service: Arc<Service>) {
             tracing::error!("no lane is left");
             return;
         }
+    }
+}
+
+/// Reads the certificate again where its files have changed.
+fn look_at_certificate(service: &Service) {
+    let Some(tls) = service.options.tls.clone() else {
+        return;
+    };
+    // A file may be on a slow disk.
+    tokio::task::spawn_blocking(move || match tls.reload_if_changed() {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("the certificate has changed and was read again"),
+        Err(error) => tracing::error!(
+            error,
+            "the certificate was not read again: the old one stays"
+        ),
+    });
+}
+
+/// Has gRPC's health service say the same, of the whole and of each service.
+async fn tell_grpc(service: &Service, is_ready: bool) {
+    let status = if is_ready {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
+    for name in ["", "sessile.v1.Sessile", "inference.GRPCInferenceService"] {
+        service.grpc_health.set_service_status(name, status).await;
     }
 }
 

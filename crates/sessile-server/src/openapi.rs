@@ -70,7 +70,7 @@ fn describe(service: &Service) -> Value {
             "securitySchemes": { "key": { "type": "http", "scheme": "bearer" } },
         },
     });
-    if !service.options.api_keys.is_empty() {
+    if service.keys.are_asked_for() {
         document["security"] = json!([{ "key": [] }]);
     }
     document

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use sessile_runtime::DeviceChoice;
 
+use crate::clients::ClientLimits;
+use crate::otlp::Collector;
+use crate::tls::Tls;
+
 /// What an operator can choose. The defaults are those of the command line.
 #[derive(Clone, Debug)]
 pub struct ServiceOptions {
@@ -40,6 +44,8 @@ pub struct ServiceOptions {
     pub min_send_rate: usize,
     /// Longest time for an answer, if the client does not ask for less.
     pub request_timeout: Duration,
+    /// Longest time from the start until every lane has answered; none: any.
+    pub startup_timeout: Option<Duration>,
     /// Longest time to finish accepted work after SIGTERM.
     pub grace: Duration,
     /// How often an idle lane is asked for a forward pass.
@@ -48,9 +54,15 @@ pub struct ServiceOptions {
     pub probe_timeout: Duration,
     /// Origins of pages that may call; `*` for all, none: no page of another origin may.
     pub cors_origins: Vec<String>,
+    /// Where traces are sent; none: there are none.
+    pub collector: Option<Collector>,
+    /// The certificate to show; none: connections are not encrypted.
+    pub tls: Option<Tls>,
     /// Keys of which one is asked for, as [`keys::parse`](crate::keys::parse) gives them; none:
     /// everybody may call.
     pub api_keys: Vec<String>,
+    /// Clients with keys and limits of their own, beside those keys.
+    pub clients: Vec<ClientLimits>,
 }
 
 impl Default for ServiceOptions {
@@ -71,11 +83,15 @@ impl Default for ServiceOptions {
             send_timeout: Duration::from_secs(30),
             min_send_rate: 128 << 10,
             request_timeout: Duration::from_secs(300),
+            startup_timeout: None,
             grace: Duration::from_secs(30),
             probe_interval: Duration::from_secs(5),
             probe_timeout: Duration::from_secs(30),
             cors_origins: Vec::new(),
+            collector: None,
+            tls: None,
             api_keys: Vec::new(),
+            clients: Vec::new(),
         }
     }
 }

@@ -199,6 +199,10 @@ impl<R: Body> Work for Predict<R> {
         self.prediction.model
     }
 
+    fn model_name(&self) -> &str {
+        &self.prediction.model_name
+    }
+
     fn next_job(&mut self) -> Option<(usize, Job)> {
         self.prediction.next_job()
     }
@@ -234,6 +238,11 @@ impl<R: Body> Call for Predict<R> {
 
     fn terms(&self) -> Terms {
         self.prediction.terms
+    }
+
+    fn tokens(&self) -> usize {
+        let sequences = self.prediction.sequences.iter();
+        sequences.map(|sequence| sequence.token_count).sum()
     }
 
     fn numbers(&self) -> usize {

@@ -10,15 +10,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Response;
+use axum::http::{Response, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use sessile_runtime::RuntimeError;
 use tokio::net::{TcpListener, TcpStream};
@@ -30,13 +33,21 @@ use crate::keys::Keys;
 use crate::monitor;
 use crate::options::ServiceOptions;
 use crate::service::{Engine, Service};
+use crate::tls::Tls;
 use connections::{Connection, Connections};
-use stream::{GuardedStream, Pace};
+use stream::GuardedStream;
 
 pub(crate) use connections::Exchange;
+pub(crate) use stream::Pace;
 
 /// Largest head of a request, in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Most requests on one connection at a time, of HTTP/2.
+const MAX_STREAMS: u32 = 128;
+
+/// How often a client of HTTP/2 is asked whether it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// How long to wait when the system can not give another connection, before asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -53,6 +64,8 @@ pub enum Ended {
     Abandoned(usize),
     /// No lane is left.
     NoDevice,
+    /// It was not ready within the time to start.
+    NotStarted(Duration),
 }
 
 /// Why the service did not run.
@@ -117,6 +130,11 @@ impl Server {
         self.service.keys.clone()
     }
 
+    /// The certificate that is shown, to be read again while it runs.
+    pub fn tls(&self) -> Option<Tls> {
+        self.service.options.tls.clone()
+    }
+
     /// Loads the models, answers, and stops when `stop` is done.
     ///
     /// # Errors
@@ -146,6 +164,10 @@ impl Server {
                     let until = Instant::now() + service.options.grace;
                     Ok((drain(&service).await, until))
                 }
+                limit = late(&service) => {
+                    service.stop();
+                    Ok((Ended::NotStarted(limit), Instant::now()))
+                }
                 ended = life => {
                     service.stop();
                     let until = Instant::now() + service.options.grace;
@@ -166,13 +188,28 @@ impl Server {
             _ => Duration::ZERO,
         };
         let _ = tokio::time::timeout(left.max(LAST_ANSWERS), graceful.shutdown()).await;
-        release(service).await;
+        // Where models still load, nothing is there to be released.
+        if !matches!(ended, Ok((Ended::NotStarted(_), _))) {
+            release(service).await;
+        }
         ended.map(|(ended, _)| ended)
     }
 }
 
 /// How long connections may take to close when the grace time is over.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// Done when the time to start is over and the service was never ready.
+async fn late(service: &Service) -> Duration {
+    let Some(limit) = service.options.startup_timeout else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep(limit).await;
+    if service.is_started.load(Ordering::Acquire) {
+        return std::future::pending().await;
+    }
+    limit
+}
 
 /// Loads, then watches until no lane is left.
 async fn live(
@@ -222,7 +259,7 @@ fn tell_start(service: &Service, address: SocketAddr, engine: &Engine, took: Dur
         dtype = dtypes.join(","),
         lanes = engine.lanes().count(),
         %address,
-        needs_key = !service.options.api_keys.is_empty(),
+        needs_key = service.keys.are_asked_for(),
         seconds = took.as_secs_f64(),
         "serving"
     );
@@ -255,10 +292,18 @@ async fn accept(
     graceful: &GracefulShutdown,
     connections: &Arc<Connections>,
 ) -> Infallible {
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(service.options.header_timeout)
+    let options = &service.options;
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
         .max_buf_size(MAX_HEAD_BYTES);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(options.header_timeout);
     loop {
         connections.room().await;
         let stream = match listener.accept().await {
@@ -273,26 +318,51 @@ async fn accept(
         };
         let place = Arc::new(connections.enter());
         let (router, requests) = (router.clone(), Arc::clone(&place));
+        let pace = pace(service);
         let answers = service_fn(move |request| {
             let exchange = requests.begin();
-            answer(router.clone(), exchange, request)
+            answer(router.clone(), exchange, pace, request)
         });
-        let connection = http.serve_connection(TokioIo::new(guarded(stream, service)), answers);
-        let connection = graceful.watch(connection);
-        tokio::spawn(attend(connection, place));
+        let stream = guarded(stream, service);
+        let (http, watcher) = (http.clone(), graceful.watcher());
+        let tls = service.options.tls.as_ref().map(Tls::acceptor);
+        let patience = service.options.header_timeout;
+        tokio::spawn(async move {
+            let Some(acceptor) = tls else {
+                let connection = http.serve_connection(TokioIo::new(stream), answers);
+                return attend(watcher.watch(connection.into_owned()), place).await;
+            };
+            let greeting = tokio::time::timeout(patience, acceptor.accept(stream));
+            let greeted = tokio::select! {
+                greeted = greeting => greeted,
+                () = place.closing() => return,
+            };
+            match greeted {
+                Ok(Ok(stream)) => {
+                    let connection = http.serve_connection(TokioIo::new(stream), answers);
+                    attend(watcher.watch(connection.into_owned()), place).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "no TLS came about"),
+                Err(_) => tracing::debug!("no TLS came about in time"),
+            }
+        });
     }
 }
 
 /// Has a connection answer until it ends, or is closed for others. What its client had sent before
 /// that is read first: a request that is there is answered.
 async fn attend(
-    connection: impl Future<Output = Result<(), hyper::Error>>,
+    connection: impl Future<Output = Result<(), ConnectionError>>,
     place: Arc<Connection>,
 ) {
     let mut connection = pin!(connection);
     loop {
         tokio::select! {
             ended = &mut connection => return tell_end(ended),
+            () = place.cut() => {
+                tracing::debug!("a client took too long for an answer");
+                return;
+            }
             () = place.closing() => {}
         }
         if let Ok(ended) = tokio::time::timeout(LAST_LOOK, &mut connection).await {
@@ -305,7 +375,10 @@ async fn attend(
     }
 }
 
-fn tell_end(ended: Result<(), hyper::Error>) {
+/// As the protocols report it, whichever it was.
+type ConnectionError = Box<dyn std::error::Error + Send + Sync>;
+
+fn tell_end(ended: Result<(), ConnectionError>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
@@ -315,24 +388,33 @@ fn tell_end(ended: Result<(), hyper::Error>) {
 async fn answer(
     router: Router,
     exchange: Exchange,
+    pace: Pace,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    let is_shared = request.version() == Version::HTTP_2;
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(exchange.clone());
+    request.extensions_mut().insert(pace);
     let response = router.oneshot(request).await?;
-    Ok(body::keep(response, exchange))
+    // The socket of HTTP/2 is never slow: a client that takes nothing of an answer is left waiting above it.
+    let bytes = response.body().size_hint().exact().filter(|_| is_shared);
+    let limit = bytes.map(|bytes| exchange.cut_after(pace.time_for(bytes)));
+    Ok(body::keep(response, (exchange, limit)))
+}
+
+fn pace(service: &Service) -> Pace {
+    let options = &service.options;
+    let bytes = options.min_send_rate as f64 * options.send_timeout.as_secs_f64();
+    Pace {
+        every: options.send_timeout,
+        bytes: bytes as usize,
+    }
 }
 
 fn guarded(stream: TcpStream, service: &Service) -> GuardedStream {
     // Answers go out in one piece: waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let options = &service.options;
-    let bytes = options.min_send_rate as f64 * options.send_timeout.as_secs_f64();
-    let pace = Pace {
-        every: options.send_timeout,
-        bytes: bytes as usize,
-    };
-    GuardedStream::new(stream, pace)
+    GuardedStream::new(stream, pace(service), service.options.header_timeout)
 }
 
 /// Ends the lanes where it holds no task up. Work that nobody waits for any more is not computed,

@@ -10,12 +10,17 @@ use sessile_models::tokenizer::{EsmTokenizer, Tokenizer};
 use sessile_models::{Model, ModelInfo};
 use sessile_runtime::{LaneMetrics, Pool, PoolOptions, RuntimeError, RuntimeErrorKind};
 use tokio::sync::{Notify, Semaphore};
+use tonic_health::server::HealthReporter;
 
 use crate::budget::{Budget, Hold};
+use crate::clients::Client;
+use crate::exchange::Call;
 use crate::failure::{Failure, FailureKind};
 use crate::keys::Keys;
 use crate::options::ServiceOptions;
+use crate::otlp::Exporter;
 use crate::telemetry::Telemetry;
+use crate::work::Terms;
 use crate::writer::Writer;
 
 /// Outputs that the service asks of its models, and for which workspace is planned.
@@ -237,6 +242,7 @@ pub(crate) struct Service {
     /// So many large bodies are read at the same time.
     pub(crate) readers: Arc<Semaphore>,
     stopping: AtomicBool,
+    told_to_stop: Notify,
     /// Set by the monitor.
     pub(crate) is_started: AtomicBool,
     pub(crate) is_ready: AtomicBool,
@@ -247,6 +253,10 @@ pub(crate) struct Service {
     /// Told when that falls to none.
     pub(crate) idle: Notify,
     pub(crate) born: Instant,
+    /// Takes the spans of requests, where there is a collector for them.
+    pub(crate) exporter: Option<Arc<Exporter>>,
+    /// What gRPC's health service says; set by the monitor.
+    pub(crate) grpc_health: HealthReporter,
 }
 
 /// A request until its answer is sent or given up, which is when this is dropped.
@@ -261,23 +271,27 @@ impl Drop for InFlight {
 }
 
 impl Service {
+    /// To be called where tasks can be started.
     pub(crate) fn new(model_name: String, options: ServiceOptions) -> Self {
         Service {
             telemetry: Telemetry::new(),
             budget: Budget::new(options.max_held_bytes),
-            keys: Keys::new(&options.api_keys),
+            keys: Keys::new(&options.api_keys, &options.clients),
             readers: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(1, NonZero::get),
             )),
             model_name,
             engine: OnceLock::new(),
             stopping: AtomicBool::new(false),
+            told_to_stop: Notify::new(),
             is_started: AtomicBool::new(false),
             is_ready: AtomicBool::new(false),
             rate: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             idle: Notify::new(),
             born: Instant::now(),
+            exporter: options.collector.clone().map(Exporter::start),
+            grpc_health: HealthReporter::new(),
             options,
         }
     }
@@ -321,6 +335,21 @@ impl Service {
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.is_ready.store(false, Ordering::Release);
+        self.told_to_stop.notify_waiters();
+    }
+
+    /// Done when the service is stopping.
+    pub(crate) fn stopped(self: &Arc<Self>) -> impl Future<Output = ()> + Send + 'static {
+        let service = Arc::clone(self);
+        async move {
+            let told = service.told_to_stop.notified();
+            tokio::pin!(told);
+            // Registered before looking, so that it is not missed in between.
+            told.as_mut().enable();
+            if !service.is_stopping() {
+                told.await;
+            }
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -334,6 +363,57 @@ impl Service {
                 FailureKind::Overloaded => failure.retry_after(self.backlog_seconds()),
                 _ => failure,
             })
+    }
+
+    /// The terms of a call by this client, whose tokens are taken from its quota.
+    pub(crate) fn allow(
+        &self,
+        client: Option<&Arc<Client>>,
+        call: &impl Call,
+    ) -> Result<Terms, Failure> {
+        let mut terms = call.terms();
+        if let Some(client) = client {
+            let name = &client.limits.name;
+            let spent = client.spend(call.tokens());
+            match &spent {
+                Ok(()) => self.telemetry.spent(name, call.tokens()),
+                Err(_) => self.telemetry.refused(name),
+            }
+            spent?;
+            terms.priority = terms.priority.max(client.limits.priority);
+        }
+        Ok(terms)
+    }
+
+    /// Refuses at once what would wait for longer than it may take.
+    pub(crate) fn expect_in_time(&self, terms: Terms) -> Result<(), Failure> {
+        let longest = self.options.request_timeout;
+        let given = terms.timeout.map_or(longest, |wanted| wanted.min(longest));
+        let wait = self.expected_wait();
+        // Half as much again, for the rate is a guess.
+        if wait <= given + given / 2 {
+            return Ok(());
+        }
+        let message = format!(
+            "what waits takes about {} s, longer than the {} s that this request is given",
+            wait.as_secs(),
+            given.as_secs_f64()
+        );
+        let failure = Failure::new(FailureKind::Overloaded, message);
+        Err(failure.retry_after(self.backlog_seconds()))
+    }
+
+    /// How long what waits now will take.
+    pub(crate) fn expected_wait(&self) -> Duration {
+        let queued = self
+            .loaded()
+            .map_or(0, |engine| engine.pool.queued_tokens());
+        let rate = self.rate();
+        // Before anything was computed nobody knows.
+        if rate <= 0.0 {
+            return Duration::ZERO;
+        }
+        Duration::try_from_secs_f64(queued as f64 / rate).unwrap_or(Duration::MAX)
     }
 
     pub(crate) fn set_rate(&self, tokens_per_second: f64) {

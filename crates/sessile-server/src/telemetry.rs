@@ -4,9 +4,10 @@
 //! gauges are read from the pool whenever somebody looks.
 
 mod names;
+mod process;
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
@@ -132,8 +133,34 @@ impl Telemetry {
         }
     }
 
+    /// A client with limits has asked for something.
+    pub(crate) fn asked(&self, client: &str, is_refused: bool) {
+        self.counter("sessile_client_requests_total", &[("client", client)])
+            .increment(1);
+        if is_refused {
+            self.refused(client);
+        }
+    }
+
+    /// A client has asked for more than it may.
+    pub(crate) fn refused(&self, client: &str) {
+        self.counter("sessile_client_refused_total", &[("client", client)])
+            .increment(1);
+    }
+
+    /// Tokens of a client were taken from its quota.
+    pub(crate) fn spent(&self, client: &str, tokens: usize) {
+        self.counter("sessile_client_tokens_total", &[("client", client)])
+            .increment(tokens as u64);
+    }
+
     /// A sequence was computed.
-    pub(crate) fn computed(&self, timing: Timing) {
+    pub(crate) fn computed(&self, model: &str, tokens: usize, timing: Timing) {
+        let labels = [("model", model)];
+        self.counter("sessile_model_sequences_total", &labels)
+            .increment(1);
+        self.counter("sessile_model_tokens_total", &labels)
+            .increment(tokens as u64);
         self.queue_seconds.record(timing.queued.as_secs_f64());
         self.compute_seconds.record(timing.computed.as_secs_f64());
     }
@@ -173,14 +200,23 @@ impl Telemetry {
         watch.at = Instant::now();
         watch.tokens = tokens;
         watch.busy_nanos.resize(engine.lanes().count(), 0);
+        let (mut busy_share, mut lanes_up) = (0.0, 0);
         for ((device, index, metrics), before) in engine.lanes().zip(watch.busy_nanos.iter_mut()) {
             let busy = metrics.busy_nanos.get();
             let fraction = ((busy - *before) as f64 / 1e9 / elapsed).min(1.0);
             *before = busy;
+            if !metrics.is_out() {
+                busy_share += fraction;
+                lanes_up += 1;
+            }
             let (device, index) = (device.to_string(), index.to_string());
             let labels = [("device", &*device), ("lane", &*index)];
             self.gauge("sessile_lane_busy_fraction", &labels, fraction);
         }
+        let batch_tokens: usize = pool.lanes().iter().map(|lane| lane.token_budget).sum();
+        let waiting = pool.queued_tokens() as f64 / batch_tokens.max(1) as f64;
+        let used = busy_share / f64::from(lanes_up.max(1)) + waiting;
+        self.gauge("sessile_capacity_used", &[], used);
     }
 
     /// All metrics as Prometheus reads them.
@@ -193,16 +229,64 @@ impl Telemetry {
         self.gauge("sessile_held_bytes", &[], service.budget.held() as f64);
         self.counter("sessile_log_lines_dropped_total", &[])
             .absolute(logging::dropped());
+        if let Some(exporter) = &service.exporter {
+            self.counter("sessile_spans_dropped_total", &[])
+                .absolute(exporter.dropped());
+        }
+        let expected = service.expected_wait().as_secs_f64();
+        self.gauge("sessile_expected_wait_seconds", &[], expected);
+        self.read_process(service);
         let ready = health::unready(service).is_none();
         self.gauge("sessile_ready", &[], f64::from(u8::from(ready)));
         if let Some(engine) = service.loaded() {
             self.read_pool(&engine.pool);
             self.read_lanes(engine);
+            self.read_models(engine);
             if let Some(writer) = &engine.writer {
                 self.read_writer(writer);
             }
         }
         self.handle.render()
+    }
+
+    fn read_process(&self, service: &Service) {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        self.gauge("sessile_build_info", &version, 1.0);
+        for (name, value) in process::gauges() {
+            self.gauge(name, &[], value);
+        }
+        if let Some(seconds) = process::cpu_seconds() {
+            self.gauge("process_cpu_seconds_total", &[], seconds);
+        }
+        let begun = SystemTime::now() - service.born.elapsed();
+        if let Ok(since) = begun.duration_since(SystemTime::UNIX_EPOCH) {
+            self.gauge("process_start_time_seconds", &[], since.as_secs_f64());
+        }
+        for (state, lanes) in health::circuit(service) {
+            self.gauge("sessile_circuit", &[("state", state)], lanes as f64);
+        }
+    }
+
+    fn read_models(&self, engine: &Engine) {
+        let plans = engine.pool.plans();
+        let dtype = plans.first().map_or("", |plan| plan.dtype.name());
+        for model in &engine.models {
+            let labels = [
+                ("model", &*model.name),
+                ("architecture", model.info.architecture),
+                ("dtype", dtype),
+            ];
+            self.gauge("sessile_model_info", &labels, 1.0);
+        }
+        if let Some(writer) = &engine.writer {
+            let plan = &writer.generator.plan;
+            let labels = [
+                ("model", &*writer.name),
+                ("architecture", plan.info.architecture),
+                ("dtype", plan.dtype.name()),
+            ];
+            self.gauge("sessile_model_info", &labels, 1.0);
+        }
     }
 
     fn read_pool(&self, pool: &Pool) {

@@ -14,12 +14,14 @@ mod score;
 mod three_di;
 mod writing;
 
-pub(crate) use contacts::Contacts;
-pub(crate) use embeddings::Embeddings;
+pub(crate) use contacts::{Contacts, ContactsRequest};
+pub(crate) use embeddings::{Embeddings, EmbeddingsRequest, Pooling};
 pub(crate) use input::{Kind as InputKind, Masked, Plain, Protein, Text};
-pub(crate) use logits::Logits;
+pub(crate) use logits::{Logits, LogitsRequest};
 pub(crate) use models::{Model, ModelList, get_model, list_models};
 pub(crate) use passes::Post;
-pub(crate) use score::PostScore;
-pub(crate) use three_di::ThreeDi;
-pub(crate) use writing::{Generate, Summarize, Writing, WrittenEvent};
+pub(crate) use score::{Method, PostScore, ScoreRequest};
+pub(crate) use three_di::{ThreeDi, ThreeDiRequest};
+pub(crate) use writing::{
+    Event, Generate, Summarize, Writing, WritingRequest, WrittenEvent, events,
+};

@@ -9,6 +9,7 @@ use sessile_device::{GenerationSettings, ModelIndex, Output, OutputSet, RequestE
 use sessile_runtime::{Pending, Pool, PoolRequest, Timing};
 
 use crate::failure::{Failure, FailureKind};
+use crate::otlp;
 use crate::service::{Engine, Service};
 
 /// A request keeps at most this many batches per lane in the queue, so that a large one leaves
@@ -44,6 +45,9 @@ pub(crate) type Done = Result<(Output, Timing), Failure>;
 pub(crate) trait Work {
     /// The model that is asked.
     fn model(&self) -> ModelIndex;
+
+    /// Its name.
+    fn model_name(&self) -> &str;
 
     /// The pool that it is asked of.
     ///
@@ -136,7 +140,10 @@ async fn run_jobs(
         let (answer, timing) = pending.timed().await;
         outstanding -= tokens;
         if let Some(timing) = timing {
-            service.telemetry.computed(timing);
+            service
+                .telemetry
+                .computed(work.model_name(), tokens, timing);
+            otlp::computed(timing);
         }
         let done = match (answer, timing) {
             (Ok(output), Some(timing)) => Ok((output, timing)),

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
-use sessile_server::LogLevel;
 use sessile_server::load::Target;
+use sessile_server::{Collector, LogLevel};
 
 use super::summarize::InstanceArguments;
 use super::{PoolArguments, parse_bytes};
@@ -18,7 +18,7 @@ use super::{PoolArguments, parse_bytes};
     The names that ESM2_MultiGPU_Inference is configured by (MODEL_NAME, MAX_BATCH_SIZE, …) hold too,\n\
     from the environment or a .env file, below SESSILE_* and above the settings file.\n\
     The page at /docs shows all calls. SIGTERM answers what was accepted and ends; SIGHUP does too,\n\
-    or reads --api-keys-file again where there is one.")]
+    or reads --api-keys-file, --clients-file and --tls-cert again where there are any.")]
 pub(crate) struct ServeArguments {
     /// Models: directories, files, hub names or `demo`; the first is the default. One of them may
     /// be a model that writes (BART)
@@ -105,6 +105,28 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) api_keys_file: Option<PathBuf>,
 
+    /// File of clients (TOML), each with a key and limits of its own; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) clients_file: Option<PathBuf>,
+
+    /// Certificate to show, with those between it and a root (PEM): the service speaks TLS then. It is
+    /// read again when it changes, and on SIGHUP
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Roots (PEM) of certificates of which a client must show one [default: clients show none]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+
+    /// Collector of OpenTelemetry to send traces to, such as http://127.0.0.1:4318 (OTLP over HTTP)
+    /// [default: none]
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<Collector>,
+
     /// Compute requests of several clients together
     #[arg(long, default_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     pub(crate) batch_queue_enabled: bool,
@@ -128,6 +150,15 @@ pub(crate) struct ServeArguments {
     /// Longest time to finish accepted work after SIGTERM, in seconds
     #[arg(long, default_value_t = 30.0, value_name = "SECONDS")]
     pub(crate) grace: f64,
+
+    /// Longest time from the start until the service is ready, in seconds; then it ends with exit code 5
+    /// [default: any]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) startup_timeout: Option<f64>,
+
+    /// Processes, as ESM2_MultiGPU_Inference counts them: there is one, whatever the devices
+    #[arg(long, hide = true, value_name = "N")]
+    pub(crate) workers: Option<u32>,
 
     /// How much is logged: debug, info, warning or error
     #[arg(long, default_value = "info", value_name = "LEVEL")]

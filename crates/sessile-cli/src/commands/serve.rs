@@ -13,9 +13,10 @@ use sessile_device::{DeviceId, GenerationSettings};
 use sessile_models::Model;
 use sessile_pipelines::Interrupt;
 use sessile_runtime::{DeviceChoice, Dispatch, GeneratorOptions, PoolOptions, RuntimeError};
+use sessile_server::clients::{self, ClientLimits};
 use sessile_server::keys::{self, Keys};
 use sessile_server::options::parse_origins;
-use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Writer};
+use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Tls, TlsFiles, Writer};
 
 use super::open_model;
 use crate::arguments::serve::ServeArguments;
@@ -27,7 +28,12 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let hangup = Arc::new(AtomicBool::new(false));
-    let has_file = arguments.api_keys_file.is_some();
+    let files = [
+        &arguments.api_keys_file,
+        &arguments.clients_file,
+        &arguments.tls_cert,
+    ];
+    let has_file = files.iter().any(|file| file.is_some());
     let interrupt = signals::listen_for_service(has_file.then(|| Arc::clone(&hangup)))?;
     let options = options(arguments)?;
     let pool = pool(arguments, &options)?;
@@ -57,6 +63,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
         let server = Server::bind(name, options).await?;
         let reload = Reload {
             keys: server.keys(),
+            tls: server.tls(),
             hangup,
             arguments: arguments.clone(),
         };
@@ -67,7 +74,18 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             )
             .await
     });
+    if matches!(ended, Ok(Ended::NotStarted(_))) {
+        // What still loads is left to the end of the process.
+        runtime.shutdown_background();
+    }
     match ended {
+        Ok(Ended::NotStarted(limit)) => Err(Failure::new(
+            DEVICE,
+            format!("the service was not ready within {} s", limit.as_secs_f64()),
+        )
+        .with_hint(Some(
+            "give a longer --startup-timeout (STARTUP_TIMEOUT_SECONDS)",
+        ))),
         Ok(Ended::Drained) => Ok(ExitCode::from(DONE)),
         Ok(Ended::Abandoned(count)) => Err(Failure::new(
             DEVICE,
@@ -158,17 +176,29 @@ async fn stop(interrupt: Interrupt, reload: Reload) {
 #[derive(Clone)]
 struct Reload {
     keys: Keys,
+    tls: Option<Tls>,
     hangup: Arc<AtomicBool>,
     arguments: ServeArguments,
 }
 
 impl Reload {
-    /// Reads the keys again. If something is wrong with them the old ones stay.
+    /// Reads keys, clients and certificates again. What something is wrong with stays as it was.
     fn read(&self) {
-        match api_keys(&self.arguments) {
-            Ok(keys) => {
-                self.keys.replace(&keys);
-                tracing::info!(keys = keys.len(), "the keys were read again");
+        if let Some(tls) = &self.tls {
+            match tls.reload() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(
+                    error,
+                    "the certificate was not read again: the old one stays"
+                ),
+            }
+        }
+        let all = api_keys(&self.arguments).and_then(|keys| Ok((keys, clients(&self.arguments)?)));
+        match all {
+            Ok((keys, clients)) => {
+                self.keys.replace(&keys, &clients);
+                let keys = keys.len() + clients.len();
+                tracing::info!(keys, "the keys were read again");
             }
             Err(failure) => tracing::error!(
                 error = failure.message(),
@@ -176,6 +206,27 @@ impl Reload {
             ),
         }
     }
+}
+
+/// The clients with limits.
+fn clients(arguments: &ServeArguments) -> Result<Vec<ClientLimits>, Failure> {
+    match &arguments.clients_file {
+        Some(path) => clients::read_file(path).map_err(Failure::usage),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The certificate to show.
+fn tls(arguments: &ServeArguments) -> Result<Option<Tls>, Failure> {
+    let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else {
+        return Ok(None);
+    };
+    let files = TlsFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        client_roots: arguments.tls_client_ca.clone(),
+    };
+    Tls::load(files).map(Some).map_err(Failure::usage)
 }
 
 /// All keys of which a caller needs one.
@@ -220,9 +271,25 @@ fn options(arguments: &ServeArguments) -> Result<ServiceOptions, Failure> {
             return Err(Failure::usage(format!("{flag} must be at least 1")));
         }
     }
-    let api_keys = api_keys(arguments)?;
+    if let Some(workers) = arguments.workers.filter(|&workers| workers != 1) {
+        return Err(Failure::usage(format!(
+            "--workers {workers} (WORKERS): there is one process"
+        ))
+        .with_hint(Some(
+            "one process serves all devices; leave it out or say 1",
+        )));
+    }
+    let (api_keys, clients) = (api_keys(arguments)?, clients(arguments)?);
+    let startup_timeout = arguments.startup_timeout;
+    let startup_timeout = startup_timeout
+        .map(|value| seconds(value, "--startup-timeout"))
+        .transpose()?;
     Ok(ServiceOptions {
-        address: address(arguments, !api_keys.is_empty())?,
+        address: address(arguments, !(api_keys.is_empty() && clients.is_empty()))?,
+        clients,
+        collector: arguments.otlp_endpoint.clone(),
+        tls: tls(arguments)?,
+        startup_timeout,
         max_batch_size: arguments.max_batch_size,
         max_sequence_length: arguments.max_sequence_length,
         max_items: arguments.max_items,

@@ -11,7 +11,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use super::redirect::not_found;
 use super::routes::ROUTES;
 use super::{bytes_response, cors, trace};
+use crate::body;
 use crate::failure::{Failure, FailureKind, Style};
+use crate::grpc;
 use crate::serve::Exchange;
 use crate::service::Service;
 
@@ -24,6 +26,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         })
     };
     of(true)
+        .merge(grpc::router(&service))
         .route_layer(from_fn_with_state(Arc::clone(&service), keys))
         .merge(of(false))
         .fallback(not_found)
@@ -34,10 +37,30 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// Lets pass who has a key.
-async fn keys(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response<Body> {
-    match service.keys.check(request.headers()) {
-        Ok(()) => next.run(request).await,
+/// Lets pass who has a key. Of a client with limits, no more requests at a time than it may have.
+async fn keys(
+    State(service): State<Arc<Service>>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    if grpc::is_open(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let passed = service.keys.check(request.headers()).and_then(|client| {
+        let Some(client) = client else {
+            return Ok(None);
+        };
+        let running = client.begin();
+        service
+            .telemetry
+            .asked(&client.limits.name, running.is_err());
+        let running = running?;
+        request.extensions_mut().insert(client);
+        Ok(Some(running))
+    });
+    match passed {
+        Ok(None) => next.run(request).await,
+        Ok(Some(running)) => body::keep(next.run(request).await, running),
         Err(failure) => failure.response(Style::of(request.uri().path())),
     }
 }

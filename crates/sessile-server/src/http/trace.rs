@@ -9,8 +9,11 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Response};
 use axum::middleware::Next;
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::failure::FailureKind;
+use crate::grpc;
+use crate::otlp::{TRACEPARENT, Trace};
 use crate::service::Service;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,16 +31,26 @@ pub(super) async fn layer(
 ) -> Response<Body> {
     let begun = Instant::now();
     let id = request_id(&service, &request);
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
+    let route = route(&request);
     let method = method_name(request.method());
     // Of the highest level, so that whatever is logged has the id in it.
-    let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let span = tracing::error_span!(
+        "request",
+        id = id.to_str().unwrap_or_default(),
+        trace = Empty
+    );
+    let exporter = service.exporter.as_ref().filter(|_| !is_probe(&route));
+    let trace = exporter.and_then(|exporter| Trace::begin(exporter, request.headers()));
+    let answer = next.run(request).instrument(span.clone());
+    let mut response = match &trace {
+        Some(trace) => {
+            span.record("trace", trace.id());
+            Arc::clone(trace).scope(answer).await
+        }
+        None => answer.await,
+    };
     let took = begun.elapsed();
-    let failure = response.extensions().get::<FailureKind>().copied();
+    let failure = failure(&response);
     let status = response.status().as_u16();
     service
         .telemetry
@@ -45,6 +58,10 @@ pub(super) async fn layer(
     response.headers_mut().insert(REQUEST_ID, id);
     let milliseconds = took.as_micros() as f64 / 1e3;
     let error = failure.map(FailureKind::name);
+    if let Some(trace) = trace {
+        response.headers_mut().insert(TRACEPARENT, trace.header());
+        trace.end(method, &route, status, error);
+    }
     span.in_scope(|| {
         if status >= 500 {
             tracing::warn!(method, route, status, milliseconds, error, "answered");
@@ -57,9 +74,32 @@ pub(super) async fn layer(
     response
 }
 
+/// The pattern of the path, or the method of gRPC; never what a client made up.
+fn route(request: &Request) -> String {
+    let path = request.uri().path();
+    if let Some(method) = grpc::METHODS
+        .into_iter()
+        .chain(grpc::PROBES)
+        .find(|known| *known == path)
+    {
+        return method.to_owned();
+    }
+    let matched = request.extensions().get::<MatchedPath>();
+    matched.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned())
+}
+
+/// What went wrong. Of gRPC a header tells.
+fn failure(response: &Response<Body>) -> Option<FailureKind> {
+    let kind = response.extensions().get::<FailureKind>().copied();
+    let header = || response.headers().get(grpc::call::ERROR_TYPE);
+    kind.or_else(|| FailureKind::named(header()?.as_bytes()))
+}
+
 /// Paths that are asked all the time.
 pub(super) fn is_probe(route: &str) -> bool {
-    route.starts_with("/health") || matches!(route, "/livez" | "/readyz" | "/metrics")
+    grpc::PROBES.contains(&route)
+        || route.starts_with("/health")
+        || matches!(route, "/livez" | "/readyz" | "/metrics")
 }
 
 /// The client's own id if it is a plain one, or a new one.

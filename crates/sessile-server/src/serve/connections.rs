@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 /// Connections beyond the most, for probes.
@@ -58,6 +59,8 @@ pub(super) struct Connection {
     all: Arc<Connections>,
     id: u64,
     closing: Arc<Notify>,
+    /// Told when the connection must end though an answer is being sent.
+    cut: Notify,
     requests: Mutex<Requests>,
 }
 
@@ -158,6 +161,7 @@ impl Connections {
             all: Arc::clone(self),
             id,
             closing,
+            cut: Notify::new(),
             requests: Mutex::default(),
         }
     }
@@ -223,6 +227,11 @@ impl Connection {
     /// Done when the connection is to be closed for others.
     pub(super) async fn closing(&self) {
         self.closing.notified().await;
+    }
+
+    /// Done when the client took too long for an answer.
+    pub(super) async fn cut(&self) {
+        self.cut.notified().await;
     }
 
     /// Whether a request has arrived since the connection was told to close: then it stays, beyond the
@@ -307,12 +316,32 @@ impl Exchange {
             .is_err()
     }
 
+    /// Ends the connection, with all that is on it, unless what this gives is dropped in time: with
+    /// HTTP/2 a client can leave an answer lying without the socket being slow.
+    pub(crate) fn cut_after(&self, time: Duration) -> Limit {
+        let connection = Arc::clone(&self.0.connection);
+        let task = tokio::spawn(async move {
+            sleep(time).await;
+            connection.cut.notify_one();
+        });
+        Limit(task.abort_handle())
+    }
+
     /// The body is waited for until what this gives is dropped.
     pub(crate) fn waits_for_body(&self) -> Waiting<'_> {
         self.0
             .connection
             .change(|requests| requests.without_body += 1);
         Waiting(self)
+    }
+}
+
+/// A time for an answer to be sent; over when this is dropped.
+pub(crate) struct Limit(AbortHandle);
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

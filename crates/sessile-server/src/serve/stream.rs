@@ -20,11 +20,20 @@ const HALF_CLOSED_GRACE: Duration = Duration::from_millis(250);
 
 /// How fast a client must take its answer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Time in which this is asked of it.
     pub(super) every: Duration,
     /// Bytes that it must take in that time, or all that there are.
     pub(super) bytes: usize,
+}
+
+impl Pace {
+    /// The longest time for so many bytes.
+    pub(crate) fn time_for(self, bytes: u64) -> Duration {
+        let turns = bytes / self.bytes.max(1) as u64 + 1;
+        self.every
+            .saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX))
+    }
 }
 
 /// A connection with these bounds.
@@ -35,7 +44,19 @@ pub(super) struct GuardedStream {
     slow: Option<Slow>,
     /// Runs since the client closed its side.
     ended: Option<Pin<Box<Sleep>>>,
+    /// Runs until so much has arrived that it is known which protocol the client speaks.
+    greeting: Option<Greeting>,
 }
+
+/// The first bytes of a client.
+struct Greeting {
+    until: Pin<Box<Sleep>>,
+    bytes: usize,
+}
+
+/// Bytes of the preface of HTTP/2. Until there are as many the protocol may be unknown, and nothing
+/// else limits how long the client takes.
+const PREFACE_BYTES: usize = 24;
 
 /// A client that is slower than the service.
 struct Slow {
@@ -44,13 +65,38 @@ struct Slow {
 }
 
 impl GuardedStream {
-    pub(super) fn new(stream: TcpStream, pace: Pace) -> Self {
+    /// `patience` is for the first bytes.
+    pub(super) fn new(stream: TcpStream, pace: Pace, patience: Duration) -> Self {
         GuardedStream {
             stream,
             pace,
             slow: None,
             ended: None,
+            greeting: Some(Greeting {
+                until: Box::pin(sleep(patience)),
+                bytes: 0,
+            }),
         }
+    }
+
+    /// Counts what has arrived of the greeting.
+    fn greeted(&mut self, bytes: usize) {
+        if let Some(greeting) = &mut self.greeting {
+            greeting.bytes += bytes;
+            if greeting.bytes >= PREFACE_BYTES {
+                self.greeting = None;
+            }
+        }
+    }
+
+    /// Waits for the greeting, no longer than its client may take for it.
+    fn waits_for_greeting(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(greeting) = &mut self.greeting else {
+            return Poll::Pending;
+        };
+        ready!(greeting.until.as_mut().poll(context));
+        let message = "the client does not say what it wants";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)))
     }
 
     /// Passes the result of a write on, or gives up on a client that takes too little.
@@ -59,6 +105,8 @@ impl GuardedStream {
         context: &mut Context<'_>,
         result: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        // Whoever is answered was understood.
+        self.greeting = None;
         match (&result, &mut self.slow) {
             (Poll::Ready(Ok(taken)), Some(slow)) => {
                 slow.taken = slow.taken.saturating_add(*taken);
@@ -93,8 +141,13 @@ impl AsyncRead for GuardedStream {
     ) -> Poll<io::Result<()>> {
         if self.ended.is_none() {
             let before = buffer.filled().len();
-            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-            if buffer.filled().len() > before || buffer.remaining() == 0 {
+            match Pin::new(&mut self.stream).poll_read(context, buffer)? {
+                Poll::Ready(()) => {}
+                Poll::Pending => return self.waits_for_greeting(context),
+            }
+            let read = buffer.filled().len() - before;
+            self.greeted(read);
+            if read > 0 || buffer.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
         }

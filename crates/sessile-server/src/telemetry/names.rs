@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Kind, name, unit and explanation of each metric.
-pub(super) const METRICS: [(MetricKind, &str, Unit, &str); 33] = {
+pub(super) const METRICS: [(MetricKind, &str, Unit, &str); 51] = {
     use MetricKind::{Counter, Gauge, Histogram};
     [
         (
@@ -203,6 +203,114 @@ pub(super) const METRICS: [(MetricKind, &str, Unit, &str); 33] = {
             "sessile_writer_memory_bytes",
             Unit::Bytes,
             "Memory planned for the model that writes, by use",
+        ),
+        (
+            Counter,
+            "sessile_client_requests_total",
+            Unit::Count,
+            "Requests of a client with limits",
+        ),
+        (
+            Counter,
+            "sessile_client_refused_total",
+            Unit::Count,
+            "Requests of a client that were more than it may ask for",
+        ),
+        (
+            Counter,
+            "sessile_client_tokens_total",
+            Unit::Count,
+            "Tokens taken from the quota of a client",
+        ),
+        (
+            Counter,
+            "sessile_model_sequences_total",
+            Unit::Count,
+            "Sequences and texts computed, by model",
+        ),
+        (
+            Counter,
+            "sessile_model_tokens_total",
+            Unit::Count,
+            "Tokens of these that were read, by model",
+        ),
+        (
+            Gauge,
+            "sessile_model_info",
+            Unit::Count,
+            "1 for a resident model; the labels say what it is",
+        ),
+        (
+            Gauge,
+            "sessile_build_info",
+            Unit::Count,
+            "1; the label says the version",
+        ),
+        (
+            Gauge,
+            "sessile_circuit",
+            Unit::Count,
+            "Lanes by state: closed (computing), half_open (asked for a trial pass), open (taken out)",
+        ),
+        (
+            Gauge,
+            "sessile_capacity_used",
+            Unit::Percent,
+            "Share of the lanes' time that is used, and above 1 the batches that wait for each lane",
+        ),
+        (
+            Gauge,
+            "sessile_expected_wait_seconds",
+            Unit::Seconds,
+            "How long what waits now will take",
+        ),
+        (
+            Gauge,
+            "process_resident_memory_bytes",
+            Unit::Bytes,
+            "Memory of the process that is in use",
+        ),
+        (
+            Gauge,
+            "process_virtual_memory_bytes",
+            Unit::Bytes,
+            "Memory of the process that is mapped",
+        ),
+        (
+            Gauge,
+            "process_threads",
+            Unit::Count,
+            "Threads of the process",
+        ),
+        (
+            Gauge,
+            "process_open_fds",
+            Unit::Count,
+            "Files that are open",
+        ),
+        (
+            Gauge,
+            "process_max_fds",
+            Unit::Count,
+            "Files that may be open",
+        ),
+        (
+            Gauge,
+            "process_start_time_seconds",
+            Unit::Seconds,
+            "When the process began, since 1970",
+        ),
+        (
+            Gauge,
+            "process_cpu_seconds_total",
+            Unit::Seconds,
+            "Processor time of the process",
+        ),
+        (
+            Counter,
+            "sessile_spans_dropped_total",
+            Unit::Count,
+            "Spans that no collector took",
         ),
     ]
 };

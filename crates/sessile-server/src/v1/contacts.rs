@@ -32,7 +32,7 @@ pub(crate) struct ContactsItem {
     /// Residues and residues.
     shape: Vec<usize>,
     /// The probabilities, a row per residue.
-    contacts: Numbers,
+    pub(crate) contacts: Numbers,
 }
 
 /// `POST /v1/contacts`.

@@ -60,7 +60,7 @@ pub(crate) struct EmbeddingsItem {
     /// The item's place in the request.
     index: usize,
     /// The numbers.
-    embedding: Numbers,
+    pub(crate) embedding: Numbers,
 }
 
 /// `POST /v1/embeddings`.

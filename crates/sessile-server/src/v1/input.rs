@@ -142,6 +142,12 @@ impl<K: Kind> Input<K> {
     }
 }
 
+impl<K> Default for Input<K> {
+    fn default() -> Self {
+        Input::from(Vec::new())
+    }
+}
+
 impl<K> From<Vec<String>> for Input<K> {
     fn from(texts: Vec<String>) -> Self {
         Input {

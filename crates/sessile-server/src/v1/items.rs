@@ -22,9 +22,9 @@ pub(crate) struct List<T, U> {
     #[serde(skip_serializing_if = "Option::is_none")]
     vocabulary: Option<Vec<String>>,
     /// The model.
-    pub(super) model: String,
+    pub(crate) model: String,
     /// Tokens.
-    usage: U,
+    pub(crate) usage: U,
 }
 
 /// What an item got.
@@ -53,7 +53,7 @@ impl<T, U> List<T, U> {
     }
 
     /// What became of each item.
-    pub(super) fn into_results(self) -> impl Iterator<Item = Result<T, Failure>> {
+    pub(crate) fn into_results(self) -> impl Iterator<Item = Result<T, Failure>> {
         self.data.into_iter().map(|entry| match entry {
             Entry::Answer(answer) => Ok(answer),
             Entry::Error(error) => Err(error.failure),
@@ -95,7 +95,7 @@ impl ItemError {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Usage {
     /// Tokens of all items.
-    prompt_tokens: usize,
+    pub(crate) prompt_tokens: usize,
     /// The same.
     total_tokens: usize,
 }

@@ -32,7 +32,7 @@ pub(crate) struct LogitsItem {
     /// Tokens, both ends included, and tokens of the vocabulary.
     shape: Vec<usize>,
     /// The scores, a row per token.
-    logits: Numbers,
+    pub(crate) logits: Numbers,
 }
 
 /// `POST /v1/logits`.

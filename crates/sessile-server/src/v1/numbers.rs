@@ -30,7 +30,7 @@ impl Numbers {
         Numbers { tensor, format }
     }
 
-    pub(super) fn into_tensor(self) -> HostTensor {
+    pub(crate) fn into_tensor(self) -> HostTensor {
         self.tensor
     }
 

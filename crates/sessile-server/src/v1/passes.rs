@@ -78,6 +78,10 @@ impl<P: Pass> Work for Post<P> {
         self.items.model
     }
 
+    fn model_name(&self) -> &str {
+        &self.items.model_name
+    }
+
     fn next_job(&mut self) -> Option<(usize, Job)> {
         self.items.next_job(self.pass.outputs())
     }
@@ -118,6 +122,10 @@ impl<P: Pass> Call for Post<P> {
 
     fn terms(&self) -> Terms {
         self.items.terms
+    }
+
+    fn tokens(&self) -> usize {
+        self.items.tokens
     }
 
     fn numbers(&self) -> usize {

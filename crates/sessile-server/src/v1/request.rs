@@ -30,7 +30,7 @@ pub(crate) trait Request {
 macro_rules! request {
     ($(#[$about:meta])* $name:ident { $($fields:tt)* }) => {
         $(#[$about])*
-        #[derive(serde::Deserialize, utoipa::ToSchema)]
+        #[derive(Default, serde::Deserialize, utoipa::ToSchema)]
         #[serde(deny_unknown_fields)]
         pub(crate) struct $name {
             /// The model; without it the first of `/v1/models` that gives what is asked for.

@@ -55,13 +55,13 @@ pub(crate) struct ScoreItem {
     /// How they were found.
     method: Method,
     /// The sum of `log_probabilities`.
-    log_likelihood: f64,
+    pub(crate) log_likelihood: f64,
     /// exp of minus their mean: 1 is certain, 33 is a guess among all tokens.
-    pseudo_perplexity: f64,
+    pub(crate) pseudo_perplexity: f64,
     /// Natural logarithm of the probability of each residue.
-    log_probabilities: Vec<f32>,
+    pub(crate) log_probabilities: Vec<f32>,
     /// Every single mutation, if they were asked for.
-    mutants: Option<Mutants>,
+    pub(crate) mutants: Option<Mutants>,
 }
 
 /// The score of every single mutation.
@@ -71,7 +71,7 @@ pub(crate) struct Mutants {
     residues: &'static str,
     /// A row per position: log-probability of the column's residue less that of the sequence's
     /// own.
-    scores: Vec<Vec<f32>>,
+    pub(crate) scores: Vec<Vec<f32>>,
 }
 
 /// `POST /v1/score`.
@@ -127,6 +127,10 @@ impl PostScore {
 impl Work for PostScore {
     fn model(&self) -> ModelIndex {
         self.items.model
+    }
+
+    fn model_name(&self) -> &str {
+        &self.items.model_name
     }
 
     fn next_job(&mut self) -> Option<(usize, Job)> {
@@ -220,6 +224,17 @@ impl Call for PostScore {
 
     fn terms(&self) -> Terms {
         self.items.terms
+    }
+
+    fn tokens(&self) -> usize {
+        match self.method {
+            // A pass over all of it for each residue.
+            Method::Masked => {
+                let items = self.items.items.iter().map(|item| item.tokens.len());
+                items.map(|tokens| tokens.saturating_mul(tokens)).sum()
+            }
+            Method::Unmasked => self.items.tokens,
+        }
     }
 
     fn numbers(&self) -> usize {

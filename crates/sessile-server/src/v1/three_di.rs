@@ -33,14 +33,14 @@ pub(crate) struct ThreeDiItem {
     /// The item's place in the request.
     index: usize,
     /// A letter for each residue, as Foldseek reads them; X where it is masked.
-    three_di: String,
+    pub(crate) three_di: String,
     /// A letter of the second alphabet for each residue, of models that have it.
-    twelve_state: Option<String>,
+    pub(crate) twelve_state: Option<String>,
     /// The mean probability of the 3Di states, masked ones included.
-    mean_probability: Option<f64>,
+    pub(crate) mean_probability: Option<f64>,
     /// The probability of each 3Di state, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    probabilities: Option<Vec<f32>>,
+    pub(crate) probabilities: Option<Vec<f32>>,
 }
 
 /// `POST /v1/three-di`.

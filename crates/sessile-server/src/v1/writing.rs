@@ -25,7 +25,8 @@ use crate::service::{Engine, Service, shortened};
 use crate::work::{Done, Job, Terms, Work};
 use crate::writer::Writer;
 
-use request::WritingRequest;
+pub(crate) use request::WritingRequest;
+pub(crate) use stream::{Event, events};
 
 /// A path that writes.
 pub(crate) trait Kind: Send + 'static {
@@ -110,11 +111,11 @@ pub(crate) struct SummaryItem {
     /// The text's place in the request.
     index: usize,
     /// What was written.
-    summary: String,
+    pub(crate) summary: String,
     /// Its tokens, special ones included.
-    token_ids: Vec<u32>,
+    pub(crate) token_ids: Vec<u32>,
     /// Whether only the beginning of the text was read.
-    truncated: bool,
+    pub(crate) truncated: bool,
 }
 
 /// A text.
@@ -144,9 +145,9 @@ pub(crate) struct WrittenEvent {
 #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub(crate) struct WritingUsage {
     /// Tokens that were read.
-    prompt_tokens: usize,
+    pub(crate) prompt_tokens: usize,
     /// Tokens that were written, special ones included.
-    completion_tokens: usize,
+    pub(crate) completion_tokens: usize,
     /// Both.
     total_tokens: usize,
 }
@@ -183,6 +184,10 @@ pub(crate) struct Writing<K> {
 impl<K: Kind> Work for Writing<K> {
     fn model(&self) -> ModelIndex {
         ModelIndex(0)
+    }
+
+    fn model_name(&self) -> &str {
+        &self.model
     }
 
     fn pool<'e>(&self, engine: &'e Engine) -> Result<&'e Pool, Failure> {
@@ -276,15 +281,23 @@ impl<K: Kind> Call for Writing<K> {
         self.terms
     }
 
+    fn tokens(&self) -> usize {
+        self.items.iter().map(|item| item.prompt_tokens).sum()
+    }
+
     fn numbers(&self) -> usize {
         self.items.len().saturating_mul(self.settings.max_length)
     }
 
-    fn streamed(&mut self, service: &Arc<Service>) -> Result<Option<Response<Body>>, Failure> {
+    fn streamed(
+        &mut self,
+        service: &Arc<Service>,
+        terms: Terms,
+    ) -> Result<Option<Response<Body>>, Failure> {
         if !self.is_streamed {
             return Ok(None);
         }
-        stream::begin(self, service).map(Some)
+        stream::begin(self, service, terms).map(Some)
     }
 
     fn respond(self, service: &Service, _: Instant) -> Result<Self::Response, Failure> {

@@ -14,85 +14,85 @@ request! {
     /// A request for texts. What is left out is as the model's generation_config.json has it.
     WritingRequest {
         /// The texts to read.
-        pub(super) input: Texts,
+        pub(crate) input: Texts,
         /// Whether the text is sent as it is written, as server-sent events.
         #[schema(default = false)]
-        pub(super) stream: Option<bool>,
+        pub(crate) stream: Option<bool>,
         /// Whether only the beginning of a text is read that is too long; without it that is an error.
         #[schema(default = false)]
-        pub(super) truncate: Option<bool>,
+        pub(crate) truncate: Option<bool>,
         /// Hypotheses that are followed at once; 1 is greedy search. Only then tokens are streamed one
         /// by one.
         #[schema(minimum = 1, maximum = 64)]
         #[serde(default, deserialize_with = "whole::optional")]
-        num_beams: Option<usize>,
+        pub(crate) num_beams: Option<usize>,
         /// More than 0 favours long texts, less than 0 short ones.
         #[schema(minimum = -1000000.0, maximum = 1000000.0)]
-        length_penalty: Option<f32>,
+        pub(crate) length_penalty: Option<f32>,
         /// Fewest tokens.
         #[serde(default, deserialize_with = "whole::optional")]
-        min_length: Option<usize>,
+        pub(crate) min_length: Option<usize>,
         /// Most tokens.
         #[schema(minimum = 2)]
         #[serde(default, deserialize_with = "whole::optional")]
-        max_length: Option<usize>,
+        pub(crate) max_length: Option<usize>,
         /// Fewest tokens, the start token not counted; instead of `min_length`.
         #[serde(default, deserialize_with = "whole::optional")]
-        min_new_tokens: Option<usize>,
+        pub(crate) min_new_tokens: Option<usize>,
         /// Most tokens, the start token not counted; instead of `max_length`.
         #[schema(minimum = 1)]
         #[serde(default, deserialize_with = "whole::optional")]
-        max_new_tokens: Option<usize>,
+        pub(crate) max_new_tokens: Option<usize>,
         /// Never repeat an n-gram of this size; 0 turns it off.
         #[schema(maximum = 1000000)]
         #[serde(default, deserialize_with = "whole::optional")]
-        no_repeat_ngram_size: Option<usize>,
+        pub(crate) no_repeat_ngram_size: Option<usize>,
         /// Never repeat an n-gram of the source of this size; 0 turns it off.
         #[schema(maximum = 1000000)]
         #[serde(default, deserialize_with = "whole::optional")]
-        encoder_no_repeat_ngram_size: Option<usize>,
+        pub(crate) encoder_no_repeat_ngram_size: Option<usize>,
         /// Lists of tokens that are never written one after the other.
         #[serde(default, deserialize_with = "whole::lists")]
-        bad_words_ids: Option<Vec<Vec<u32>>>,
+        pub(crate) bad_words_ids: Option<Vec<Vec<u32>>>,
         /// Tokens that are never written.
         #[serde(default, deserialize_with = "whole::list")]
-        suppress_tokens: Option<Vec<u32>>,
+        pub(crate) suppress_tokens: Option<Vec<u32>>,
         /// Tokens that the text does not begin with.
         #[serde(default, deserialize_with = "whole::list")]
-        begin_suppress_tokens: Option<Vec<u32>>,
+        pub(crate) begin_suppress_tokens: Option<Vec<u32>>,
         /// The token that the text begins with.
         #[serde(default, deserialize_with = "whole::optional")]
-        forced_bos_token_id: Option<u32>,
+        pub(crate) forced_bos_token_id: Option<u32>,
         /// The token that ends a text of the greatest length.
         #[serde(default, deserialize_with = "whole::optional")]
-        forced_eos_token_id: Option<u32>,
+        pub(crate) forced_eos_token_id: Option<u32>,
         /// When beam search stops.
-        early_stopping: Option<EarlyStoppingChoice>,
+        pub(crate) early_stopping: Option<EarlyStoppingChoice>,
         /// More than 1 makes tokens that were there less likely.
         #[schema(minimum = 0.000001, maximum = 1000000.0)]
-        repetition_penalty: Option<f32>,
+        pub(crate) repetition_penalty: Option<f32>,
         /// More than 1 makes the tokens of the source likelier.
         #[schema(minimum = 0.000001, maximum = 1000000.0)]
-        encoder_repetition_penalty: Option<f32>,
+        pub(crate) encoder_repetition_penalty: Option<f32>,
         /// Draw the next token by chance.
-        do_sample: Option<bool>,
+        pub(crate) do_sample: Option<bool>,
         /// Less than 1 makes chance bolder for the likely tokens.
         #[schema(minimum = 0.000001, maximum = 1000000.0)]
-        temperature: Option<f32>,
+        pub(crate) temperature: Option<f32>,
         /// Draw among so many of the best tokens; 0: among all.
         #[schema(maximum = 1000000)]
         #[serde(default, deserialize_with = "whole::optional")]
-        top_k: Option<usize>,
+        pub(crate) top_k: Option<usize>,
         /// Draw among the best tokens that together have this probability.
         #[schema(minimum = 0.000001, maximum = 1.0)]
-        top_p: Option<f32>,
+        pub(crate) top_p: Option<f32>,
         /// Draw among the tokens with at least this share of the best one's probability.
         #[schema(minimum = 0.0, maximum = 1.0)]
-        min_p: Option<f32>,
+        pub(crate) min_p: Option<f32>,
         /// What is drawn follows from this number.
         #[schema(maximum = 9007199254740991_u64)]
         #[serde(default, deserialize_with = "whole::optional")]
-        seed: Option<u64>,
+        pub(crate) seed: Option<u64>,
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
 use bytes::Bytes;
-use futures_util::stream;
-use serde_json::{Value, json};
+use futures_util::{Stream, StreamExt as _, stream};
+use serde_json::json;
 use sessile_device::{Generated, ModelIndex, OutputSet};
 use sessile_models::tokenizer::TextTokenizer;
 use sessile_runtime::{Pending, PoolRequest};
@@ -21,13 +21,69 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::{Kind, Writing, WritingUsage, writer};
 use crate::failure::{Failure, FailureKind};
 use crate::service::Service;
-use crate::work;
+use crate::work::{self, Terms};
 
-/// Begins to write; from here on everything is an event.
+/// What happens to a text that is sent as it is written.
+pub(crate) enum Event {
+    /// The next piece of it.
+    Piece(String),
+    /// All of it; the last event.
+    Whole(Box<Whole>),
+    /// Why there is no more; the last event.
+    Failed(Failure),
+}
+
+/// A text that is written.
+pub(crate) struct Whole {
+    pub(crate) text: String,
+    pub(crate) token_ids: Vec<u32>,
+    pub(crate) truncated: bool,
+    pub(crate) usage: WritingUsage,
+}
+
+/// Begins to write; from here on everything is an event of the answer.
 pub(super) fn begin<K: Kind>(
     writing: &mut Writing<K>,
     service: &Arc<Service>,
+    terms: Terms,
 ) -> Result<Response<Body>, Failure> {
+    let model = writing.model.clone();
+    let events = events(writing, service, terms)?
+        .map(move |event| Ok::<Bytes, Infallible>(sent(K::OBJECT, &model, event)));
+    let mut response = Response::new(Body::from_stream(events));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("text/event-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// An event as it is sent.
+fn sent(object: &str, model: &str, event: Event) -> Bytes {
+    let (value, end) = match event {
+        Event::Piece(text) => (json!({ "index": 0, object: text }), ""),
+        Event::Whole(whole) => {
+            let value = json!({
+                "object": object,
+                "index": 0,
+                "token_ids": whole.token_ids,
+                "truncated": whole.truncated,
+                "model": model,
+                "usage": whole.usage,
+            });
+            (value, "data: [DONE]\n\n")
+        }
+        Event::Failed(failure) => (json!({ "error": failure.body() }), "data: [DONE]\n\n"),
+    };
+    Bytes::from(format!("data: {value}\n\n{end}"))
+}
+
+/// Begins to write, and tells what happens.
+pub(crate) fn events<K: Kind>(
+    writing: &mut Writing<K>,
+    service: &Arc<Service>,
+    terms: Terms,
+) -> Result<impl Stream<Item = Event> + Send + use<K>, Failure> {
     let writer = writer(service.engine()?, Some(&writing.model))?;
     let Some(item) = writing.items.pop() else {
         return Err(Failure::invalid("input", "there is no text in `input`"));
@@ -35,17 +91,16 @@ pub(super) fn begin<K: Kind>(
     if let Some(Err(failure)) = item.result {
         return Err(failure.at(0));
     }
-    let deadline = work::deadline(service, writing.terms);
+    let deadline = work::deadline(service, terms);
     let (listener, told) = unbounded_channel();
     let mut request = PoolRequest::new(ModelIndex(0), item.tokens, OutputSet::default());
     request.generation = Some(Arc::clone(&writing.settings));
-    request.priority = writing.terms.priority;
+    request.priority = terms.priority;
     request.deadline = Some(deadline);
     request.on_token = Some(listener);
     let pending = writer.generator.pool.submit(request);
     let text = Text {
         service: Arc::clone(service),
-        object: K::OBJECT,
         model: writing.model.clone(),
         tokenizer: writer.generator.tokenizer.clone(),
         told,
@@ -55,24 +110,17 @@ pub(super) fn begin<K: Kind>(
         sent: 0,
         prompt_tokens: item.prompt_tokens,
         is_truncated: item.is_truncated,
-        last: Vec::new(),
+        last: None,
     };
-    let events = stream::unfold(text, |mut text| async {
+    Ok(stream::unfold(text, |mut text| async {
         let event = text.next().await?;
-        Some((Ok::<Bytes, Infallible>(event), text))
-    });
-    let mut response = Response::new(Body::from_stream(events));
-    let headers = response.headers_mut();
-    let kind = HeaderValue::from_static("text/event-stream");
-    headers.insert(header::CONTENT_TYPE, kind);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+        Some((event, text))
+    }))
 }
 
 /// A text on its way.
 struct Text {
     service: Arc<Service>,
-    object: &'static str,
     model: String,
     tokenizer: TextTokenizer,
     told: UnboundedReceiver<u32>,
@@ -85,15 +133,15 @@ struct Text {
     sent: usize,
     prompt_tokens: usize,
     is_truncated: bool,
-    /// Events that are left when all is written, the last one first.
-    last: Vec<Bytes>,
+    /// The event that is left when all is written.
+    last: Option<Event>,
 }
 
 impl Text {
     /// The next event; `None` behind the last one.
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Event> {
         if self.pending.is_none() {
-            return self.last.pop();
+            return self.last.take();
         }
         loop {
             let told = tokio::time::timeout_at(self.deadline.into(), self.told.recv()).await;
@@ -107,14 +155,14 @@ impl Text {
                         && let Some(piece) = text.get(self.sent..)
                         && !piece.is_empty()
                     {
-                        let event = event(&json!({ "index": 0, self.object: piece }));
+                        let piece = piece.to_owned();
                         self.sent = text.len();
-                        return Some(event);
+                        return Some(Event::Piece(piece));
                     }
                 }
                 // Everything was told.
                 Ok(None) => break,
-                Err(_) => return Some(self.fails(&late())),
+                Err(_) => return Some(self.fails(late())),
             }
         }
         let pending = self.pending.take()?;
@@ -122,51 +170,44 @@ impl Text {
         match answer {
             Ok((Ok(output), timing)) => {
                 if let Some(timing) = timing {
-                    self.service.telemetry.computed(timing);
+                    let telemetry = &self.service.telemetry;
+                    telemetry.computed(&self.model, self.prompt_tokens, timing);
                 }
                 Some(self.ends(&output.generated().cloned().unwrap_or_default()))
             }
-            Ok((Err(error), _)) => Some(self.fails(&error.into())),
-            Err(_) => Some(self.fails(&late())),
+            Ok((Err(error), _)) => Some(self.fails(error.into())),
+            Err(_) => Some(self.fails(late())),
         }
     }
 
     /// The first of the last events: what is left of the text.
-    fn ends(&mut self, written: &Generated) -> Bytes {
+    fn ends(&mut self, written: &Generated) -> Event {
         self.pending = None;
         let text = self.tokenizer.decode(&written.tokens);
-        let usage = WritingUsage::new(self.prompt_tokens, written.tokens.len());
-        let whole = event(&json!({
-            "object": self.object,
-            "index": 0,
-            "token_ids": written.tokens,
-            "truncated": self.is_truncated,
-            "model": self.model,
-            "usage": usage,
+        let piece = text.get(self.sent..).filter(|piece| !piece.is_empty());
+        let piece = piece.map(str::to_owned);
+        let whole = Event::Whole(Box::new(Whole {
+            text,
+            token_ids: written.tokens.clone(),
+            truncated: self.is_truncated,
+            usage: WritingUsage::new(self.prompt_tokens, written.tokens.len()),
         }));
-        self.last = vec![done(), whole];
-        match text.get(self.sent..) {
-            Some(piece) if !piece.is_empty() => event(&json!({ "index": 0, self.object: piece })),
-            _ => self.last.pop().unwrap_or_default(),
+        match piece {
+            Some(piece) => {
+                self.last = Some(whole);
+                Event::Piece(piece)
+            }
+            None => whole,
         }
     }
 
-    fn fails(&mut self, failure: &Failure) -> Bytes {
+    fn fails(&mut self, failure: Failure) -> Event {
         self.pending = None;
-        self.last = vec![done()];
-        event(&json!({ "error": failure.body() }))
+        Event::Failed(failure)
     }
 }
 
 fn late() -> Failure {
     let message = "the text was not written in the time that the request was given";
     Failure::new(FailureKind::Timeout, message)
-}
-
-fn event(value: &Value) -> Bytes {
-    Bytes::from(format!("data: {value}\n\n"))
-}
-
-fn done() -> Bytes {
-    Bytes::from_static(b"data: [DONE]\n\n")
 }
