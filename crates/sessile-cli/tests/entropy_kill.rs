@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::running::{Numbers, run, sessile, stderr};
+use crate::running::{Numbers, assert_says, proteins, run, sessile, stderr};
 
 /// No job of this test may take longer.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -169,4 +169,48 @@ fn other_options_do_not_go_on() {
     let restart = [&without[..], &["--restart"]].concat();
     assert_eq!(run(folder, &restart).status.code(), Some(0));
     assert!(!journal.exists());
+}
+
+/// States that a decoder writes depend on the number format, as those of a head do: a run that was
+/// begun in one does not resume in another.
+#[test]
+fn written_states_resume_in_their_own_number_format() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path();
+    with_model(folder);
+    genome(folder, "g.fa", 1, &[40_000]);
+    fs::write(folder.join("p.fa"), proteins(2_000, 40, 60)).unwrap();
+    let commands: [(&[&str], &str); 2] = [
+        (
+            &["encode3di", "--input", "p.fa", "--output", "o.jsonl"],
+            "o.jsonl.journal",
+        ),
+        (
+            &[
+                "run", "--input", "g.fa", "--min-aa", "12", "--output", "o.json",
+            ],
+            "o.json.journal",
+        ),
+    ];
+    for (command, journal) in commands {
+        let written = ["--model", "model", "--method", "generate", "--threads", "1"];
+        let with = |dtype: &'static str| {
+            [&["entropy"][..], command, &written, &["--dtype", dtype]].concat()
+        };
+        let mut child = start(folder, &with("f32"));
+        let begun = Instant::now();
+        while fs::metadata(folder.join(journal)).map_or(0, |journal| journal.len()) <= 1_500 {
+            assert!(child.try_wait().unwrap().is_none(), "it is over too soon");
+            assert!(begun.elapsed() < LIMIT, "nothing is kept");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_says(
+            &run(folder, &with("bf16")),
+            2,
+            "--dtype f32, this one has bf16",
+        );
+        assert_says(&run(folder, &with("f32")), 0, "from the earlier run");
+    }
 }

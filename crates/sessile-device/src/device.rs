@@ -1,10 +1,11 @@
 //! Devices: they own the packed weights and hand out lanes.
 
 use crate::buffer::Format;
+use crate::decoding::DecodingLane;
 use crate::dtype::DType;
 use crate::error::DeviceError;
 use crate::id::DeviceId;
-use crate::lane::{Epilogue, Lane};
+use crate::lane::Epilogue;
 use crate::weight::{RowSource, WeightLayout};
 
 /// The sizes of things on a device, in bytes. Pure arithmetic: a plan for a device that is not
@@ -16,10 +17,10 @@ pub trait Geometry: Send + Sync {
     /// Bytes of a packed weight of `rows` × `cols`.
     fn weight_bytes(&self, rows: usize, cols: usize, layout: WeightLayout, dtype: DType) -> usize;
 
-    /// Bytes of arena that [`Lane::attention`] takes beside its operands while it runs.
+    /// Bytes of arena that [`Lane::attention`](crate::Lane::attention) takes beside its operands while it runs.
     fn attention_scratch_bytes(&self, shape: &AttentionShape) -> usize;
 
-    /// Bytes of arena that [`Lane::linear`] takes beside its operands while it runs, for a weight
+    /// Bytes of arena that [`Lane::linear`](crate::Lane::linear) takes beside its operands while it runs, for a weight
     /// of `n` × `k` (both halves of a gated one).
     fn linear_scratch_bytes(
         &self,
@@ -63,7 +64,7 @@ pub trait Device: Send + Sync + 'static {
     type Weight: Send + Sync + 'static;
 
     /// What runs operations here.
-    type Lane: Lane<Weight = Self::Weight> + 'static;
+    type Lane: DecodingLane<Weight = Self::Weight> + 'static;
 
     /// Which device this is.
     fn id(&self) -> DeviceId;

@@ -12,7 +12,7 @@ mod family;
 mod load;
 mod tensors;
 
-use sessile_device::{Buf, DType, DecodingLane, Device, DeviceError, Lane, PackedBatch};
+use sessile_device::{Buf, DType, Device, DeviceError, Lane, PackedBatch};
 
 use crate::generation::{Caches, GeneratorInfo, Scores, SequenceToSequence, Step};
 use crate::weights::{Dense, DenseLane, LayerNorm};
@@ -78,10 +78,7 @@ impl<D: Device> Bart<D> {
         embeddings: &Embeddings<D::Weight>,
         tokens: Buf,
         positions: &[u32],
-    ) -> Result<Buf, DeviceError>
-    where
-        D::Lane: DecodingLane,
-    {
+    ) -> Result<Buf, DeviceError> {
         use sessile_device::Format;
         let (rows, hidden) = (positions.len(), self.config.hidden);
         let x = lane.buffer(rows, hidden, Format::F32)?;
@@ -123,10 +120,7 @@ impl<D: Device> Bart<D> {
     }
 }
 
-impl<D: Device> SequenceToSequence<D> for Bart<D>
-where
-    D::Lane: DecodingLane,
-{
+impl<D: Device> SequenceToSequence<D> for Bart<D> {
     fn info(&self) -> &GeneratorInfo {
         &self.info
     }

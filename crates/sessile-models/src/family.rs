@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use sessile_device::{DType, DecodingLane, Device};
+use sessile_device::{DType, Device};
 
 use crate::encoder::Encoder;
 use crate::error::{ModelError, ModelErrorKind};
@@ -165,10 +165,7 @@ pub(crate) trait Family: Clone + fmt::Debug + PartialEq {
         device: &D,
         parts: &Parts<'_>,
         dtype: DType,
-    ) -> Result<LoadedWriter<D>, ModelError>
-    where
-        D::Lane: DecodingLane,
-    {
+    ) -> Result<LoadedWriter<D>, ModelError> {
         let _ = (device, parts, dtype);
         Err(writes_nothing(&self.description()))
     }
@@ -182,7 +179,7 @@ pub(crate) fn writes_nothing(description: &Description) -> ModelError {
     ModelError::new(
         ModelErrorKind::UnknownArchitecture,
         format!(
-            "config.json: `{}` is not a model that writes text",
+            "config.json: `{}` does not write text: there is no decoder",
             description.architecture
         ),
     )
@@ -275,10 +272,7 @@ macro_rules! families {
                 device: &D,
                 parts: &Parts<'_>,
                 dtype: DType,
-            ) -> Result<LoadedWriter<D>, ModelError>
-            where
-                D::Lane: DecodingLane,
-            {
+            ) -> Result<LoadedWriter<D>, ModelError> {
                 match self {
                     $(Architecture::$name(config) => config.load_writer(device, parts, dtype),)+
                 }

@@ -17,8 +17,11 @@ mod search;
 mod settings;
 
 use sessile_device::{
-    Buf, CellCache, CellTable, DType, DecodingLane, Device, DeviceError, Format, PackedBatch,
+    Buf, CellCache, CellTable, DType, DecodingLane, Device, DeviceError, Format, OutputSet,
+    PackedBatch,
 };
+
+use crate::encoder::ModelInfo;
 
 pub use execution::{DecoderExecution, DecoderLimits};
 pub use settings::{SettingsOverrides, settings_from_json};
@@ -44,6 +47,24 @@ pub struct GeneratorInfo {
     pub max_source_tokens: usize,
     /// Longest answer, in tokens, the start token included.
     pub max_target_tokens: usize,
+}
+
+/// What both kinds of models say of themselves.
+impl From<&GeneratorInfo> for ModelInfo {
+    fn from(info: &GeneratorInfo) -> Self {
+        ModelInfo {
+            architecture: info.architecture,
+            layers: info.encoder_layers + info.decoder_layers,
+            hidden: info.hidden,
+            heads: 0,
+            vocabulary: info.vocabulary,
+            parameters: info.parameters,
+            max_tokens: info.max_source_tokens,
+            special_tokens: 0,
+            leading_tokens: 0,
+            outputs: OutputSet::default(),
+        }
+    }
 }
 
 /// The caches of a lane, by decoder layer.
@@ -121,10 +142,7 @@ pub struct Scores {
 }
 
 /// A model of an encoder and a decoder with its weights on a device.
-pub trait SequenceToSequence<D: Device>: Send + Sync
-where
-    D::Lane: DecodingLane,
-{
+pub trait SequenceToSequence<D: Device>: Send + Sync {
     /// What it is.
     fn info(&self) -> &GeneratorInfo;
 

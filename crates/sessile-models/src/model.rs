@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sessile_device::{
-    AttentionShape, DType, DecodingLane, Device, Epilogue, Format, GenerationSettings, Geometry,
-    PlanDevice, WeightLayout,
+    AttentionShape, DType, Device, Epilogue, Format, GenerationSettings, Geometry, PlanDevice,
+    WeightLayout,
 };
 
 use crate::checkpoint::Checkpoint;
@@ -371,10 +371,7 @@ impl Model {
         &self,
         device: &D,
         dtype: DType,
-    ) -> Result<(Arc<dyn SequenceToSequence<D>>, LoadReport), ModelError>
-    where
-        D::Lane: DecodingLane,
-    {
+    ) -> Result<(Arc<dyn SequenceToSequence<D>>, LoadReport), ModelError> {
         self.architecture.load_writer(device, &self.parts(), dtype)
     }
 }

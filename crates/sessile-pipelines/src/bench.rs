@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use sessile_device::{DType, ModelIndex, OutputKind, OutputSet};
 use sessile_models::{Alphabet, Model};
-use sessile_runtime::{Pool, PoolOptions, PoolRequest, discovery, machine, peak_flops, plan};
+use sessile_runtime::{Pool, PoolOptions, PoolRequest, Resident, discovery, machine, plan};
 
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::interrupt::Interrupt;
@@ -135,7 +135,7 @@ pub fn run(
     )?;
     let flops_per_token = flops as f64 / lengths.iter().sum::<usize>() as f64;
 
-    let pool = Pool::new(&[files], &pool_options)?;
+    let pool = Pool::new([Resident::Reads(&files)], &pool_options)?;
     let begun = Instant::now();
     ask(
         &pool,
@@ -150,7 +150,7 @@ pub fn run(
         .iter()
         .map(|plan| plan.lanes * plan.threads_per_lane)
         .sum();
-    let probe = || peak_flops(device, dtype, threads, PROBE);
+    let probe = || device.peak_flops(dtype, threads, PROBE);
     let whole_batches: usize = pool.lanes().iter().map(|lane| lane.token_budget).sum();
     let round = |tokens| {
         round(

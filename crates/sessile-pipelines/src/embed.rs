@@ -9,7 +9,7 @@ mod task;
 use std::path::PathBuf;
 
 use sessile_models::Model;
-use sessile_runtime::{Pool, PoolOptions};
+use sessile_runtime::{Pool, PoolOptions, Resident, plan_pool};
 use sessile_seq::inputs::{self, Input};
 
 use crate::error::{PipelineError, PipelineErrorKind};
@@ -62,7 +62,10 @@ pub fn run(
 
     let tokenizer = files.tokenizer().clone();
     let models = [files];
-    let pool = Pool::new(&models, &pool_options(&models, options)?)?;
+    let pool = Pool::new(
+        models.iter().map(Resident::Reads),
+        &pool_options(&models, options)?,
+    )?;
     note_devices(observer, &options.pool.devices, &pool);
     let [files] = models;
     let model = pool.models().first().ok_or_else(|| {
@@ -165,7 +168,7 @@ fn pool_options(models: &[Model], options: &EmbedOptions) -> Result<PoolOptions,
     let mut tokens = FULL_TOKENS;
     while tokens > usual {
         pool.max_tokens = Some(tokens);
-        let plans = sessile_runtime::pool::plan(models, &pool)?;
+        let plans = plan_pool(models.iter().map(Resident::Reads), &pool)?;
         if plans.iter().all(|plan| plan.check().is_ok()) {
             return Ok(pool);
         }

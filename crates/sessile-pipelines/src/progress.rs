@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sessile_runtime::{DeviceChoice, GeneratorReport, Pool};
+use sessile_runtime::{DeviceChoice, Pool, WritingReport};
 
 /// How far a job is.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ pub struct Summary {
     /// Where the time went.
     pub stages: Stages,
     /// How a model that writes has done.
-    pub generation: Option<GeneratorReport>,
+    pub generation: Option<WritingReport>,
 }
 
 impl Summary {

@@ -13,9 +13,9 @@ mod task;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sessile_device::GenerationSettings;
+use sessile_device::{GenerationSettings, ModelIndex};
 use sessile_models::{Model, Writing};
-use sessile_runtime::{GeneratorOptions, GeneratorPool};
+use sessile_runtime::{Pool, PoolOptions, Resident, WritingOptions};
 use sessile_seq::inputs::Input;
 
 use crate::error::{PipelineError, PipelineErrorKind};
@@ -82,7 +82,7 @@ pub struct SummarizeOptions {
     /// How to write.
     pub settings: GenerationSettings,
     /// Devices and memory; its settings are replaced by those above.
-    pub pool: GeneratorOptions,
+    pub pool: PoolOptions,
 }
 
 /// Summarises every article of the inputs.
@@ -106,16 +106,19 @@ pub fn run(
     }
     let (inputs, mut outputs) = prepare(options, files.files())?;
     outputs.claim(options.rows.journal, interrupt)?;
-    let generator = GeneratorPool::new(
-        files,
-        &GeneratorOptions {
-            settings: options.settings.clone(),
+    let pool = Pool::new(
+        [Resident::Writes(files)],
+        &PoolOptions {
+            writing: WritingOptions {
+                settings: Some(options.settings.clone()),
+                ..options.pool.writing.clone()
+            },
             ..options.pool.clone()
         },
     )?;
-    note_devices(observer, &options.pool.devices, &generator.pool);
+    note_devices(observer, &options.pool.devices, &pool);
     let schema = row::schema(options.with_ids);
-    let mark = || fingerprint(files, options, &generator);
+    let mark = || fingerprint(files, options, &pool);
     let unit = SummaryTask::UNIT;
     let opened = (options.rows).open(outputs, &schema, mark, unit, observer)?;
     let asking = Asking {
@@ -127,7 +130,7 @@ pub fn run(
     };
     let task = SummaryTask {
         asking: asking.clone(),
-        pool: &generator.pool,
+        pool: &pool,
         interrupt,
         schema,
         with_ids: options.with_ids,
@@ -135,23 +138,21 @@ pub fn run(
     };
     let items = items::start(&inputs, options, asking, interrupt)?;
     let engine = Engine {
-        pool: Some(&generator.pool),
+        pool: Some(&pool),
         files: opened,
         observer: &mut *observer,
         interrupt,
     };
     let (mut summary, written) = engine.run(task, items)?;
     summary.tokens += written;
-    summary.generation = Some(generator.report());
-    if let Some(clock) = &generator.clock {
-        for (class, time) in clock.times() {
-            let seconds = time.time.as_secs_f64();
-            let share = 100.0 * seconds / summary.run.as_secs_f64();
-            let calls = time.calls;
-            observer.note(&format!(
-                "{share:5.1} %  {class}, {calls} calls, {seconds:.3} s"
-            ));
-        }
+    summary.generation = pool.writing_report(ModelIndex(0));
+    for (class, time) in pool.operation_times() {
+        let seconds = time.time.as_secs_f64();
+        let share = 100.0 * seconds / summary.run.as_secs_f64();
+        let calls = time.calls;
+        observer.note(&format!(
+            "{share:5.1} %  {class}, {calls} calls, {seconds:.3} s"
+        ));
     }
     Ok(summary)
 }
@@ -180,7 +181,7 @@ fn prepare(
 fn fingerprint(
     files: &Model,
     options: &SummarizeOptions,
-    generator: &GeneratorPool,
+    pool: &Pool,
 ) -> Result<Fingerprint, PipelineError> {
     Ok(Fingerprint::new("summarize")
         .with_option("--text-field", options.text_field.as_str())
@@ -189,6 +190,6 @@ fn fingerprint(
         .with_option("settings", format!("{:?}", options.settings))
         .with_option("tokenizer and configuration", files.files_hash())
         .with_numeric("model", files.remembered_hash()?)
-        .with_numeric("--dtype", generator.plan.dtype.to_string())
-        .with_numeric("kernels", generator.kernel_family.as_str()))
+        .with_numeric("--dtype", pool.dtypes())
+        .with_numeric("kernels", pool.kernel_families().join("+")))
 }

@@ -3,7 +3,7 @@
 //!
 //! That worker holds a copy of the weights for each instance and guesses its size from a setting;
 //! it never asks the model. Our own plan counts the weights once and everything else as it is:
-//! [`GeneratorPlan`](crate::GeneratorPlan).
+//! [`WritingPlan`](crate::WritingPlan).
 
 use std::ops::Range;
 

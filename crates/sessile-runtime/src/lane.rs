@@ -1,9 +1,11 @@
 //! The loop of one lane: pull, run, answer.
 
+mod pool_lane;
+
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use sessile_device::{
@@ -12,8 +14,9 @@ use sessile_device::{
 };
 
 use crate::metrics::{LaneMetrics, Metrics, TakenBatch};
-use crate::pool::SharedFallback;
 use crate::queue::{Answer, Entry, LastBatch, Queue, Timing};
+
+pub use pool_lane::{Fallback, LaneInfo, PoolLane};
 
 /// How often a step may fail in which a request ran alone before it is taken for the cause.
 const MAX_ATTEMPTS: u32 = 3;
@@ -28,7 +31,7 @@ const TRIAL_PAUSE: Duration = Duration::from_millis(20);
 /// A lane: something that executes, and what it pulls from.
 pub(crate) struct LaneLoop {
     pub(crate) name: String,
-    /// Its number in the pool.
+    /// Its number at the queue.
     pub(crate) number: usize,
     pub(crate) device: DeviceId,
     pub(crate) execution: Box<dyn Execution>,
@@ -38,8 +41,8 @@ pub(crate) struct LaneLoop {
     pub(crate) lane_metrics: Arc<LaneMetrics>,
     /// Something small that every working lane answers.
     pub(crate) trial: Option<Request>,
-    /// What the last lane goes on with.
-    pub(crate) fallback: SharedFallback,
+    /// What it goes on with if it is the last one.
+    pub(crate) fallback: Option<Fallback>,
     pub(crate) failures_in_a_row: u32,
 }
 
@@ -123,6 +126,7 @@ impl LaneLoop {
                     }
                 }
                 self.metrics.in_steps.add(running.len() as u64);
+                self.lane_metrics.in_steps.add(running.len() as u64);
                 self.execution.give_up_when(nobody_waits(&running));
                 let step = self.repeated_step(&mut events);
                 is_full &= events
@@ -290,11 +294,14 @@ impl LaneLoop {
             };
             if let Ok(output) = &answer {
                 if let Some(text) = output.generated() {
-                    self.metrics.written.add(text.tokens.len() as u64);
+                    let tokens = text.tokens.len() as u64;
+                    self.metrics.written.add(tokens);
+                    self.lane_metrics.written.add(tokens);
                 }
                 let tokens = request.token_count as u64;
                 self.metrics.answered.add(1);
                 self.metrics.tokens.add(tokens);
+                self.lane_metrics.answered.add(1);
                 self.lane_metrics.tokens.add(tokens);
             } else {
                 self.metrics.failed.add(1);
@@ -337,6 +344,7 @@ impl LaneLoop {
             request.answer(Err(error), self.device);
         }
         self.metrics.requeued.add(again.len() as u64);
+        self.lane_metrics.given_back.add(again.len() as u64);
         self.queue.put_back(again);
     }
 
@@ -366,10 +374,9 @@ impl LaneLoop {
         true
     }
 
-    /// Goes on with what the pool has to fall back on, if it has.
+    /// Goes on with what it has to fall back on, if it has.
     fn falls_back(&mut self) -> bool {
-        let mut fallback = self.fallback.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(make) = fallback.take() else {
+        let Some(make) = self.fallback.take() else {
             return false;
         };
         match make() {
@@ -378,6 +385,7 @@ impl LaneLoop {
                 self.execution = execution;
                 self.failures_in_a_row = 0;
                 self.metrics.fallbacks.add(1);
+                self.lane_metrics.fell_back();
                 true
             }
             Err(error) => {

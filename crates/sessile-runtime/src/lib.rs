@@ -10,31 +10,35 @@
 //! Faults stay where they are. A sequence that can not be computed fails alone; a lane that fails
 //! gives its work back; when the last lane is lost every request is told so.
 
+pub mod backend;
 pub mod classifier;
 pub mod discovery;
 pub mod error;
-pub mod generator;
 pub mod instances;
 mod lane;
+mod loading;
 pub mod machine;
 pub mod metrics;
 pub mod options;
-mod peak;
 pub mod plan;
 pub mod pool;
 mod queue;
 mod rates;
+pub mod resident;
 
+pub use backend::{FoundDevice, Survey, UnusedDevice};
 pub use classifier::{Classifier, ClassifierLane};
-pub use discovery::{FoundDevice, Survey, UnusedDevice};
 pub use error::{RuntimeError, RuntimeErrorKind};
-pub use generator::{
-    GeneratorOptions, GeneratorPlan, GeneratorPool, GeneratorReport, GeneratorWork, InstanceReason,
-    Instances, Usual, WrittenText, generator_work, plan_generator,
-};
 pub use metrics::{LaneMetrics, Metrics, TakenBatch};
-pub use options::{DTypeChoice, DeviceChoice, Dispatch, PoolOptions};
-pub use peak::{peak_bytes, peak_flops};
-pub use plan::MemoryPlan;
-pub use pool::{Fallback, InOrder, LaneInfo, Pending, Pool, PoolRequest, plan as plan_pool};
+pub use options::{
+    DTypeChoice, DeviceChoice, Dispatch, Instances, PoolOptions, Usual, WritingOptions,
+};
+pub use plan::{
+    InstanceReason, MemoryPlan, ModelPlan, WritingPlan, plan as plan_pool, plan_device,
+};
+pub use pool::{
+    Fallback, InOrder, LaneInfo, Pending, Pool, PoolLane, PoolRequest, Texts, WritingReport,
+    WrittenText,
+};
 pub use queue::Timing;
+pub use resident::Resident;

@@ -88,6 +88,15 @@ pub struct LaneMetrics {
     pub busy_nanos: Counter,
     /// Steps that failed.
     pub failures: Counter,
+    /// Requests it answered.
+    pub answered: Counter,
+    /// Tokens that it wrote, of these.
+    pub written: Counter,
+    /// Requests in its steps: divided by the steps, how many shared one.
+    pub in_steps: Counter,
+    /// Requests it gave back because a step failed.
+    pub given_back: Counter,
+    is_single: AtomicBool,
     is_out: AtomicBool,
     born: Instant,
     /// Nanoseconds from `born` to the last step that went well; 0: none yet.
@@ -101,6 +110,11 @@ impl Default for LaneMetrics {
             tokens: Counter::default(),
             busy_nanos: Counter::default(),
             failures: Counter::default(),
+            answered: Counter::default(),
+            written: Counter::default(),
+            in_steps: Counter::default(),
+            given_back: Counter::default(),
+            is_single: AtomicBool::new(false),
             is_out: AtomicBool::new(false),
             born: Instant::now(),
             last_success: AtomicU64::new(0),
@@ -112,6 +126,11 @@ impl LaneMetrics {
     /// Whether it was taken out for the rest of the process.
     pub fn is_out(&self) -> bool {
         self.is_out.load(Ordering::Relaxed)
+    }
+
+    /// Whether it goes on with one request at a time, because everything else failed.
+    pub fn is_single(&self) -> bool {
+        self.is_single.load(Ordering::Relaxed)
     }
 
     /// How long ago a forward pass went well.
@@ -130,7 +149,40 @@ impl LaneMetrics {
         self.steps.add(1);
     }
 
+    pub(crate) fn fell_back(&self) {
+        self.is_single.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn taken_out(&self) {
         self.is_out.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The counters of some lanes at some time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub(crate) at: Instant,
+    pub(crate) answered: u64,
+    pub(crate) written: u64,
+    pub(crate) steps: u64,
+    pub(crate) in_steps: u64,
+}
+
+impl Counted {
+    pub(crate) fn now<'m>(lanes: impl Iterator<Item = &'m LaneMetrics>) -> Self {
+        let mut all = Counted {
+            at: Instant::now(),
+            answered: 0,
+            written: 0,
+            steps: 0,
+            in_steps: 0,
+        };
+        for lane in lanes {
+            all.answered += lane.answered.get();
+            all.written += lane.written.get();
+            all.steps += lane.steps.get();
+            all.in_steps += lane.in_steps.get();
+        }
+        all
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sessile_device::{DType, DeviceId, OutputSet};
+use sessile_device::{DType, DeviceId, GenerationSettings, OutputSet};
+use sessile_models::Model;
 
 use crate::error::{RuntimeError, RuntimeErrorKind};
 
@@ -92,17 +93,6 @@ impl fmt::Display for DTypeChoice {
     }
 }
 
-/// Tokens of a batch on a CPU lane unless chosen otherwise: large enough that reading the weights
-/// again for each batch costs little, small enough that activations stay near the caches.
-pub const DEFAULT_TOKEN_BUDGET: usize = 2048;
-
-/// Tokens of a batch on a GPU lane unless chosen otherwise, the first that fits: large enough to
-/// fill every multiprocessor with whole tiles of any product.
-pub const GPU_TOKEN_BUDGETS: [usize; 5] = [16_384, 8192, 4096, 2048, 1024];
-
-/// Lanes of a GPU unless chosen otherwise.
-pub const GPU_LANES: usize = 2;
-
 /// Most threads, and most lanes of a device: more than any machine has cores, few enough that a
 /// slip of the keyboard is refused and not begun.
 pub const MAX_THREADS: usize = 4096;
@@ -150,12 +140,90 @@ pub struct PoolOptions {
     pub max_tokens: Option<usize>,
     /// Outputs that requests may ask for: the workspace is planned for these.
     pub outputs: OutputSet,
+    /// How models write that do.
+    pub writing: WritingOptions,
+    /// Bytes of memory that a device has; `None`: what it has left.
+    pub memory: Option<u64>,
     /// Bytes of memory to leave alone.
     pub memory_reserve: u64,
     /// Keep time by operation; see [`Pool::operation_times`](crate::Pool::operation_times).
     pub timed: bool,
+    /// How requests of models that read wait and are put together.
+    pub dispatch: Dispatch,
+}
+
+impl PoolOptions {
+    /// Longest sequence of a model, in tokens.
+    pub(crate) fn longest(&self, model: &Model) -> usize {
+        self.max_tokens.unwrap_or(model.description().max_tokens)
+    }
+}
+
+/// How many texts a device may write at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Instances {
+    /// As many as fit, up to what is usual for the device: see
+    /// [`Budgets::texts`](crate::backend::Budgets::texts).
+    #[default]
+    Usual,
+    /// As many as fit, up to this.
+    UpTo(usize),
+    /// So many.
+    Exactly(usize),
+}
+
+/// The sizes of most requests, where they differ much: memory is planned for one request of the
+/// greatest sizes and for so many of these. The cells of a lane are one store for all requests, so
+/// a long one takes the room of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usual {
+    /// Tokens of a source, special ones included.
+    pub source_tokens: usize,
+    /// Tokens of an answer, the start token included.
+    pub written_tokens: usize,
+}
+
+/// What a user can choose about the models of a pool that write.
+#[derive(Clone, Debug)]
+pub struct WritingOptions {
+    /// The settings that need most, beams and greatest length; `None`: the model's own.
+    pub settings: Option<GenerationSettings>,
+    /// Texts that a device writes at the same time.
+    pub instances: Instances,
+    /// The sizes of most requests; `None`: as great as can be.
+    pub usual: Option<Usual>,
+    /// Longest source to make room for, in tokens; `None`: what the model reads.
+    pub source_tokens: Option<usize>,
     /// How requests wait and are put together.
     pub dispatch: Dispatch,
+    /// Requests that may wait; `None`: a few for each instance.
+    pub queue: Option<usize>,
+    /// Whether every lane answers a small request before any other.
+    pub warm_up: bool,
+}
+
+impl Default for WritingOptions {
+    fn default() -> Self {
+        WritingOptions {
+            settings: None,
+            instances: Instances::default(),
+            usual: None,
+            source_tokens: None,
+            dispatch: Dispatch::default(),
+            queue: None,
+            warm_up: true,
+        }
+    }
+}
+
+impl WritingOptions {
+    /// Everything as it is unless chosen otherwise, for these settings.
+    pub fn of(settings: GenerationSettings) -> Self {
+        WritingOptions {
+            settings: Some(settings),
+            ..WritingOptions::default()
+        }
+    }
 }
 
 /// Longest time a lane waits for a batch to fill, unless chosen otherwise.
@@ -193,6 +261,8 @@ impl Default for PoolOptions {
             token_budget: None,
             max_tokens: None,
             outputs: OutputSet::default(),
+            writing: WritingOptions::default(),
+            memory: None,
             memory_reserve: 0,
             timed: false,
             dispatch: Dispatch::default(),

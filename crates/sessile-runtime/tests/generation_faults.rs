@@ -10,8 +10,8 @@ use sessile_device::{
     LaneSpec, ModelIndex, OutputSet, PackedBatch,
 };
 use sessile_models::generation::{Caches, Scores, SequenceToSequence, Step};
-use sessile_models::{DecoderExecution, DecoderLimits, GeneratorInfo, Model};
-use sessile_runtime::{Dispatch, Fallback, LaneInfo, Metrics, Pool, PoolRequest};
+use sessile_models::{DecoderExecution, DecoderLimits, GeneratorInfo};
+use sessile_runtime::{Dispatch, Fallback, LaneInfo, Metrics, Pool, PoolLane, PoolRequest};
 
 const ARTICLES: usize = 1000;
 
@@ -101,7 +101,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let files = Model::open(&crate::golden::path("bart/tiny")).unwrap();
+        let files = sessile_models::Model::open(&crate::golden::path("bart/tiny")).unwrap();
         let device = CpuDevice::new(CpuOptions {
             isa: None,
             threads: 1,
@@ -163,6 +163,15 @@ impl Bench {
         Box::new(DecoderExecution::new(lane, model, DType::F32, limits).unwrap())
     }
 
+    fn lane(&self, index: usize, fault: Fault, struck: &Arc<AtomicU64>) -> PoolLane {
+        let info = LaneInfo {
+            device: DeviceId::Cpu,
+            index,
+            token_budget: LIMITS.source_cells,
+        };
+        (info, self.execution(fault, LIMITS, struck)).into()
+    }
+
     fn request(&self, number: usize) -> PoolRequest {
         let (tokens, settings) = &self.requests[number % self.requests.len()];
         let mut request = PoolRequest::new(ModelIndex(0), tokens.clone(), OutputSet::default());
@@ -177,23 +186,14 @@ impl Bench {
         fallback: Option<Fallback>,
         struck: &Arc<AtomicU64>,
     ) -> (Vec<Vec<u32>>, Arc<Metrics>) {
-        let lanes = faults.iter().enumerate().map(|(index, &fault)| {
-            let lane = LaneInfo {
-                device: DeviceId::Cpu,
-                index,
-                token_budget: LIMITS.source_cells,
-            };
-            (lane, self.execution(fault, LIMITS, struck))
-        });
+        let mut lanes: Vec<PoolLane> = (faults.iter().enumerate())
+            .map(|(index, &fault)| self.lane(index, fault, struck))
+            .collect();
+        lanes[0].fallback = fallback;
         let metrics = Arc::new(Metrics::default());
         let dispatch = Dispatch::default();
-        let pool = Pool::with_fallback(
-            lanes.collect(),
-            Arc::clone(&metrics),
-            &dispatch,
-            Some(self.request(1)),
-            fallback,
-        );
+        let trial = Some(self.request(1));
+        let pool = Pool::with_lanes(lanes, Arc::clone(&metrics), &dispatch, trial);
         let requests = (0..ARTICLES).map(|number| (number, self.request(number)));
         let mut answers = Vec::new();
         for (place, (number, answer)) in pool.infer_many(requests).enumerate() {
@@ -271,18 +271,9 @@ fn tokens_are_told_once() {
     let bench = Bench::new();
     let struck = Arc::new(AtomicU64::new(0));
     let execution = bench.execution(Fault::Never, LIMITS, &struck);
-    let lane = LaneInfo {
-        device: DeviceId::Cpu,
-        index: 0,
-        token_budget: LIMITS.source_cells,
-    };
-    let pool = Pool::with_fallback(
-        vec![(lane, bench.execution(Fault::Panic(5), LIMITS, &struck))],
-        Arc::new(Metrics::default()),
-        &Dispatch::default(),
-        None,
-        Some(Box::new(move || Ok(execution))),
-    );
+    let mut lane = bench.lane(0, Fault::Panic(5), &struck);
+    lane.fallback = Some(Box::new(move || Ok(execution)));
+    let pool = Pool::with_lanes(vec![lane], Arc::default(), &Dispatch::default(), None);
     let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
     // Number 0 is drawn by chance.
     let mut request = bench.request(0);

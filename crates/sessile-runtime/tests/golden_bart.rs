@@ -1,12 +1,11 @@
 //! BART against the reference outputs: encoder states, scores, and the tokens of every setting.
 
-use crate::golden::bart::{MODEL, names, open, states_and_scores_in};
-use crate::golden::decode::{generate, ids, load, with_arguments};
+use crate::golden::bart::{MODEL, open, runs, states_and_scores_in};
+use crate::golden::decode::{check, generate, ids, load};
 use crate::golden::run::{levels, places, processor};
 use sessile_cpu::Isa;
 use sessile_device::{DType, GenerationSettings};
 use sessile_models::DecoderLimits;
-use sessile_models::generation::settings_from_json;
 use sessile_models::tokenizer::ByteLevelTokenizer;
 
 #[test]
@@ -49,67 +48,24 @@ fn states_and_scores_in_16_bits() {
 /// Requests of all settings share each step, in a lane that has room for a few at a time.
 #[test]
 fn tokens_of_every_setting_are_those_of_the_reference() {
-    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
-    let mut requests = Vec::new();
-    let mut expected = Vec::new();
-    for name in names() {
-        for (setting, run) in numbers[&name].as_object().unwrap() {
-            let Some(arguments) = run.get("args") else {
-                continue;
-            };
-            let source = ids(&numbers[&name]["input_ids"]);
-            requests.push((
-                source,
-                with_arguments(open().settings().unwrap(), arguments),
-            ));
-            expected.push((format!("{name} {setting}"), ids(&run["ids"])));
-        }
-    }
-    assert_eq!(requests.len(), 31, "runs of the reference");
     let limits = DecoderLimits {
         rows: 24,
         own_cells: 24 * 142,
         source_cells: 3000,
         encode_tokens: 1000,
     };
+    let runs = runs();
     for isa in levels().filter(|&isa| isa != Isa::Portable) {
         for threads in [1, 2] {
             let (model, lane) = load(&open(), &processor(isa), DType::F32, threads);
-            let answers = generate(&model, lane, DType::F32, limits, &requests);
-            for (answer, (name, tokens)) in answers.iter().zip(&expected) {
-                assert_eq!(answer, tokens, "{isa} {threads} threads: {name}");
-            }
+            check(
+                &model,
+                lane,
+                limits,
+                &runs,
+                &format!("{isa} {threads} threads"),
+            );
         }
-    }
-}
-
-/// Every key of a generation_config.json that is built in, alone and with beams.
-#[test]
-fn tokens_under_every_generation_config_are_those_of_the_reference() {
-    let runs = crate::golden::json(&format!("{MODEL}/settings.json"));
-    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
-    let config = crate::golden::json(&format!("{MODEL}/config.json"));
-    let mut requests = Vec::new();
-    let mut expected = Vec::new();
-    for (name, run) in runs.as_object().unwrap() {
-        let settings = settings_from_json(Some(&run["generation_config"]), &config).unwrap();
-        for (source, tokens) in run["ids"].as_object().unwrap() {
-            requests.push((ids(&numbers[source]["input_ids"]), settings.clone()));
-            expected.push((format!("{name} {source}"), ids(tokens)));
-        }
-    }
-    assert_eq!(requests.len(), 51, "runs of the reference");
-    let limits = DecoderLimits {
-        rows: 24,
-        own_cells: 24 * 142,
-        source_cells: 3000,
-        encode_tokens: 1000,
-    };
-    let isa = levels().last().unwrap();
-    let (model, lane) = load(&open(), &processor(isa), DType::F32, 2);
-    let answers = generate(&model, lane, DType::F32, limits, &requests);
-    for (answer, (name, tokens)) in answers.iter().zip(&expected) {
-        assert_eq!(answer, tokens, "{name}");
     }
 }
 

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use crate::golden::Expected;
-use crate::golden::decode::{generate, ids, load, states_and_scores, with_arguments};
+use crate::golden::decode::{check, generate, ids, load, states_and_scores};
 use crate::golden::run::{levels, processor};
-use serde_json::{Value, json};
+use crate::golden::translation::{MODEL, open, proteins, runs, tokenizer};
 use sessile_cpu::Isa;
 use sessile_device::{DType, GenerationSettings};
 use sessile_models::t5::Translation;
-use sessile_models::tokenizer::{Preprocessing, ProstT5Tokenizer};
-use sessile_models::{DecoderLimits, Model, ModelErrorKind, OpenOptions};
-
-const MODEL: &str = "prostt5/tiny";
+use sessile_models::tokenizer::Preprocessing;
+use sessile_models::{DecoderLimits, Model, ModelErrorKind};
 
 const LIMITS: DecoderLimits = DecoderLimits {
     rows: 13,
@@ -20,61 +18,6 @@ const LIMITS: DecoderLimits = DecoderLimits {
     source_cells: 120,
     encode_tokens: 60,
 };
-
-fn open(preprocessing: Preprocessing) -> Model {
-    let options = OpenOptions {
-        preprocessing,
-        ..OpenOptions::default()
-    };
-    Model::open_with(&crate::golden::path(MODEL), &options).unwrap()
-}
-
-fn tokenizer(files: &Model) -> &Arc<ProstT5Tokenizer> {
-    files.text_tokenizer().unwrap().as_prost_t5().unwrap()
-}
-
-/// Proteins of the reference's runs, with what it wrote.
-fn runs() -> Vec<(String, Vec<u8>, Value)> {
-    let numbers = crate::golden::json(&format!("{MODEL}/expected.json"));
-    let sequences = crate::golden::sequences(MODEL);
-    let runs = numbers["generation"].as_object().unwrap();
-    runs.iter()
-        .map(|(name, run)| {
-            let named = |sequence: &&crate::golden::Sequence| sequence.name == *name;
-            let residues = sequences.iter().find(named).unwrap().text.clone();
-            (name.clone(), residues.into_bytes(), run.clone())
-        })
-        .collect()
-}
-
-/// The arguments of a setting, as the golden files' README has them.
-fn arguments(setting: &str, residues: usize) -> Value {
-    match setting {
-        "greedy_max_L_plus_1" => {
-            json!({ "min_length": residues + 1, "max_length": residues + 2 })
-        }
-        "greedy_genome_entropy_lengths" | "beam3_genome_entropy_lengths" => json!({
-            "num_beams": if setting.starts_with("beam3") { 3 } else { 1 },
-            "min_length": 9 + 2 * residues,
-            "max_length": 9 + 2 * residues,
-            "repetition_penalty": 1.2,
-        }),
-        "beam3_free" => json!({
-            "num_beams": 3,
-            "max_length": 2 * residues + 10,
-            "early_stopping": true,
-        }),
-        "beam3_no_early_stop_lp0.6" => json!({
-            "num_beams": 3,
-            "max_length": 2 * residues + 10,
-            "min_length": 2,
-            "length_penalty": 0.6,
-            "no_repeat_ngram_size": 2,
-            "early_stopping": false,
-        }),
-        other => panic!("{other}"),
-    }
-}
 
 #[test]
 fn scores_are_those_of_the_reference() {
@@ -121,38 +64,17 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn tokens_of_every_setting_are_those_of_the_reference() {
     let files = open(Preprocessing::Standard);
-    let hidden_end = open(Preprocessing::GenomeEntropy);
-    let mut requests = Vec::new();
-    let mut expected = Vec::new();
-    for (name, residues, run) in runs() {
-        for (setting, run) in run.as_object().unwrap() {
-            let Some(text) = run.get("text") else {
-                continue;
-            };
-            let hides_end = setting.contains("genome_entropy");
-            let tokenizer = tokenizer(if hides_end { &hidden_end } else { &files });
-            let settings = with_arguments(
-                files.settings().unwrap(),
-                &arguments(setting, residues.len()),
-            );
-            requests.push((tokenizer.encode(&residues).tokens, settings));
-            let text = text.as_str().unwrap().to_owned();
-            expected.push((format!("{name} {setting}"), ids(&run["ids"]), text));
-        }
-    }
-    assert_eq!(requests.len(), 35, "runs of the reference");
+    let runs = runs();
     for isa in levels().filter(|&isa| isa != Isa::Portable) {
         for threads in [1, 2] {
             let (model, lane) = load(&files, &processor(isa), DType::F32, threads);
-            let answers = generate(&model, lane, DType::F32, LIMITS, &requests);
-            for (answer, (name, tokens, text)) in answers.iter().zip(&expected) {
-                assert_eq!(answer, tokens, "{isa} {threads} threads: {name}");
-                assert_eq!(
-                    files.text_tokenizer().unwrap().decode(answer),
-                    *text,
-                    "{name}"
-                );
-            }
+            check(
+                &model,
+                lane,
+                LIMITS,
+                &runs,
+                &format!("{isa} {threads} threads"),
+            );
         }
     }
 }
@@ -170,7 +92,7 @@ fn translations_have_the_states_of_the_reference() {
             Arc::clone(tokenizer(&files)),
             Translation::defaults(preprocessing, files.settings().unwrap()),
         );
-        let runs = runs();
+        let runs = proteins();
         let requests: Vec<(Vec<u32>, GenerationSettings)> = runs
             .iter()
             .map(|(_, residues, _)| {

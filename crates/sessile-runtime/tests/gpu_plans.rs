@@ -7,8 +7,8 @@ use sessile_cuda::CudaGeometry;
 use sessile_device::{DType, DeviceId, OutputKind, OutputSet};
 use sessile_models::Model;
 use sessile_models::esm2::{Esm2Config, tensor_shapes};
-use sessile_runtime::pool::plan_device;
-use sessile_runtime::{FoundDevice, MemoryPlan, PoolOptions, RuntimeErrorKind};
+use sessile_runtime::backend::Cpu;
+use sessile_runtime::{FoundDevice, MemoryPlan, PoolOptions, RuntimeErrorKind, plan_device};
 
 /// A checkpoint of a published size whose tensors have a header and no bytes.
 fn checkpoint(folder: &Path, name: &str) -> Model {
@@ -51,7 +51,8 @@ fn gpu(ordinal: u32, gigabytes: u64) -> FoundDevice {
         rates: None,
         notes: Vec::new(),
         geometry: Arc::new(CudaGeometry),
-        cuda: None,
+        backend: &Cpu,
+        hardware: None,
     }
 }
 
@@ -61,7 +62,7 @@ fn plan(files: &Model, gpu: &FoundDevice, options: &PoolOptions) -> MemoryPlan {
         ..options.clone()
     };
     // A plan reads no weights: the same files may be planned again and again.
-    plan_device(std::slice::from_ref(files), &options, gpu).unwrap()
+    plan_device([files], &options, gpu).unwrap()
 }
 
 #[test]

@@ -84,22 +84,20 @@ fn probe(service: &Service) {
     let Some(engine) = service.loaded() else {
         return;
     };
-    for pool in engine.pools() {
-        for (number, lane) in pool.lane_metrics().iter().enumerate() {
-            let is_due = lane
-                .since_success()
-                .is_none_or(|since| since >= service.options.probe_interval);
-            if lane.is_out() || !is_due {
-                continue;
-            }
-            // Refused while the last probe is still on its way.
-            if let Ok(pending) = pool.probe(number) {
-                tokio::spawn(async move {
-                    if let Err(error) = pending.await {
-                        tracing::warn!(lane = number, %error, "a lane did not answer a probe");
-                    }
-                });
-            }
+    for (number, lane) in engine.pool.lane_metrics().iter().enumerate() {
+        let is_due = lane
+            .since_success()
+            .is_none_or(|since| since >= service.options.probe_interval);
+        if lane.is_out() || !is_due {
+            continue;
+        }
+        // Refused while the last probe is still on its way.
+        if let Ok(pending) = engine.pool.probe(number) {
+            tokio::spawn(async move {
+                if let Err(error) = pending.await {
+                    tracing::warn!(lane = number, %error, "a lane did not answer a probe");
+                }
+            });
         }
     }
 }

@@ -217,7 +217,7 @@ fn bound(service: &Service, schemas: &mut Map<String, Value>) {
         return;
     };
     if let Some(writer) = &engine.writer {
-        let longest = json!({ "maximum": writer.longest_answer() });
+        let longest = json!({ "maximum": writer.longest_answer });
         for length in ["min_length", "max_length"] {
             let place = format!("/properties/{length}");
             set("WritingRequest", &place, longest.clone());

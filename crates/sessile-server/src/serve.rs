@@ -236,15 +236,9 @@ fn tell_start(service: &Service, address: SocketAddr, engine: &Engine, took: Dur
     let writer = engine.writer.as_ref();
     let models = engine.models.iter().map(|model| &*model.name);
     let models: Vec<&str> = models.chain(writer.map(|writer| &*writer.name)).collect();
-    let plan = writer.map(|writer| &writer.generator.plan);
-    let formats = engine
-        .pool
-        .plans()
-        .iter()
-        .map(|plan| (plan.device, plan.dtype));
     let (mut devices, mut dtypes) = (Vec::new(), Vec::new());
-    for (device, dtype) in formats.chain(plan.map(|plan| (plan.device, plan.dtype))) {
-        let (device, dtype) = (device.to_string(), dtype.name());
+    for plan in engine.pool.plans() {
+        let (device, dtype) = (plan.device.to_string(), plan.dtype.name());
         if !devices.contains(&device) {
             devices.push(device);
         }

@@ -99,50 +99,45 @@ impl Engine {
                 return Err(RuntimeError::new(RuntimeErrorKind::Option, message));
             }
         }
-        let pool = if models.is_empty() {
-            // A service that only writes.
-            Pool::from_executions(Vec::new(), Arc::default())
-        } else {
-            Pool::new(&models, &options)?
+        let writes = |files: &&Model| !files.description().encodes;
+        let mut writers = models.iter().filter(writes);
+        if let Some(files) = writers.next() {
+            Writer::plan(files, &mut options.writing)?;
+        }
+        if let Some(second) = writers.next() {
+            let message = format!("{}: a second model that writes", second.name());
+            return Err(RuntimeError::new(RuntimeErrorKind::Option, message)
+                .with_hint("one model that writes is served beside the others"));
+        }
+        let pool = Pool::new(&models, &options)?;
+        let mut engine = Engine {
+            models: Vec::new(),
+            writer: None,
+            pool,
         };
-        let models = models
-            .iter()
-            .zip(pool.models())
-            .enumerate()
-            .map(|(index, (files, info))| ServedModel {
+        for (index, files) in models.iter().enumerate() {
+            let Some(info) = engine.pool.models().get(index) else {
+                continue;
+            };
+            let index = ModelIndex(index);
+            if writes(&files) {
+                engine.writer = Some(Writer::new(files, index, info, &engine.pool)?);
+                continue;
+            }
+            engine.models.push(ServedModel {
                 name: files.name().to_owned(),
-                index: ModelIndex(index),
+                index,
                 info: info.clone(),
                 tokenizer: files.tokenizer().clone(),
-            })
-            .collect();
-        Ok(Engine {
-            pool,
-            models,
-            writer: None,
-        })
+            });
+        }
+        Ok(engine)
     }
 
-    /// The same with a model that writes.
-    #[must_use]
-    pub fn with_writer(mut self, writer: Writer) -> Self {
-        self.writer = Some(writer);
-        self
-    }
-
-    /// The pools.
-    pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool> {
-        let writer = self.writer.iter().map(|writer| &writer.generator.pool);
-        [&self.pool].into_iter().chain(writer)
-    }
-
-    /// All lanes: device, number and how they are. Those of the writer follow those of the pool.
+    /// All lanes: device, number and how they are.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = (DeviceId, usize, &LaneMetrics)> {
-        let first = [0, self.pool.lanes().len()];
-        self.pools().zip(first).flat_map(|(pool, first)| {
-            let lanes = pool.lanes().iter().zip(pool.lane_metrics());
-            lanes.map(move |(lane, metrics)| (lane.device, first + lane.index, &**metrics))
-        })
+        let lanes = self.pool.lanes().iter().zip(self.pool.lane_metrics());
+        lanes.map(|(lane, metrics)| (lane.device, lane.index, &**metrics))
     }
 
     /// The model of this name.
@@ -297,7 +292,7 @@ impl Service {
     }
 
     pub(crate) fn install(&self, engine: Engine) {
-        engine.pools().for_each(|pool| self.telemetry.follow(pool));
+        self.telemetry.follow(&engine.pool);
         // The only caller loads once.
         let _ = self.engine.set(engine);
     }

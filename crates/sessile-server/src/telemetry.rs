@@ -13,7 +13,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
-use sessile_runtime::{Pool, Timing};
+use sessile_runtime::{Pool, Timing, WritingPlan};
 
 use crate::failure::FailureKind;
 use crate::health;
@@ -243,7 +243,7 @@ impl Telemetry {
             self.read_lanes(engine);
             self.read_models(engine);
             if let Some(writer) = &engine.writer {
-                self.read_writer(writer);
+                self.read_writer(&engine.pool, writer);
             }
         }
         self.handle.render()
@@ -270,20 +270,13 @@ impl Telemetry {
     fn read_models(&self, engine: &Engine) {
         let plans = engine.pool.plans();
         let dtype = plans.first().map_or("", |plan| plan.dtype.name());
-        for model in &engine.models {
+        let models = engine.models.iter().map(|model| (&*model.name, &model.info));
+        let writer = engine.writer.iter();
+        for (name, info) in models.chain(writer.map(|writer| (&*writer.name, &writer.info))) {
             let labels = [
-                ("model", &*model.name),
-                ("architecture", model.info.architecture),
+                ("model", name),
+                ("architecture", info.architecture),
                 ("dtype", dtype),
-            ];
-            self.gauge("sessile_model_info", &labels, 1.0);
-        }
-        if let Some(writer) = &engine.writer {
-            let plan = &writer.generator.plan;
-            let labels = [
-                ("model", &*writer.name),
-                ("architecture", plan.info.architecture),
-                ("dtype", plan.dtype.name()),
             ];
             self.gauge("sessile_model_info", &labels, 1.0);
         }
@@ -308,7 +301,13 @@ impl Telemetry {
         for plan in pool.plans() {
             let device = plan.device.to_string();
             let lanes = plan.workspace_bytes * plan.lanes as u64;
-            for (kind, bytes) in [("weights", plan.weight_bytes()), ("workspace", lanes)] {
+            let writing = plan.writing().map(WritingPlan::workspace_bytes);
+            let caches = plan.writing().map(|lane| lane.cache_bytes);
+            for (kind, bytes) in [
+                ("weights", plan.weight_bytes()),
+                ("workspace", lanes + writing.sum::<u64>()),
+                ("caches", caches.sum()),
+            ] {
                 let labels = [("device", &*device), ("use", kind)];
                 self.gauge("sessile_device_memory_bytes", &labels, bytes as f64);
             }
@@ -326,12 +325,13 @@ impl Telemetry {
         }
     }
 
-    fn read_writer(&self, writer: &Writer) {
-        let report = writer.generator.report();
-        let pool = &writer.generator.pool;
+    fn read_writer(&self, pool: &Pool, writer: &Writer) {
+        let Some(report) = pool.writing_report(writer.index) else {
+            return;
+        };
         for (name, value) in [
-            ("sessile_written_texts_total", pool.metrics().answered.get()),
-            ("sessile_written_tokens_total", pool.metrics().written.get()),
+            ("sessile_written_texts_total", report.inferences),
+            ("sessile_written_tokens_total", report.tokens),
             ("sessile_written_given_back_total", report.given_back),
         ] {
             self.counter(name, &[]).absolute(value);
@@ -351,15 +351,22 @@ impl Telemetry {
         ] {
             self.gauge(name, &[], value);
         }
-        let plan = &writer.generator.plan;
-        let device = plan.device.to_string();
-        for (kind, bytes) in [
-            ("weights", plan.weight_bytes),
-            ("caches", plan.cache_bytes),
-            ("workspace", plan.workspace_bytes()),
-        ] {
-            let labels = [("device", &*device), ("use", kind)];
-            self.gauge("sessile_writer_memory_bytes", &labels, bytes as f64);
+        for plan in pool.plans() {
+            let device = plan.device.to_string();
+            let model = plan.models.get(writer.index.0);
+            let Some((model, lane)) =
+                model.and_then(|model| Some((model, model.writing.as_ref()?)))
+            else {
+                continue;
+            };
+            for (kind, bytes) in [
+                ("weights", model.weight_bytes),
+                ("caches", lane.cache_bytes),
+                ("workspace", lane.workspace_bytes()),
+            ] {
+                let labels = [("device", &*device), ("use", kind)];
+                self.gauge("sessile_writer_memory_bytes", &labels, bytes as f64);
+            }
         }
     }
 }

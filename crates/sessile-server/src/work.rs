@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sessile_device::{GenerationSettings, ModelIndex, Output, OutputSet, RequestError};
-use sessile_runtime::{Pending, Pool, PoolRequest, Timing};
+use sessile_runtime::{Pending, PoolRequest, Timing};
 
 use crate::failure::{Failure, FailureKind};
 use crate::otlp;
-use crate::service::{Engine, Service};
+use crate::service::Service;
 
 /// A request keeps at most this many batches per lane in the queue, so that a large one leaves
 /// room for others.
@@ -48,15 +48,6 @@ pub(crate) trait Work {
 
     /// Its name.
     fn model_name(&self) -> &str;
-
-    /// The pool that it is asked of.
-    ///
-    /// # Errors
-    ///
-    /// When there is none.
-    fn pool<'e>(&self, engine: &'e Engine) -> Result<&'e Pool, Failure> {
-        Ok(&engine.pool)
-    }
 
     /// How to write, for models that do.
     fn generation(&self) -> Option<Arc<GenerationSettings>> {
@@ -104,11 +95,14 @@ async fn run_jobs(
     deadline: Instant,
     work: &mut impl Work,
 ) -> Result<(), Failure> {
-    let pool = work.pool(service.engine()?)?;
-    let batch_tokens: usize = pool.lanes().iter().map(|lane| lane.token_budget).sum();
+    let pool = &service.engine()?.pool;
+    let batch_tokens: usize = pool
+        .lanes_of(work.model())
+        .map(|lane| lane.token_budget)
+        .sum();
     let window = batch_tokens
         .saturating_mul(WINDOW_BATCHES_PER_LANE)
-        .min(pool.queue_capacity());
+        .min(pool.queue_capacity(work.model()));
     let mut in_flight: VecDeque<(usize, usize, Pending)> = VecDeque::new();
     let mut outstanding = 0;
     let mut held = None;

@@ -1,55 +1,72 @@
-//! The model that writes, beside those that read sequences: at most one, with a pool of its own.
+//! The model that writes, beside those that read sequences: at most one.
 
-use sessile_device::GenerationSettings;
+use sessile_device::{GenerationSettings, ModelIndex};
 use sessile_models::t5::DEFAULT_TOKENS;
-use sessile_models::{Model, Writing};
-use sessile_runtime::{GeneratorOptions, GeneratorPool, RuntimeError, Usual};
+use sessile_models::tokenizer::TextTokenizer;
+use sessile_models::{Model, ModelInfo, Writing};
+use sessile_runtime::{Pool, RuntimeError, Usual, WritingOptions};
 
 /// Tokens of a protein that memory is planned for, beside one of the longest.
 const USUAL_TOKENS: usize = 512;
 
-/// A model that writes, as requests know it.
+/// A resident model that writes, as requests know it.
 pub struct Writer {
     /// The name that requests give.
     pub name: String,
-    /// The model on its devices.
-    pub generator: GeneratorPool,
+    /// Its place in the pool.
+    pub index: ModelIndex,
+    /// What it is.
+    pub info: ModelInfo,
+    /// From text to tokens and back.
+    pub tokenizer: TextTokenizer,
     /// How it writes unless a request says otherwise.
     pub settings: GenerationSettings,
     /// Whether what it writes are summaries.
     pub writes_summaries: bool,
+    /// Tokens of the longest answer that can be asked for: what the model can, and what one
+    /// hypothesis has memory for on any device.
+    pub longest_answer: usize,
 }
 
 impl Writer {
-    /// Loads a model and warms it up. `options` are for settings of the model's own.
-    ///
-    /// # Errors
-    ///
-    /// Whatever keeps the model from being planned or loaded.
-    pub fn load(files: &Model, options: &GeneratorOptions) -> Result<Self, RuntimeError> {
-        let writes_summaries = files.writes() == Some(Writing::Summaries);
-        let mut options = options.clone();
-        options.settings = files.settings()?.clone();
-        if !writes_summaries {
+    /// A model of a pool.
+    pub(crate) fn new(
+        files: &Model,
+        index: ModelIndex,
+        info: &ModelInfo,
+        pool: &Pool,
+    ) -> Result<Self, RuntimeError> {
+        let lanes = pool.plans().iter().filter_map(|plan| {
+            let lane = plan.models.get(index.0)?.writing.as_ref()?;
+            Some(lane.longest_answer())
+        });
+        Ok(Writer {
+            name: files.name().to_owned(),
+            index,
+            info: info.clone(),
+            tokenizer: files.text_tokenizer()?.clone(),
+            settings: files.settings()?.clone(),
+            writes_summaries: writes_summaries(files),
+            longest_answer: lanes.min().unwrap_or(0),
+        })
+    }
+
+    /// Room for what a model writes by its own settings.
+    pub(crate) fn plan(files: &Model, options: &mut WritingOptions) -> Result<(), RuntimeError> {
+        let mut settings = files.settings()?.clone();
+        if !writes_summaries(files) {
             // A translation is about as long as its source, whatever the model's files say.
-            options.settings.max_length = DEFAULT_TOKENS;
+            settings.max_length = DEFAULT_TOKENS;
             options.usual = Some(Usual {
                 source_tokens: USUAL_TOKENS,
                 written_tokens: USUAL_TOKENS,
             });
         }
-        Ok(Writer {
-            name: files.name().to_owned(),
-            generator: GeneratorPool::new(files, &options)?,
-            settings: files.settings()?.clone(),
-            writes_summaries,
-        })
+        options.settings = Some(settings);
+        Ok(())
     }
+}
 
-    /// Tokens of the longest answer that can be asked for: what the model can, and what one
-    /// hypothesis has memory for.
-    pub(crate) fn longest_answer(&self) -> usize {
-        let plan = &self.generator.plan;
-        plan.info.max_target_tokens.min(plan.limits.own_cells)
-    }
+fn writes_summaries(files: &Model) -> bool {
+    files.writes() == Some(Writing::Summaries)
 }

@@ -4,10 +4,8 @@ use std::io::{BufRead, Read};
 
 use crate::running::{Running, options, pool_options, root, tiny};
 use serde_json::{Value, json};
-use sessile_device::GenerationSettings;
 use sessile_models::Model;
-use sessile_runtime::GeneratorOptions;
-use sessile_server::{Engine, Writer};
+use sessile_server::Engine;
 
 const SENTENCE: &str = "The committee measured the crowded theatre in spring.";
 
@@ -19,15 +17,10 @@ fn json_file(name: &str) -> Value {
 /// A service with the small BART, and with the small ESM-2 beside it.
 fn service(beside: Vec<Model>) -> Running {
     let service = Running::start(options(), move || {
-        let files = Model::open(&root().join("tests/golden/bart/tiny")).unwrap();
-        let pool = pool_options();
-        let writing = GeneratorOptions {
-            threads: pool.threads,
-            dtype: pool.dtype,
-            ..GeneratorOptions::new(GenerationSettings::default())
-        };
-        let writer = Writer::load(&files.named("bart"), &writing)?;
-        Ok(Engine::load(beside, &pool)?.with_writer(writer))
+        let bart = Model::open(&root().join("tests/golden/bart/tiny")).unwrap();
+        let mut models = beside;
+        models.push(bart.named("bart"));
+        Engine::load(models, &pool_options())
     });
     service.wait_ready();
     service

@@ -75,8 +75,7 @@ pub use sessile_pipelines::embed::Long;
 pub use sessile_pipelines::three_di::Encoded as States;
 pub use sessile_pipelines::viral::predict::Predicted;
 pub use sessile_runtime::{
-    DTypeChoice, DeviceChoice, GeneratorOptions, GeneratorPlan, GeneratorPool, GeneratorReport,
-    Instances, MemoryPlan, Pending, Pool, PoolOptions, PoolRequest, RuntimeError, RuntimeErrorKind,
-    WrittenText,
+    DTypeChoice, DeviceChoice, Instances, MemoryPlan, Pending, Pool, PoolOptions, PoolRequest,
+    Resident, RuntimeError, RuntimeErrorKind, Texts, WritingOptions, WritingReport, WrittenText,
 };
 pub use sessile_seq as seq;

@@ -7,9 +7,7 @@ use sessile_models::generation::SettingsOverrides;
 use sessile_models::hub::{self, HubOptions, Progress};
 use sessile_models::tokenizer::Tokenizer;
 use sessile_models::{DEMO, Model, ModelInfo, OpenOptions};
-use sessile_runtime::{
-    DTypeChoice, DeviceChoice, GeneratorOptions, GeneratorPool, Instances, Pool, PoolOptions,
-};
+use sessile_runtime::{DTypeChoice, DeviceChoice, Instances, Pool, PoolOptions, WritingOptions};
 
 use crate::error::{Error, ErrorKind};
 
@@ -34,7 +32,7 @@ pub(crate) struct Reader {
 
 /// A model that writes texts.
 pub(crate) struct Writer {
-    pub(crate) pool: GeneratorPool,
+    pub(crate) pool: Pool,
     pub(crate) settings: sessile_device::GenerationSettings,
 }
 
@@ -98,20 +96,15 @@ impl Sessile {
 
     /// The number format it computes in: that of its first device.
     pub fn dtype(&self) -> sessile_device::DType {
-        match &self.resident {
-            Resident::Reader(reader) => {
-                let plan = reader.pool.plans().first();
-                plan.map_or(sessile_device::DType::F32, |plan| plan.dtype)
-            }
-            Resident::Writer(writer) => writer.pool.plan.dtype,
-        }
+        let plan = self.pool().plans().first();
+        plan.map_or(sessile_device::DType::F32, |plan| plan.dtype)
     }
 
     /// The pool that answers, for what this interface does not have.
     pub fn pool(&self) -> &Pool {
         match &self.resident {
             Resident::Reader(reader) => &reader.pool,
-            Resident::Writer(writer) => &writer.pool.pool,
+            Resident::Writer(writer) => &writer.pool,
         }
     }
 
@@ -138,11 +131,13 @@ impl Sessile {
     pub(crate) fn writer(&self) -> Result<&Writer, Error> {
         match &self.resident {
             Resident::Writer(writer) => Ok(writer),
-            Resident::Reader(_) => {
-                let message = format!("{} reads sequences and writes no texts", self.name);
-                Err(Error::new(ErrorKind::Usage, message).with_hint("use a BART model"))
-            }
+            Resident::Reader(_) => Err(self.writes_nothing()),
         }
+    }
+
+    pub(crate) fn writes_nothing(&self) -> Error {
+        let message = format!("{} reads sequences and writes no texts", self.name);
+        Error::new(ErrorKind::Usage, message).with_hint("use a BART model")
     }
 }
 
@@ -315,20 +310,16 @@ fn load_writer(
         Error::new(ErrorKind::Usage, error.to_string())
             .with_hint(error.hint().unwrap_or("see the settings of the model"))
     })?;
-    let pool = GeneratorPool::new(
-        files,
-        &GeneratorOptions {
-            devices: options.devices.clone(),
-            threads: options.threads,
-            dtype: options.dtype,
-            instances: options
-                .instances
-                .map_or_else(Instances::default, Instances::Exactly),
+    let instances = options.instances;
+    let options = PoolOptions {
+        writing: WritingOptions {
+            instances: instances.map_or_else(Instances::default, Instances::Exactly),
             source_tokens: options.max_tokens,
-            memory_reserve: options.memory_reserve,
-            ..GeneratorOptions::new(settings.clone())
+            ..WritingOptions::of(settings.clone())
         },
-    )?;
+        ..options.clone()
+    };
+    let pool = Pool::new([sessile_runtime::Resident::Writes(files)], &options)?;
     Ok(Writer { pool, settings })
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sessile_device::ModelIndex;
 use sessile_runtime::WrittenText;
 
 use crate::error::Error;
@@ -35,21 +36,23 @@ impl Sessile {
         watch: &Watch,
     ) -> Result<Vec<WrittenText>, Error> {
         let writer = self.writer()?;
+        let texts = writer.pool.texts(ModelIndex(0));
+        let texts = texts.ok_or_else(|| self.writes_nothing())?;
         let settings = Arc::new(writer.settings.clone());
         let requests = articles.iter().enumerate().map(|(record, article)| {
-            match writer.pool.request(article.as_ref(), &settings) {
+            match texts.request(article.as_ref(), &settings) {
                 Ok(request) => ((record, None), Some(request)),
                 Err(error) => ((record, Some(error)), None),
             }
         });
         let mut written = Vec::with_capacity(articles.len());
-        for ((record, refused), answer) in writer.pool.pool.in_order(requests).until(watch.flag()) {
+        for ((record, refused), answer) in writer.pool.in_order(requests).until(watch.flag()) {
             let answer = match (answer, refused) {
                 (Some(answer), _) => answer.map_err(|error| Error::of_request(record, error))?,
                 (None, Some(error)) => return Err(Error::of_request(record, error)),
                 (None, None) => continue,
             };
-            written.push(writer.pool.written(&answer));
+            written.push(texts.written(&answer));
             watch.advance();
         }
         match watch.is_stopped() {

@@ -224,7 +224,8 @@ pub(crate) struct GeneratorArguments {
 /// How many instances there may be.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct InstanceArguments {
-    /// As many instances as fit, up to this; null: up to 32 [default: null]
+    /// As many instances as fit on a device, up to this; null: up to 32 on the CPU, 64 on a GPU
+    /// [default: null]
     #[arg(long, value_name = "N", value_parser = parse_limit)]
     pub(crate) max_instances: Option<Limit>,
 

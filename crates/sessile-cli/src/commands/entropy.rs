@@ -55,7 +55,10 @@ fn open_states(
     writing: &StateWritingArguments,
 ) -> Result<StateFiles, Failure> {
     if writing.method == StateMethod::Head {
-        return Ok(StateFiles::Scored(open_model_with_head(model, head)?));
+        return Ok(StateFiles {
+            model: open_model_with_head(model, head)?,
+            writing: None,
+        });
     }
     if head.head.is_some() || head.head_map.is_some() {
         return Err(Failure::usage("--method generate takes no head")
@@ -67,9 +70,11 @@ fn open_states(
         ..OpenOptions::default()
     };
     let files = Model::open_with(&path, &options)?.named(model);
-    let files = Box::new(files);
     let defaults = Translation::defaults(head.preprocess, files.settings()?);
     let settings = writing.overrides().over(&defaults);
     let settings = settings.map_err(|error| Failure::setting(&error))?;
-    Ok(StateFiles::Written { files, settings })
+    Ok(StateFiles {
+        model: files,
+        writing: Some(settings),
+    })
 }

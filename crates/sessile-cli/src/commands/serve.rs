@@ -9,14 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sessile_device::{DeviceId, GenerationSettings};
-use sessile_models::Model;
 use sessile_pipelines::Interrupt;
-use sessile_runtime::{DeviceChoice, Dispatch, GeneratorOptions, PoolOptions, RuntimeError};
+use sessile_runtime::{Dispatch, PoolOptions};
 use sessile_server::clients::{self, ClientLimits};
 use sessile_server::keys::{self, Keys};
 use sessile_server::options::parse_origins;
-use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Tls, TlsFiles, Writer};
+use sessile_server::{Ended, Engine, ServeError, Server, ServiceOptions, Tls, TlsFiles};
 
 use super::open_model;
 use crate::arguments::serve::ServeArguments;
@@ -38,21 +36,17 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
     let options = options(arguments)?;
     let pool = pool(arguments, &options)?;
     let names = names::served(&arguments.model, &arguments.served_name)?;
-    let (mut models, mut writer) = (Vec::new(), None);
+    let mut models = Vec::new();
     for (name, served) in arguments.model.iter().zip(&names) {
-        let model = open_model(name)?.named(served);
-        if model.description().encodes {
-            models.push(model);
-        } else if writer.is_some() {
-            return Err(
-                Failure::usage(format!("{name}: a second model that writes"))
-                    .with_hint(Some("one model that writes is served beside the others")),
-            );
-        } else {
-            writer = Some(model);
-        }
+        models.push(open_model(name)?.named(served));
     }
-    let writing = writing(arguments, &pool, !models.is_empty());
+    let mut writers = models.iter().filter(|model| !model.description().encodes);
+    if let Some(second) = writers.nth(1) {
+        return Err(
+            Failure::usage(format!("{}: a second model that writes", second.name()))
+                .with_hint(Some("one model that writes is served beside the others")),
+        );
+    }
     let name = names.into_iter().next().unwrap_or_default();
     check_threads()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -68,10 +62,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<ExitCode, Failure> {
             arguments: arguments.clone(),
         };
         server
-            .run(
-                move || load(models, writer.as_ref(), &pool, &writing),
-                stop(interrupt, reload),
-            )
+            .run(move || Engine::load(models, &pool), stop(interrupt, reload))
             .await
     });
     if matches!(ended, Ok(Ended::NotStarted(_))) {
@@ -124,39 +115,6 @@ fn check_threads() -> Result<(), Failure> {
             let message = format!("the system has no thread to give to the service ({error})");
             Err(Failure::new(DEVICE, message).with_hint(Some(MORE_THREADS)))
         }
-    }
-}
-
-/// Loads the models that read, and the one that writes.
-fn load(
-    models: Vec<Model>,
-    writer: Option<&Model>,
-    pool: &PoolOptions,
-    writing: &GeneratorOptions,
-) -> Result<Engine, RuntimeError> {
-    let engine = Engine::load(models, pool)?;
-    match writer {
-        Some(files) => Ok(engine.with_writer(Writer::load(files, writing)?)),
-        None => Ok(engine),
-    }
-}
-
-/// Devices, memory and instances of the model that writes. Where others read beside it, the GPUs that
-/// are named are theirs, if the processor is named too.
-fn writing(arguments: &ServeArguments, pool: &PoolOptions, has_readers: bool) -> GeneratorOptions {
-    let devices = match &pool.devices {
-        DeviceChoice::Only(ids) if has_readers && ids.contains(&DeviceId::Cpu) => {
-            DeviceChoice::Only(vec![DeviceId::Cpu])
-        }
-        devices => devices.clone(),
-    };
-    GeneratorOptions {
-        devices,
-        threads: pool.threads,
-        dtype: pool.dtype,
-        instances: arguments.limits.instances(None),
-        memory_reserve: pool.memory_reserve,
-        ..GeneratorOptions::new(GenerationSettings::default())
     }
 }
 
@@ -349,6 +307,7 @@ fn pool(arguments: &ServeArguments, options: &ServiceOptions) -> Result<PoolOpti
     pool.devices = devices::choice(&pool.devices, arguments.cuda_visible_devices.as_deref())?;
     // Both ends of a sequence.
     pool.max_tokens = Some(options.max_sequence_length.saturating_add(2));
+    pool.writing.instances = arguments.limits.instances(None);
     pool.dispatch = Dispatch {
         max_fill_wait: options.max_wait,
         max_batch_requests: if options.batching {

@@ -7,7 +7,7 @@ use sessile_device::GenerationSettings;
 use sessile_models::Model;
 use sessile_pipelines::summarize::{self, SummarizeOptions};
 use sessile_pipelines::{Interrupt, Observer, Summary};
-use sessile_runtime::GeneratorOptions;
+use sessile_runtime::{Dispatch, PoolOptions, WritingOptions};
 
 use super::job::{self, Done};
 use super::resolve;
@@ -37,7 +37,7 @@ fn summarize(
         text_field: arguments.text_field,
         with_ids: arguments.with_ids,
         long: arguments.long,
-        pool: pool(&arguments.pool, settings.clone()),
+        pool: pool(&arguments.pool),
         settings,
     };
     summarize::check(&options)?;
@@ -80,19 +80,25 @@ fn describe(summary: &Summary, output: &str) -> String {
     )
 }
 
-/// Devices, memory and instances, for these settings.
-fn pool(arguments: &GeneratorArguments, settings: GenerationSettings) -> GeneratorOptions {
-    GeneratorOptions {
+/// Devices, memory and instances.
+fn pool(arguments: &GeneratorArguments) -> PoolOptions {
+    PoolOptions {
         devices: arguments.devices.clone(),
         threads: arguments.threads,
         dtype: arguments.dtype,
-        instances: arguments.limits.instances(arguments.instances),
         memory_reserve: arguments.memory_reserve,
-        batch: arguments.batch_size,
-        max_delay: Duration::from_millis(arguments.max_delay_ms),
-        queue: arguments.queue_size,
-        warm_up: arguments.warmup,
         timed: arguments.per_op,
-        ..GeneratorOptions::new(settings)
+        writing: WritingOptions {
+            instances: arguments.limits.instances(arguments.instances),
+            dispatch: Dispatch {
+                max_batch_requests: arguments.batch_size.unwrap_or(usize::MAX),
+                max_fill_wait: Duration::from_millis(arguments.max_delay_ms),
+                ..Dispatch::default()
+            },
+            queue: arguments.queue_size,
+            warm_up: arguments.warmup,
+            ..WritingOptions::default()
+        },
+        ..PoolOptions::default()
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn unknown(
     let known: BTreeSet<String> = flags
         .iter()
         .map(|flag| variable(flag))
-        .chain(discovery::VARIABLES.map(str::to_owned))
+        .chain(discovery::variables().map(str::to_owned))
         .chain([REFERENCE.to_owned()])
         .collect();
     let mut names: Vec<String> = environment

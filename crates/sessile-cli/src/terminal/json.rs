@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use sessile_pipelines::{Observer, Progress, Summary};
-use sessile_runtime::GeneratorReport;
+use sessile_runtime::WritingReport;
 
 use super::seconds_left;
 use crate::exit::Failure;
@@ -62,7 +62,7 @@ impl JsonLog {
 }
 
 /// What a model that writes has done.
-fn generation(report: &GeneratorReport) -> Value {
+fn generation(report: &WritingReport) -> Value {
     let memory = report
         .memory
         .iter()

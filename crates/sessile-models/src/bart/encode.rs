@@ -18,10 +18,7 @@ pub(super) fn run<D: Device>(
     batch: &PackedBatch,
     cells: &[u32],
     caches: &Caches,
-) -> Result<Buf, DeviceError>
-where
-    D::Lane: DecodingLane,
-{
+) -> Result<Buf, DeviceError> {
     let config = &model.config;
     let hidden = config.hidden;
     let positions: Vec<u32> = (0..batch.len())

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sessile_device::{DType, DecodingLane, Device};
+use sessile_device::{DType, Device};
 
 use super::{Bart, BartConfig, tensor_shapes};
 use crate::error::{ModelError, ModelErrorKind};
@@ -75,10 +75,7 @@ impl Family for BartConfig {
         device: &D,
         parts: &Parts<'_>,
         dtype: DType,
-    ) -> Result<LoadedWriter<D>, ModelError>
-    where
-        D::Lane: DecodingLane,
-    {
+    ) -> Result<LoadedWriter<D>, ModelError> {
         let (model, report) = Bart::load(device, parts.source, self.clone(), dtype)?;
         Ok((Arc::new(model), report))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sessile_device::{DType, DecodingLane, Device, WeightLayout};
+use sessile_device::{DType, Device, WeightLayout};
 
 use super::{Bart, BartConfig, DecoderLayer, Embeddings, EncoderLayer, FeedForward, tensor_shapes};
 use crate::error::{ModelError, ModelErrorKind};
@@ -76,10 +76,7 @@ impl Tables {
     }
 }
 
-impl<D: Device> Bart<D>
-where
-    D::Lane: DecodingLane,
-{
+impl<D: Device> Bart<D> {
     /// Packs the weights of `source` onto `device`.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sessile_device::{
     Admission, Device, DeviceError, DeviceErrorKind, Event, Execution, GivenUp, HostTensor, Lane,
-    Output, OutputKind, OutputSet, Request, RequestError, RequestErrorKind, RequestId,
+    ModelIndex, Output, OutputKind, OutputSet, Request, RequestError, RequestErrorKind, RequestId,
 };
 
 use super::{Encoder, Job, Pass, Scratch};
@@ -46,7 +46,8 @@ struct Owner {
 /// The requests in progress on one lane.
 pub struct EncoderExecution<D: Device> {
     lane: D::Lane,
-    models: Vec<Arc<dyn Encoder<D>>>,
+    /// By number; none where the model of that number is served elsewhere.
+    models: Vec<Option<Arc<dyn Encoder<D>>>>,
     token_budget: usize,
     in_progress: VecDeque<InProgress>,
     pass: Pass,
@@ -60,6 +61,15 @@ impl<D: Device> EncoderExecution<D> {
     /// Serves `models` on `lane` with passes of at most `token_budget` tokens, or of one sequence
     /// where a single one is longer.
     pub fn new(lane: D::Lane, models: Vec<Arc<dyn Encoder<D>>>, token_budget: usize) -> Self {
+        Self::serving(lane, models.into_iter().map(Some).collect(), token_budget)
+    }
+
+    /// The same where the models of some numbers are served elsewhere.
+    pub fn serving(
+        lane: D::Lane,
+        models: Vec<Option<Arc<dyn Encoder<D>>>>,
+        token_budget: usize,
+    ) -> Self {
         EncoderExecution {
             lane,
             models,
@@ -83,15 +93,25 @@ impl<D: Device> EncoderExecution<D> {
         &mut self.lane
     }
 
+    fn model(&self, model: ModelIndex) -> Option<&Arc<dyn Encoder<D>>> {
+        self.models.get(model.0)?.as_ref()
+    }
+
     /// Why a request can not be served, if so.
     fn refusal(&self, request: &Request) -> Option<RequestError> {
         let refuse = |kind, message: String| Some(RequestError::new(kind, message));
-        let Some(model) = self.models.get(request.model.0) else {
+        let Some(model) = self.model(request.model) else {
             return refuse(
                 RequestErrorKind::InvalidInput,
                 format!("there is no model number {}", request.model.0),
             );
         };
+        if request.generation.is_some() {
+            return refuse(
+                RequestErrorKind::UnsupportedOutput,
+                "the model writes no text".to_owned(),
+            );
+        }
         let info = model.info();
         let tokens = request.tokens.len();
         if tokens <= info.special_tokens {
@@ -140,18 +160,17 @@ impl<D: Device> EncoderExecution<D> {
     fn schedule(&mut self) {
         self.pass.clear();
         self.owners.clear();
-        let Some(model) = self
-            .in_progress
-            .iter()
-            .find(|entry| !entry.is_scheduled())
-            .map(|entry| entry.request.model)
-        else {
+        let mut waiting = (self.in_progress.iter()).filter(|entry| !entry.is_scheduled());
+        let Some(number) = waiting.next().map(|entry| entry.request.model) else {
             return;
         };
-        let mask_token = self.models[model.0].mask_token();
-        let leading = self.models[model.0].info().leading_tokens;
+        let Some(model) = self.model(number) else {
+            return;
+        };
+        let mask_token = model.mask_token();
+        let leading = model.info().leading_tokens;
         for (index, entry) in self.in_progress.iter_mut().enumerate() {
-            if entry.request.model != model {
+            if entry.request.model != number {
                 continue;
             }
             let tokens = &entry.request.tokens;
@@ -275,7 +294,8 @@ impl<D: Device> Execution for EncoderExecution<D> {
         if let Some(error) = self.refusal(&request) {
             return Admission::Refused(request, error);
         }
-        let special = self.models[request.model.0].info().special_tokens;
+        let model = self.model(request.model);
+        let special = model.map_or(0, |model| model.info().special_tokens);
         let scored = request.outputs.contains(OutputKind::MaskedLogprob);
         let plain: OutputSet = request
             .outputs
@@ -307,7 +327,9 @@ impl<D: Device> Execution for EncoderExecution<D> {
             return Ok(());
         }
         let model = self.in_progress[self.owners[0].in_progress].request.model;
-        let model = Arc::clone(&self.models[model.0]);
+        let Some(model) = self.model(model).map(Arc::clone) else {
+            return Ok(());
+        };
         self.outputs.clear();
         match model.forward(
             &mut self.lane,

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sessile_device::{
-    Admission, DType, DecodingLane, Device, DeviceError, Event, Execution, GenerationSettings,
-    GivenUp, Lane, Output, PackedBatch, Request, RequestError, RequestErrorKind, RequestId,
+    Admission, DType, Device, DeviceError, Event, Execution, GenerationSettings, GivenUp, Lane,
+    Output, PackedBatch, Request, RequestError, RequestErrorKind, RequestId,
 };
 
 use super::cells::Cells;
@@ -56,10 +56,7 @@ struct InProgress {
 }
 
 /// The requests in progress on one lane.
-pub struct DecoderExecution<D: Device>
-where
-    D::Lane: DecodingLane,
-{
+pub struct DecoderExecution<D: Device> {
     lane: D::Lane,
     model: Arc<dyn SequenceToSequence<D>>,
     caches: Caches,
@@ -75,10 +72,7 @@ where
     log_sums: Vec<f32>,
 }
 
-impl<D: Device> DecoderExecution<D>
-where
-    D::Lane: DecodingLane,
-{
+impl<D: Device> DecoderExecution<D> {
     /// Serves `model` on `lane`, with caches on its arena.
     ///
     /// # Errors
@@ -128,6 +122,12 @@ where
     fn refusal(&self, request: &Request, settings: &GenerationSettings) -> Option<RequestError> {
         let info = self.model.info();
         let refuse = |kind, message: String| Some(RequestError::new(kind, message));
+        if let Some(kind) = request.outputs.iter().next() {
+            return refuse(
+                RequestErrorKind::UnsupportedOutput,
+                format!("the model writes text and has no {kind:?} output"),
+            );
+        }
         if request.tokens.is_empty() {
             return refuse(
                 RequestErrorKind::InvalidInput,
@@ -317,10 +317,7 @@ fn needs(settings: &GenerationSettings) -> (usize, usize) {
     (rows, rows.saturating_mul(settings.max_length))
 }
 
-impl<D: Device> Execution for DecoderExecution<D>
-where
-    D::Lane: DecodingLane,
-{
+impl<D: Device> Execution for DecoderExecution<D> {
     fn admit(&mut self, request: Request) -> Admission {
         let settings = request.generation.clone().unwrap_or_default();
         if let Some(error) = self.refusal(&request, &settings) {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use sessile_device::{DType, DecodingLane, Device};
+use sessile_device::{DType, Device};
 
 use super::config::DEFAULT_TOKENS;
 use super::{T5, T5Config, T5Translator, decoder_shapes, head_shapes, tensor_shapes};
@@ -109,10 +109,7 @@ impl Family for T5Config {
         device: &D,
         parts: &Parts<'_>,
         dtype: DType,
-    ) -> Result<LoadedWriter<D>, ModelError>
-    where
-        D::Lane: DecodingLane,
-    {
+    ) -> Result<LoadedWriter<D>, ModelError> {
         let (model, report) = T5Translator::load(device, parts.source, self.clone(), dtype)?;
         Ok((Arc::new(model), report))
     }

@@ -8,9 +8,7 @@ mod decode;
 mod encode;
 mod load;
 
-use sessile_device::{
-    Buf, DType, DecodingLane, Device, DeviceError, Epilogue, Format, Lane, PackedBatch,
-};
+use sessile_device::{Buf, DType, Device, DeviceError, Epilogue, Format, Lane, PackedBatch};
 
 use super::stack::EncoderStack;
 use super::{T5Config, rms};
@@ -65,10 +63,7 @@ impl<D: Device> T5Translator<D> {
     }
 }
 
-impl<D: Device> SequenceToSequence<D> for T5Translator<D>
-where
-    D::Lane: DecodingLane,
-{
+impl<D: Device> SequenceToSequence<D> for T5Translator<D> {
     fn info(&self) -> &GeneratorInfo {
         &self.info
     }

@@ -12,9 +12,10 @@ use sessile_device::{
     DType, GenerationSettings, ModelIndex, OperationClass, OperationTime, OutputSet,
 };
 use sessile_models::Model;
+use sessile_runtime::plan::{WritingWork, count_writing};
 use sessile_runtime::{
-    GeneratorOptions, GeneratorPool, GeneratorWork, Instances, PoolRequest, discovery,
-    generator_work, machine, peak_bytes, peak_flops,
+    DeviceChoice, Instances, Pool, PoolOptions, PoolRequest, Resident, WritingOptions, discovery,
+    machine,
 };
 
 use super::PROBE;
@@ -32,7 +33,7 @@ pub struct GenerationBenchOptions {
     /// For about how long, in all; at least one round is measured.
     pub duration: Duration,
     /// Devices, threads and number format; what the requests need is set from the rest.
-    pub pool: GeneratorOptions,
+    pub pool: PoolOptions,
 }
 
 /// What was measured.
@@ -61,7 +62,7 @@ pub struct GenerationBenchReport {
     /// Steps of a round.
     pub steps: u64,
     /// What a round asks of the device.
-    pub work: GeneratorWork,
+    pub work: WritingWork,
     /// Products per second that the machine can do, in operations.
     pub peak_flops: Option<f64>,
     /// Bytes per second that the machine can read.
@@ -100,14 +101,6 @@ pub fn run(
     options: &GenerationBenchOptions,
     interrupt: &Interrupt,
 ) -> Result<GenerationBenchReport, PipelineError> {
-    let settings = options.pool.settings.clone();
-    let pool_options = GeneratorOptions {
-        instances: Instances::Exactly(options.requests),
-        warm_up: false,
-        source_tokens: Some(options.source_tokens),
-        timed: true,
-        ..options.pool.clone()
-    };
     let most = files.description().max_tokens;
     if !(1..=most).contains(&options.source_tokens) || options.requests == 0 {
         let message = format!(
@@ -115,15 +108,37 @@ pub fn run(
         );
         return Err(PipelineError::new(PipelineErrorKind::Usage, message));
     }
-    let generator = GeneratorPool::new(files, &pool_options)?;
-    let plan = &generator.plan;
-    let sources = sources(options, plan.info.vocabulary);
-    // Where text is generated.
-    let processor = discovery::processor()?;
+    let settings = match &options.pool.writing.settings {
+        Some(settings) => settings.clone(),
+        None => files.settings()?.clone(),
+    };
+    // The roofs are those of one device.
+    let mut devices = discovery::choose(&options.pool.devices)?;
+    if devices.is_empty() {
+        let message = "there is no device";
+        return Err(PipelineError::new(PipelineErrorKind::Device, message));
+    }
+    let device = devices.swap_remove(0);
+    let pool_options = PoolOptions {
+        devices: DeviceChoice::Only(vec![device.id]),
+        writing: WritingOptions {
+            settings: Some(settings.clone()),
+            instances: Instances::Exactly(options.requests),
+            source_tokens: Some(options.source_tokens),
+            warm_up: false,
+            ..options.pool.writing.clone()
+        },
+        timed: true,
+        ..options.pool.clone()
+    };
+    let pool = Pool::new([Resident::Writes(files)], &pool_options)?;
+    let plan = &pool.plans()[0];
+    let threads = plan.writing().map(|writing| writing.threads).sum();
+    let sources = sources(options, files.description().vocabulary);
     let probe = || {
         (
-            peak_flops(&processor, plan.dtype, plan.threads, PROBE),
-            peak_bytes(plan.device, plan.threads, PROBE),
+            device.peak_flops(plan.dtype, threads, PROBE),
+            device.peak_bytes(threads, PROBE),
         )
     };
     let mut peaks = vec![probe()];
@@ -132,45 +147,43 @@ pub fn run(
     let begun = Instant::now();
     while rounds.is_empty() || begun.elapsed() < options.duration {
         let start = Instant::now();
-        written = round(&generator, &sources, &settings, interrupt)?;
+        written = round(&pool, &sources, &settings, interrupt)?;
         rounds.push(start.elapsed().as_secs_f64());
         peaks.push(probe());
     }
     let steps = written.longest.saturating_sub(1);
     let lengths: Vec<usize> = sources.iter().map(Vec::len).collect();
-    let work = generator_work(files, &pool_options, &lengths, steps as usize)?;
-    let best = |peak: fn(&(Option<f64>, f64)) -> Option<f64>| {
+    let geometry = Arc::clone(&device.geometry);
+    let beams = settings.num_beams;
+    let work = count_writing(files, geometry, plan.dtype, beams, &lengths, steps as usize)?;
+    let best = |peak: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| {
         peaks.iter().filter_map(peak).reduce(f64::max)
     };
-    let flops = best(|peak| peak.0);
-    let bytes = best(|peak| Some(peak.1)).unwrap_or(0.0);
+    let (flops, bytes) = (best(|peak| peak.0), best(|peak| peak.1));
     let mut report = GenerationBenchReport {
         model: files.name().to_owned(),
         dtype: plan.dtype,
-        kernel_family: generator.kernel_family.clone(),
-        threads: plan.threads,
+        kernel_family: pool.kernel_families().join(", "),
+        threads,
         requests: options.requests,
         source_tokens: options.source_tokens,
         settings,
-        load_seconds: generator.pool.load_time().as_secs_f64(),
+        load_seconds: pool.load_time().as_secs_f64(),
         rounds,
         new_tokens: written.tokens,
         steps,
         work,
         peak_flops: flops,
-        peak_bytes: bytes,
+        peak_bytes: bytes.unwrap_or(0.0),
         fraction_of_roof: None,
         peak_rss_bytes: machine::peak_resident_bytes(),
         planned_bytes: plan.total_bytes(),
-        weight_bytes: plan.weight_bytes,
-        operations: generator
-            .clock
-            .as_ref()
-            .map(|clock| clock.times())
-            .unwrap_or_default(),
+        weight_bytes: plan.weight_bytes(),
+        operations: pool.operation_times(),
     };
+    let roofs = flops.zip(bytes);
     report.fraction_of_roof =
-        flops.map(|flops| report.work.seconds(flops, bytes) / report.seconds());
+        roofs.map(|(flops, bytes)| report.work.seconds(flops, bytes) / report.seconds());
     Ok(report)
 }
 
@@ -184,7 +197,7 @@ struct Written {
 }
 
 fn round(
-    generator: &GeneratorPool,
+    pool: &Pool,
     sources: &[Vec<u32>],
     settings: &GenerationSettings,
     interrupt: &Interrupt,
@@ -196,7 +209,7 @@ fn round(
         ((), request)
     });
     let mut written = Written::default();
-    for ((), answer) in generator.pool.infer_many(requests) {
+    for ((), answer) in pool.infer_many(requests) {
         let failed = |message: String| PipelineError::new(PipelineErrorKind::Device, message);
         let output = answer.map_err(|error| failed(error.to_string()))?;
         let text = output

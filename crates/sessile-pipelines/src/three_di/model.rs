@@ -10,8 +10,8 @@ use sessile_models::t5::Translation;
 use sessile_models::three_di::StateSequence;
 use sessile_models::tokenizer::Tokenizer;
 use sessile_runtime::{
-    GeneratorOptions, GeneratorPool, Instances, Pool, PoolOptions, PoolRequest, RuntimeErrorKind,
-    Usual, plan_generator,
+    Instances, MemoryPlan, Pool, PoolOptions, PoolRequest, Resident, RuntimeErrorKind, Usual,
+    WritingOptions, plan_pool,
 };
 
 use super::{Encoded, check_residues, outputs, request};
@@ -23,31 +23,24 @@ use crate::progress::{Observer, note_devices};
 /// the room of several.
 const USUAL_RESIDUES: usize = 510;
 
-/// The files of a model that says states.
-pub enum StateFiles {
-    /// An encoder with a head that scores the states of all residues.
-    Scored(Model),
-    /// ProstT5 with its decoder, which writes states one after the other.
-    Written {
-        /// The model.
-        files: Box<Model>,
-        /// How to write; lengths follow from each protein.
-        settings: GenerationSettings,
-    },
+/// The files of a model that says states, and how it does.
+pub struct StateFiles {
+    /// The model.
+    pub model: Model,
+    /// How its decoder writes states one after the other, lengths follow from each protein; `None`:
+    /// a head scores the states of all residues.
+    pub writing: Option<GenerationSettings>,
 }
 
 impl StateFiles {
     /// The files that the model is read from.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        match self {
-            StateFiles::Scored(files) => files.files(),
-            StateFiles::Written { files, .. } => files.files(),
-        }
+        self.model.files()
     }
 
     /// Whether rows have probabilities.
     pub(super) fn has_probabilities(&self) -> bool {
-        matches!(self, StateFiles::Scored(_))
+        self.writing.is_none()
     }
 }
 
@@ -67,69 +60,47 @@ impl Identity {
     pub(crate) fn of(files: &StateFiles) -> Result<Self, PipelineError> {
         // What the letters become that models differ in, because that can be chosen.
         const LETTERS: &[u8] = b"MKUZOBJX*";
-        let beside;
-        let (name, weights, method, configuration) = match files {
-            StateFiles::Scored(files) => {
-                let (info, _) = files.check()?;
+        let model = &files.model;
+        let letters = model.tokenizer().encode(LETTERS).tokens;
+        let (method, configuration) = match &files.writing {
+            None => {
+                let (info, _) = model.check()?;
                 let method = match info.architecture {
                     "t5" => "prostt5_cnn",
                     "modern_bert" => "modernprost_aa2fold",
                     other => other,
                 };
-                let letters = files.tokenizer().encode(LETTERS).tokens;
-                let configuration = format!("{} {letters:?}", files.configuration());
-                beside = files.files_hash();
-                (
-                    files.name(),
-                    files.remembered_hash()?,
-                    method,
-                    configuration,
-                )
+                (method, format!("{} {letters:?}", model.configuration()))
             }
-            StateFiles::Written { files, settings } => {
-                let tokenizer = files.text_tokenizer()?.as_prost_t5();
-                let letters = tokenizer.map(|tokenizer| tokenizer.encode(LETTERS).tokens);
-                let configuration = format!("{settings:?} {letters:?}");
-                beside = files.files_hash();
-                let weights = files.remembered_hash()?;
-                (files.name(), weights, "prostt5_aa2fold", configuration)
-            }
+            Some(settings) => ("prostt5_aa2fold", format!("{settings:?} {letters:?}")),
         };
         let configuration = blake3::hash(configuration.as_bytes()).to_hex();
         Ok(Identity {
-            name: name.to_owned(),
+            name: model.name().to_owned(),
             method,
-            weights,
-            beside: beside.to_owned(),
+            weights: model.remembered_hash()?,
+            beside: model.files_hash().to_owned(),
             configuration: configuration[..16].to_owned(),
         })
     }
 
     /// Adds itself and what it runs on to the fingerprint of a job.
     pub(crate) fn mark(&self, fingerprint: Fingerprint, pool: &Pool) -> Fingerprint {
-        let dtypes: Vec<String> = (pool.plans().iter())
-            .map(|plan| plan.dtype.to_string())
-            .collect();
         fingerprint
             .with_option("--model", &self.name)
             .with_option("method", self.method)
             .with_option("tokenizer and configuration", &self.beside)
             .with_numeric("model", &self.weights)
             .with_numeric("configuration", &self.configuration)
-            .with_numeric("--dtype", dtypes.join("+"))
+            .with_numeric("--dtype", pool.dtypes())
             .with_numeric("kernels", pool.kernel_families().join("+"))
     }
 }
 
 /// A model that says states, on its devices.
 pub(crate) struct StateModel {
-    resident: Resident,
+    pool: Pool,
     requests: StateRequests,
-}
-
-enum Resident {
-    Scored(Box<Pool>),
-    Written(Box<GeneratorPool>),
 }
 
 /// How a protein is asked for.
@@ -184,84 +155,80 @@ impl StateModel {
         options: &PoolOptions,
         observer: &mut dyn Observer,
     ) -> Result<Self, PipelineError> {
-        match files {
-            StateFiles::Scored(files) => {
-                let (info, report) = files.check()?;
-                let outputs = outputs(files.name(), &info)?;
-                for assumed in &report.assumed {
-                    observer.note(&format!("{}: {assumed}", files.name()));
-                }
-                let tokenizer = files.tokenizer().clone();
-                let options = PoolOptions {
-                    outputs,
-                    ..options.clone()
-                };
-                Ok(StateModel {
-                    resident: Resident::Scored(Box::new(Pool::new(&[files], &options)?)),
-                    requests: StateRequests::Scored { tokenizer, outputs },
-                })
+        let model = &files.model;
+        let Some(settings) = files.writing else {
+            let (info, report) = model.check()?;
+            let outputs = outputs(model.name(), &info)?;
+            for assumed in &report.assumed {
+                observer.note(&format!("{}: {assumed}", model.name()));
             }
-            StateFiles::Written { files, settings } => {
-                let Some(tokenizer) = files.text_tokenizer()?.as_prost_t5() else {
-                    return Err(PipelineError::new(
-                        PipelineErrorKind::Model,
-                        format!("{} does not write structure states", files.name()),
-                    )
-                    .with_hint("use ProstT5"));
-                };
-                tokenizer.check_residues(files.name().as_ref())?;
-                let (before, after) = tokenizer.special_tokens();
-                let translation = Translation::new(Arc::clone(tokenizer), settings);
-                let special = before + after;
-                let usual = Usual {
-                    source_tokens: USUAL_RESIDUES + special,
-                    written_tokens: translation.settings(USUAL_RESIDUES).max_length,
-                };
-                let most = files.description().max_tokens;
-                let mut pool = GeneratorOptions {
-                    devices: options.devices.clone(),
-                    threads: options.threads,
-                    dtype: options.dtype,
-                    instances: options
-                        .instances
-                        .map_or_else(Instances::default, Instances::Exactly),
-                    usual: Some(usual),
-                    memory_reserve: options.memory_reserve,
-                    timed: options.timed,
-                    ..GeneratorOptions::new(translation.settings(most - special))
-                };
-                let mut longest = most;
-                while let Err(error) = plan_generator(&files, &pool) {
-                    // The longest proteins there are take most of the caches: rather without them
-                    // than not at all.
-                    longest /= 2;
-                    let is_too_small = error.kind() == RuntimeErrorKind::DoesNotFit;
-                    if !is_too_small || longest < usual.source_tokens {
-                        return Err(error.into());
-                    }
-                    pool.source_tokens = Some(longest);
-                    pool.settings = translation.settings(longest - special);
-                }
-                if longest < most {
-                    let residues = longest - special;
-                    observer.note(&format!(
-                        "memory is left for proteins up to {residues} residues"
-                    ));
-                }
-                let generator = Box::new(GeneratorPool::new(&files, &pool)?);
-                Ok(StateModel {
-                    resident: Resident::Written(generator),
-                    requests: StateRequests::Written(Box::new(translation)),
-                })
+            let tokenizer = model.tokenizer().clone();
+            let options = PoolOptions {
+                outputs,
+                ..options.clone()
+            };
+            return Ok(StateModel {
+                pool: Pool::new([Resident::Reads(model)], &options)?,
+                requests: StateRequests::Scored { tokenizer, outputs },
+            });
+        };
+        let Some(tokenizer) = model.text_tokenizer()?.as_prost_t5() else {
+            return Err(PipelineError::new(
+                PipelineErrorKind::Model,
+                format!("{} does not write structure states", model.name()),
+            )
+            .with_hint("use ProstT5"));
+        };
+        tokenizer.check_residues(model.name().as_ref())?;
+        let (before, after) = tokenizer.special_tokens();
+        let translation = Translation::new(Arc::clone(tokenizer), settings);
+        let special = before + after;
+        let usual = Usual {
+            source_tokens: USUAL_RESIDUES + special,
+            written_tokens: translation.settings(USUAL_RESIDUES).max_length,
+        };
+        let most = model.description().max_tokens;
+        let mut options = PoolOptions {
+            writing: WritingOptions {
+                instances: options
+                    .instances
+                    .map_or_else(Instances::default, Instances::Exactly),
+                usual: Some(usual),
+                ..WritingOptions::of(translation.settings(most - special))
+            },
+            ..options.clone()
+        };
+        let mut longest = most;
+        let writes = [Resident::Writes(model)];
+        let fits = |options: &PoolOptions| {
+            let plans = plan_pool(writes, options)?;
+            plans.iter().try_for_each(MemoryPlan::check)
+        };
+        while let Err(error) = fits(&options) {
+            // The longest proteins there are take most of the caches: rather without them than not
+            // at all.
+            longest /= 2;
+            let is_too_small = error.kind() == RuntimeErrorKind::DoesNotFit;
+            if !is_too_small || longest < usual.source_tokens {
+                return Err(error.into());
             }
+            options.writing.source_tokens = Some(longest);
+            options.writing.settings = Some(translation.settings(longest - special));
         }
+        if longest < most {
+            let residues = longest - special;
+            observer.note(&format!(
+                "memory is left for proteins up to {residues} residues"
+            ));
+        }
+        Ok(StateModel {
+            pool: Pool::new(writes, &options)?,
+            requests: StateRequests::Written(Box::new(translation)),
+        })
     }
 
     pub(crate) fn pool(&self) -> &Pool {
-        match &self.resident {
-            Resident::Scored(pool) => pool,
-            Resident::Written(generator) => &generator.pool,
-        }
+        &self.pool
     }
 
     /// How proteins are asked for.

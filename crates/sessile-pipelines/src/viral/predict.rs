@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use sessile_device::{OutputKind, OutputSet};
 use sessile_models::classifier::MlpClassifier;
 use sessile_models::{Alphabet, Model, ModelError, ModelErrorKind};
-use sessile_runtime::{Pool, PoolOptions};
+use sessile_runtime::{Pool, PoolOptions, Resident};
 
 use crate::error::PipelineError;
 use crate::interrupt::Interrupt;
@@ -143,7 +143,7 @@ impl Predictor {
             outputs,
             ..options.pool.clone()
         };
-        let pool = Pool::new(&[nucleotide, protein], &pool_options)?;
+        let pool = Pool::new([&nucleotide, &protein].map(Resident::Reads), &pool_options)?;
         let fingerprint = fingerprint(&options, &classifier, &hashes, &pool)
             .with_option("tokenizers and configurations", beside);
         Ok(Predictor {

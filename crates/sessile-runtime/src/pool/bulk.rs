@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sessile_device::{Output, OutputKind, RequestError, RequestErrorKind};
 
 use super::{Pending, Pool, PoolRequest};
+use crate::queue::Queue;
 
 /// Batches per lane that are in flight or waiting to be handed out in order.
 const WINDOW_BATCHES_PER_LANE: usize = 4;
@@ -16,6 +17,56 @@ const WINDOW_ITEMS: usize = 1 << 16;
 
 /// Bytes of answers that may wait to be handed out in order.
 const WINDOW_BYTES: usize = 256 << 20;
+
+impl Pool {
+    /// Answers in the order of the requests, with as much in flight as keeps all lanes busy.
+    /// Memory does not grow with the number of requests.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sessile_device::{ModelIndex, OutputKind, OutputSet};
+    /// use sessile_models::Model;
+    /// use sessile_runtime::{Pool, PoolOptions, PoolRequest};
+    ///
+    /// let demo = Model::demo();
+    /// let wanted = OutputSet::default().with(OutputKind::Mean);
+    /// let options = PoolOptions { outputs: wanted, ..PoolOptions::default() };
+    /// let requests = ["MKV", "GASP"].map(|sequence| {
+    ///     let tokens = demo.tokenizer().encode(sequence.as_bytes()).tokens;
+    ///     (sequence, PoolRequest::new(ModelIndex(0), tokens, wanted))
+    /// });
+    /// let pool = Pool::new(&[demo], &options)?;
+    /// for (sequence, answer) in pool.infer_many(requests) {
+    ///     let vector = answer.map(|output| output.get(OutputKind::Mean).unwrap().data.len());
+    ///     assert_eq!(vector.unwrap(), 128, "{sequence}");
+    /// }
+    /// # Ok::<(), sessile_runtime::RuntimeError>(())
+    /// ```
+    pub fn infer_many<K, I>(
+        &self,
+        requests: I,
+    ) -> impl Iterator<Item = (K, Result<Output, RequestError>)>
+    where
+        I: IntoIterator<Item = (K, PoolRequest)>,
+    {
+        self.in_order(
+            requests
+                .into_iter()
+                .map(|(key, request)| (key, Some(request))),
+        )
+        .filter_map(|(key, answer)| answer.map(|answer| (key, answer)))
+    }
+
+    /// As [`Pool::infer_many`], with items that ask nothing: they only keep their place in the
+    /// order. What a caller found wrong with a record travels that way.
+    pub fn in_order<K, I>(&self, requests: I) -> InOrder<'_, K, I::IntoIter>
+    where
+        I: IntoIterator<Item = (K, Option<PoolRequest>)>,
+    {
+        InOrder::new(self, requests.into_iter())
+    }
+}
 
 /// Answers in the order of the requests. See [`Pool::in_order`].
 pub struct InOrder<'p, K, I> {
@@ -39,7 +90,7 @@ struct Cost {
 
 impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
     pub(super) fn new(pool: &'p Pool, requests: I) -> Self {
-        pool.queue.open_bulk();
+        pool.queues().for_each(Queue::open_bulk);
         let batch_tokens: usize = pool.lanes.iter().map(|lane| lane.token_budget).sum();
         InOrder {
             pool,
@@ -108,9 +159,7 @@ impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
                 if self.until.is_some() {
                     request.cancelled.clone_from(&self.until);
                 }
-                let (entry, pending) = request.into_entry(true);
-                self.pool.queue.push_waiting(entry);
-                pending
+                self.pool.push_waiting(request, true)
             });
             self.in_flight.push_back((key, pending, cost));
         }
@@ -129,7 +178,7 @@ impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
         let next = self.requests.next();
         if next.is_none() {
             self.exhausted = true;
-            self.pool.queue.close_bulk();
+            self.pool.queues().for_each(Queue::close_bulk);
         }
         next
     }
@@ -193,7 +242,7 @@ impl<K, I: Iterator<Item = (K, Option<PoolRequest>)>> Iterator for InOrder<'_, K
 impl<K, I> Drop for InOrder<'_, K, I> {
     fn drop(&mut self) {
         if !self.exhausted {
-            self.pool.queue.close_bulk();
+            self.pool.queues().for_each(Queue::close_bulk);
         }
     }
 }

@@ -1,10 +1,11 @@
-//! BART against the reference outputs, on any device: the encoder's states, and the scores of the
-//! first tokens.
+//! BART against the reference outputs, on any device: the encoder's states, the scores of the first
+//! tokens, and what was written under every setting.
 
-use sessile_device::{DType, DecodingLane, Device};
+use sessile_device::{DType, Device};
 use sessile_models::Model;
+use sessile_models::generation::settings_from_json;
 
-use super::decode::{LaneOf, ids, load, states_and_scores};
+use super::decode::{Run, ids, load, states_and_scores, with_arguments};
 use super::run::{Place, processor};
 use super::{Case, Expected, json, path};
 
@@ -40,10 +41,7 @@ pub fn states_and_scores_of(files: &Model, dtype: DType, place: &Place) {
     }
 }
 
-fn check<D: Device>(files: &Model, device: &D, dtype: DType, place: &Place)
-where
-    LaneOf<D>: DecodingLane,
-{
+fn check<D: Device>(files: &Model, device: &D, dtype: DType, place: &Place) {
     let numbers = json(&format!("{MODEL}/expected.json"));
     let expected = Expected::open(&format!("{MODEL}/expected.safetensors"));
     let (model, mut lane) = load(files, device, dtype, 1);
@@ -70,4 +68,42 @@ where
             }
         }
     }
+}
+
+/// Every run of the reference: all texts with all settings, and every key of a
+/// generation_config.json that is built in, alone and with beams.
+pub fn runs() -> Vec<Run> {
+    let numbers = json(&format!("{MODEL}/expected.json"));
+    let source = |name: &str| ids(&numbers[name]["input_ids"]);
+    let mut runs = Vec::new();
+    let files = open();
+    for name in names() {
+        for (setting, run) in numbers[&name].as_object().unwrap() {
+            let Some(arguments) = run.get("args") else {
+                continue;
+            };
+            runs.push(Run {
+                name: format!("{name} {setting}"),
+                source: source(&name),
+                settings: with_arguments(files.settings().unwrap(), arguments),
+                written: ids(&run["ids"]),
+            });
+        }
+    }
+    assert_eq!(runs.len(), 31, "runs of the reference");
+    let config = json(&format!("{MODEL}/config.json"));
+    let configured = json(&format!("{MODEL}/settings.json"));
+    for (name, run) in configured.as_object().unwrap() {
+        let settings = settings_from_json(Some(&run["generation_config"]), &config).unwrap();
+        for (text, tokens) in run["ids"].as_object().unwrap() {
+            runs.push(Run {
+                name: format!("{name} {text}"),
+                source: source(text),
+                settings: settings.clone(),
+                written: ids(tokens),
+            });
+        }
+    }
+    assert_eq!(runs.len(), 31 + 51, "runs of the reference");
+    runs
 }

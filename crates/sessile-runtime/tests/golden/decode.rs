@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use sessile_cpu::CpuDevice;
 use sessile_device::{
-    Admission, CellTable, DType, DecodingLane, Device, EarlyStopping, Event, Execution,
-    GenerationSettings, Lane, LaneSpec, ModelIndex, OutputSet, PackedBatch, Request, RequestId,
+    Admission, CellTable, DType, Device, EarlyStopping, Event, Execution, GenerationSettings, Lane,
+    LaneSpec, ModelIndex, OutputSet, PackedBatch, Request, RequestId,
 };
 use sessile_models::Model;
 use sessile_models::generation::{
@@ -15,6 +15,14 @@ use sessile_models::generation::{
 
 pub type Decoder<D = CpuDevice> = Arc<dyn SequenceToSequence<D>>;
 pub type LaneOf<D> = <D as Device>::Lane;
+
+/// A text that the reference wrote.
+pub struct Run {
+    pub name: String,
+    pub source: Vec<u32>,
+    pub settings: GenerationSettings,
+    pub written: Vec<u32>,
+}
 
 /// Token ids.
 pub fn ids(value: &Value) -> Vec<u32> {
@@ -28,10 +36,7 @@ pub fn load<D: Device>(
     device: &D,
     dtype: DType,
     threads: usize,
-) -> (Decoder<D>, LaneOf<D>)
-where
-    LaneOf<D>: DecodingLane,
-{
+) -> (Decoder<D>, LaneOf<D>) {
     let (model, report) = files.load_writer(device, dtype).unwrap();
     assert!(report.ignored.is_empty(), "{:?}", report.ignored);
     let spec = LaneSpec {
@@ -79,10 +84,7 @@ pub fn states_and_scores<D: Device>(
     dtype: DType,
     source: &[u32],
     written: &[u32],
-) -> (Vec<f32>, Vec<Vec<f32>>)
-where
-    LaneOf<D>: DecodingLane,
-{
+) -> (Vec<f32>, Vec<Vec<f32>>) {
     let start = lane.mark();
     let info = model.info();
     let caches = Caches::new(lane, info, dtype, written.len(), source.len()).unwrap();
@@ -114,6 +116,24 @@ where
     }
     lane.release(start);
     (encoded, scores)
+}
+
+/// Answers all runs in one execution, which writes what the reference wrote.
+pub fn check(
+    model: &Decoder,
+    lane: LaneOf<CpuDevice>,
+    limits: DecoderLimits,
+    runs: &[Run],
+    on: &str,
+) {
+    let requests: Vec<_> = runs
+        .iter()
+        .map(|run| (run.source.clone(), run.settings.clone()))
+        .collect();
+    let answers = generate(model, lane, DType::F32, limits, &requests);
+    for (answer, run) in answers.iter().zip(runs) {
+        assert_eq!(*answer, run.written, "{on}: {}", run.name);
+    }
 }
 
 /// Answers to all requests in one execution.

@@ -11,6 +11,7 @@ pub mod esm2;
 pub mod modernbert;
 pub mod prostt5;
 pub mod run;
+pub mod translation;
 
 use std::path::PathBuf;
 

@@ -1,13 +1,12 @@
 //! Running a model over sequences in one execution, on any instruction set and any GPU.
 
 use sessile_cpu::{CpuDevice, CpuOptions, Isa};
-use sessile_cuda::CudaDevice;
+use sessile_cuda::{CudaDevice, Gpu, Libraries, Visibility};
 use sessile_device::{
     Admission, DType, Device, Event, Execution, LaneSpec, ModelIndex, Output, OutputKind,
     OutputSet, Request, RequestId,
 };
 use sessile_models::{EncoderExecution, Model};
-use sessile_runtime::discovery;
 
 /// The tokens of a batch where nothing else is asked for.
 pub const BUDGET: usize = 4096;
@@ -69,11 +68,15 @@ impl From<Isa> for Place {
 
 /// The instruction sets of this machine and the first of its GPUs, if it has one.
 pub fn places() -> impl Iterator<Item = Place> {
-    let found = discovery::survey().unwrap();
-    let gpu = found.devices.into_iter().find_map(|device| device.cuda);
-    levels()
-        .map(Place::Cpu)
-        .chain(gpu.map(|gpu| Place::Cuda(gpu.open(1).unwrap())))
+    let found = sessile_cuda::survey(
+        &Libraries::from_environment(),
+        &Visibility::from_environment(),
+    );
+    let usable = |gpu: &&Gpu| gpu.refusal.is_none();
+    let gpu = found.driver.ok().zip(found.gpus.iter().find(usable));
+    let library = found.cublaslt.ok();
+    let gpu = gpu.map(|(driver, gpu)| CudaDevice::new(driver, gpu, library, 1).unwrap());
+    levels().map(Place::Cpu).chain(gpu.map(Place::Cuda))
 }
 
 /// The instruction sets of this machine, up to the one that `SESSILE_ISA` names.

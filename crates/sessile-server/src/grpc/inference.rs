@@ -92,7 +92,7 @@ impl Known {
             let writes = OUTPUTS.iter().filter(|(_, needs, _)| needs.is_none());
             return Ok(Known {
                 input: "texts",
-                platform: format!("sessile_{}", writer.generator.plan.info.architecture),
+                platform: format!("sessile_{}", writer.info.architecture),
                 outputs: writes
                     .filter(|_| writer.writes_summaries)
                     .map(|&(name, _, wanted)| (name, wanted))

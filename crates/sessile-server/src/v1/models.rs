@@ -63,7 +63,7 @@ impl Model {
     }
 
     fn of_writer(writer: &Writer) -> Self {
-        let info = &writer.generator.plan.info;
+        let info = &writer.info;
         Model {
             id: writer.name.clone(),
             object: "model",
@@ -71,9 +71,9 @@ impl Model {
             owned_by: "sessile",
             architecture: info.architecture,
             parameters: info.parameters,
-            layers: info.encoder_layers + info.decoder_layers,
+            layers: info.layers,
             dimensions: info.hidden,
-            max_sequence_length: info.max_source_tokens,
+            max_sequence_length: info.max_tokens,
         }
     }
 }

@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Response};
 use serde::Serialize;
 use sessile_device::{GenerationSettings, ModelIndex, OutputSet};
-use sessile_runtime::{Pool, WrittenText};
+use sessile_runtime::WrittenText;
 use utoipa::ToSchema;
 
 use super::items::{self, List};
@@ -173,6 +173,7 @@ struct Item {
 /// A request to one of the paths.
 pub(crate) struct Writing<K> {
     model: String,
+    index: ModelIndex,
     settings: Arc<GenerationSettings>,
     terms: Terms,
     is_streamed: bool,
@@ -183,15 +184,11 @@ pub(crate) struct Writing<K> {
 
 impl<K: Kind> Work for Writing<K> {
     fn model(&self) -> ModelIndex {
-        ModelIndex(0)
+        self.index
     }
 
     fn model_name(&self) -> &str {
         &self.model
-    }
-
-    fn pool<'e>(&self, engine: &'e Engine) -> Result<&'e Pool, Failure> {
-        writer(engine, Some(&self.model)).map(|writer| &writer.generator.pool)
     }
 
     fn generation(&self) -> Option<Arc<GenerationSettings>> {
@@ -252,8 +249,8 @@ impl<K: Kind> Call for Writing<K> {
         K::check(writer)?;
         let settings = request.settings(
             &writer.settings,
-            writer.longest_answer(),
-            writer.generator.plan.info.vocabulary,
+            writer.longest_answer,
+            writer.info.vocabulary,
         )?;
         let texts = request.input.within(service.options.max_items)?;
         let is_streamed = request.stream.unwrap_or(false);
@@ -268,6 +265,7 @@ impl<K: Kind> Call for Writing<K> {
             .collect();
         Ok(Writing {
             model: writer.name.clone(),
+            index: writer.index,
             settings: Arc::new(settings),
             terms: request.terms()?,
             is_streamed,
@@ -302,7 +300,7 @@ impl<K: Kind> Call for Writing<K> {
 
     fn respond(self, service: &Service, _: Instant) -> Result<Self::Response, Failure> {
         let engine = service.engine()?;
-        let tokenizer = &writer(engine, Some(&self.model))?.generator.tokenizer;
+        let tokenizer = &writer(engine, Some(&self.model))?.tokenizer;
         let (mut prompt, mut written) = (0, 0);
         let results = self.items.into_iter().enumerate().map(|(index, item)| {
             let result = item.result?;
@@ -332,9 +330,9 @@ impl Item {
         if text.is_empty() {
             return refused("the text is empty".to_owned());
         }
-        let most = writer.generator.plan.info.max_source_tokens;
+        let most = writer.info.max_tokens;
         // No more of the text is looked at than can be read: it may be far longer.
-        let tokenizer = &writer.generator.tokenizer;
+        let tokenizer = &writer.tokenizer;
         let beginning = match tokenizer.beginning(text, most) {
             Ok(beginning) => beginning,
             Err(word) => return refused(word.to_string()),
@@ -344,7 +342,7 @@ impl Item {
                 "the tokens are more than the model's {most}; with `truncate` its beginning is read"
             ));
         }
-        let rows = writer.generator.plan.info.vocabulary;
+        let rows = writer.info.vocabulary;
         if let Some(message) = tokenizer.beyond(&beginning.tokens, rows) {
             return refused(message);
         }

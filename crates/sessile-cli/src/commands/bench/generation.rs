@@ -6,7 +6,7 @@ use std::time::Duration;
 use sessile_models::Model;
 use sessile_pipelines::Interrupt;
 use sessile_pipelines::bench::{GenerationBenchOptions, GenerationBenchReport, run_generation};
-use sessile_runtime::GeneratorOptions;
+use sessile_runtime::PoolOptions;
 
 use super::{operations, print_operations};
 use crate::arguments::BenchArguments;
@@ -26,13 +26,12 @@ pub(super) fn run(
         requests: arguments.requests,
         source_tokens: arguments.source_tokens,
         duration,
-        pool: GeneratorOptions {
+        pool: PoolOptions {
             devices: arguments.pool.devices.clone(),
             threads: arguments.pool.threads,
             dtype: arguments.pool.dtype,
             memory_reserve: arguments.pool.memory_reserve,
-            timed: true,
-            ..GeneratorOptions::new(files.settings()?.clone())
+            ..PoolOptions::default()
         },
     };
     let report = run_generation(&files, &options, interrupt)?;

@@ -13,10 +13,7 @@ pub(super) fn run<D: Device>(
     lane: &mut D::Lane,
     step: &Step,
     caches: &Caches,
-) -> Result<Scores, DeviceError>
-where
-    D::Lane: DecodingLane,
-{
+) -> Result<Scores, DeviceError> {
     let config = &model.config;
     let (rows, hidden, inner) = (step.tokens.len(), config.hidden, config.inner());
     let logits = lane.buffer(rows, config.vocabulary, Format::F32)?;

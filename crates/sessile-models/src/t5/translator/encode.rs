@@ -14,10 +14,7 @@ pub(super) fn run<D: Device>(
     batch: &PackedBatch,
     cells: &[u32],
     caches: &Caches,
-) -> Result<Buf, DeviceError>
-where
-    D::Lane: DecodingLane,
-{
+) -> Result<Buf, DeviceError> {
     let (config, stack) = (&model.config, &model.encoder);
     let (hidden, inner) = (config.hidden, config.inner());
     let batch = lane.upload(batch)?;

@@ -1,7 +1,7 @@
 //! Loading T5 with its decoder: tensors by name, checked against the configuration, packed onto a
 //! device.
 
-use sessile_device::{DType, DecodingLane, Device, WeightLayout};
+use sessile_device::{DType, Device, WeightLayout};
 
 use super::{DecoderLayer, T5Translator};
 use crate::error::{ModelError, ModelErrorKind};
@@ -21,10 +21,7 @@ const KNOWN_EXTRAS: [&str; 1] =
 /// tokens for each one of the source, and for nine more.
 const MOST_WRITTEN: usize = 2 * DEFAULT_TOKENS + 16;
 
-impl<D: Device> T5Translator<D>
-where
-    D::Lane: DecodingLane,
-{
+impl<D: Device> T5Translator<D> {
     /// Packs the weights of `source` onto `device`.
     ///
     /// # Errors

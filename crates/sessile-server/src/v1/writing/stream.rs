@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, Response, header};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::json;
-use sessile_device::{Generated, ModelIndex, OutputSet};
+use sessile_device::{Generated, OutputSet};
 use sessile_models::tokenizer::TextTokenizer;
 use sessile_runtime::{Pending, PoolRequest};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -84,7 +84,8 @@ pub(crate) fn events<K: Kind>(
     service: &Arc<Service>,
     terms: Terms,
 ) -> Result<impl Stream<Item = Event> + Send + use<K>, Failure> {
-    let writer = writer(service.engine()?, Some(&writing.model))?;
+    let engine = service.engine()?;
+    let writer = writer(engine, Some(&writing.model))?;
     let Some(item) = writing.items.pop() else {
         return Err(Failure::invalid("input", "there is no text in `input`"));
     };
@@ -93,16 +94,16 @@ pub(crate) fn events<K: Kind>(
     }
     let deadline = work::deadline(service, terms);
     let (listener, told) = unbounded_channel();
-    let mut request = PoolRequest::new(ModelIndex(0), item.tokens, OutputSet::default());
+    let mut request = PoolRequest::new(writer.index, item.tokens, OutputSet::default());
     request.generation = Some(Arc::clone(&writing.settings));
     request.priority = terms.priority;
     request.deadline = Some(deadline);
     request.on_token = Some(listener);
-    let pending = writer.generator.pool.submit(request);
+    let pending = engine.pool.submit(request);
     let text = Text {
         service: Arc::clone(service),
         model: writing.model.clone(),
-        tokenizer: writer.generator.tokenizer.clone(),
+        tokenizer: writer.tokenizer.clone(),
         told,
         pending: Some(pending.map_err(|error| work::refused(service, error))?),
         deadline,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sessile_device::{
     GenerationSettings, ModelIndex, Output, OutputSet, RequestError, RequestErrorKind,
 };
+use sessile_models::ModelInfo;
+use sessile_models::tokenizer::TextTokenizer;
 
-use super::GeneratorPool;
-use crate::pool::PoolRequest;
+use super::{Pool, PoolRequest};
 
 /// A text that was written.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,7 +21,33 @@ pub struct WrittenText {
     pub score: Option<f32>,
 }
 
-impl GeneratorPool {
+/// A model of a pool that writes, for those who have texts.
+#[derive(Clone, Copy)]
+pub struct Texts<'p> {
+    pool: &'p Pool,
+    model: ModelIndex,
+    info: &'p ModelInfo,
+    tokenizer: &'p TextTokenizer,
+}
+
+impl Pool {
+    /// A model that writes, for those who have texts; `None` of any other.
+    pub fn texts(&self, model: ModelIndex) -> Option<Texts<'_>> {
+        Some(Texts {
+            pool: self,
+            model,
+            info: self.models.get(model.0)?,
+            tokenizer: self.tokenizers.get(model.0)?.as_ref()?,
+        })
+    }
+}
+
+impl<'p> Texts<'p> {
+    /// From text to tokens and back.
+    pub fn tokenizer(&self) -> &'p TextTokenizer {
+        self.tokenizer
+    }
+
     /// The request for a text.
     ///
     /// # Errors
@@ -37,15 +64,15 @@ impl GeneratorPool {
             return Err(RequestError::new(RequestErrorKind::InvalidInput, message));
         }
         let tokens = self.tokenizer.encode(text);
-        let most = self.plan.info.max_source_tokens;
+        let most = self.info.max_tokens;
         if tokens.len() > most {
             let message = format!("{} tokens are more than the model's {most}", tokens.len());
             return Err(RequestError::new(RequestErrorKind::TooLong, message));
         }
-        if let Some(message) = self.tokenizer.beyond(&tokens, self.plan.info.vocabulary) {
+        if let Some(message) = self.tokenizer.beyond(&tokens, self.info.vocabulary) {
             return Err(RequestError::new(RequestErrorKind::InvalidInput, message));
         }
-        let mut request = PoolRequest::new(ModelIndex(0), tokens, OutputSet::default());
+        let mut request = PoolRequest::new(self.model, tokens, OutputSet::default());
         request.generation = Some(Arc::clone(settings));
         Ok(request)
     }
@@ -68,7 +95,8 @@ impl GeneratorPool {
     /// ```
     /// use sessile_models::Model;
     /// use sessile_models::generation::SettingsOverrides;
-    /// use sessile_runtime::{GeneratorOptions, GeneratorPool};
+    /// use sessile_device::ModelIndex;
+    /// use sessile_runtime::{Pool, PoolOptions, WritingOptions};
     ///
     /// # let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/bart/tiny");
     /// let files = Model::open(model.as_ref())?;
@@ -78,9 +106,14 @@ impl GeneratorPool {
     ///     ..SettingsOverrides::default()
     /// };
     /// let settings = short.over(files.settings()?)?;
-    /// let pool = GeneratorPool::new(&files, &GeneratorOptions::new(settings.clone()))?;
+    /// let options = PoolOptions {
+    ///     writing: WritingOptions::of(settings.clone()),
+    ///     ..PoolOptions::default()
+    /// };
+    /// let pool = Pool::new(&[files], &options)?;
+    /// let writer = pool.texts(ModelIndex(0)).unwrap();
     /// let texts = [("a", "The committee met."), ("b", ""), ("c", "Spring came.")];
-    /// let mut answers = pool.infer_many(texts, settings);
+    /// let mut answers = writer.infer_many(texts, settings);
     /// let (key, written) = answers.next().unwrap();
     /// assert!(key == "a" && written.unwrap().tokens.len() <= 12);
     /// assert!(answers.next().unwrap().1.is_err(), "an empty text");
@@ -88,10 +121,10 @@ impl GeneratorPool {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn infer_many<K, T, I>(
-        &self,
+        self,
         texts: I,
         settings: GenerationSettings,
-    ) -> impl Iterator<Item = (K, Result<WrittenText, RequestError>)>
+    ) -> impl Iterator<Item = (K, Result<WrittenText, RequestError>)> + use<'p, K, T, I>
     where
         T: AsRef<str>,
         I: IntoIterator<Item = (K, T)>,
@@ -103,13 +136,15 @@ impl GeneratorPool {
                 Err(error) => ((key, Some(error)), None),
             }
         });
-        self.pool.in_order(requests).map(|((key, error), answer)| {
-            let written = match (answer, error) {
-                (Some(answer), _) => answer.map(|output| self.written(&output)),
-                (None, Some(error)) => Err(error),
-                (None, None) => Ok(WrittenText::default()),
-            };
-            (key, written)
-        })
+        self.pool
+            .in_order(requests)
+            .map(move |((key, error), answer)| {
+                let written = match (answer, error) {
+                    (Some(answer), _) => answer.map(|output| self.written(&output)),
+                    (None, Some(error)) => Err(error),
+                    (None, None) => Ok(WrittenText::default()),
+                };
+                (key, written)
+            })
     }
 }
