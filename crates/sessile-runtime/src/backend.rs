@@ -4,6 +4,7 @@
 //! nothing above it, asks of which kind a device is.
 
 mod cpu;
+mod cuda;
 mod found;
 
 use std::time::Duration;
@@ -14,10 +15,11 @@ use crate::error::RuntimeError;
 pub use crate::loading::OpenDevice;
 
 pub use cpu::Cpu;
+pub use cuda::Cuda;
 pub use found::{FoundDevice, Survey, UnusedDevice};
 
 /// Every kind that is built in, the preferred one last. The first one is there on every machine.
-pub static BACKENDS: [&dyn Backend; 1] = [&Cpu];
+pub static BACKENDS: [&dyn Backend; 2] = [&Cpu, &Cuda];
 
 /// A kind of devices.
 pub trait Backend: Sync {

@@ -7,7 +7,7 @@ use sessile_cuda::CudaGeometry;
 use sessile_device::{DType, DeviceId, OutputKind, OutputSet};
 use sessile_models::Model;
 use sessile_models::esm2::{Esm2Config, tensor_shapes};
-use sessile_runtime::backend::Cpu;
+use sessile_runtime::backend::Cuda;
 use sessile_runtime::{FoundDevice, MemoryPlan, PoolOptions, RuntimeErrorKind, plan_device};
 
 /// A checkpoint of a published size whose tensors have a header and no bytes.
@@ -51,7 +51,7 @@ fn gpu(ordinal: u32, gigabytes: u64) -> FoundDevice {
         rates: None,
         notes: Vec::new(),
         geometry: Arc::new(CudaGeometry),
-        backend: &Cpu,
+        backend: &Cuda,
         hardware: None,
     }
 }

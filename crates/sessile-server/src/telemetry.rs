@@ -270,7 +270,10 @@ impl Telemetry {
     fn read_models(&self, engine: &Engine) {
         let plans = engine.pool.plans();
         let dtype = plans.first().map_or("", |plan| plan.dtype.name());
-        let models = engine.models.iter().map(|model| (&*model.name, &model.info));
+        let models = engine
+            .models
+            .iter()
+            .map(|model| (&*model.name, &model.info));
         let writer = engine.writer.iter();
         for (name, info) in models.chain(writer.map(|writer| (&*writer.name, &writer.info))) {
             let labels = [
