@@ -42,7 +42,7 @@ use crate::shard::Shard;
 use crate::three_di::{Identity, StateFiles, StateModel};
 
 pub use document::{Entropies, Layout, ParseSchemaError, SchemaVersion, StateOrigin};
-pub use genome::{Annotation, FoundOrf, Genome, Shortest, States};
+pub use genome::{Annotation, FoundOrf, Genome, OrfRule, States};
 pub use sample::{Sample, read_sample_sheet};
 pub use sessile_seq::genetic_code::GeneticCode;
 pub(crate) use writer::merge_sink;
@@ -58,13 +58,15 @@ pub const DEFAULT_FORMAT: Format = Format::JSON;
 pub struct EntropyOptions {
     /// The genetic code of the ORFs.
     pub code: GeneticCode,
-    /// Which ORFs are kept.
-    pub shortest: Shortest,
+    /// Which ORFs are kept, and how letters are read.
+    pub rule: OrfRule,
     /// The layout of records, and with it the rule for coding sequences: by their last residues in
     /// schema 2.0, by place, phase and residues in 2.2.
     pub schema: SchemaVersion,
     /// Leave the entropies out.
     pub skip_entropy: bool,
+    /// Write what was not computed as genome_entropy does ([`Layout::as_genome_entropy`]).
+    pub as_genome_entropy: bool,
     /// Which part of the records is computed here.
     pub shard: Shard,
     /// Write over outputs that exist.
@@ -171,12 +173,14 @@ impl Analysis {
         let mut layout = Layout {
             schema: options.schema,
             skip_entropy: options.skip_entropy,
+            as_genome_entropy: options.as_genome_entropy,
             origin: None,
         };
         let fingerprint = Fingerprint::new(JOB)
             .with_option("--table", options.code.id().to_string())
-            .with_option("--min-aa", format!("{:?}", options.shortest))
+            .with_option("--min-aa", format!("{:?}", options.rule))
             .with_option("--schema", options.schema.number())
+            .with_option("layout", options.as_genome_entropy.to_string())
             .with_option("--skip-entropy", options.skip_entropy.to_string());
         let Some(files) = model else {
             check_unused(&options.pool.devices)?;

@@ -4,6 +4,7 @@
 //! 27, 28 and 31 some codons are a stop or an amino acid depending on their surroundings; as in
 //! NCBI's tables they read as the amino acid here, and [`GeneticCode::stops`] lists them too.
 
+mod ambiguous;
 mod tables;
 
 use std::fmt;

@@ -60,7 +60,7 @@ fn reads_names_sequence_and_features() {
 #[test]
 fn locations() {
     // The bases are ATGAAACGTTAAGGNTCAACACAT.
-    let cases: [(&str, Result<&str, &str>); 15] = [
+    let cases: [(&str, Result<&str, &str>); 19] = [
         ("1..6", Ok("ATGAAA")),
         ("5", Ok("A")),
         ("<1..>6", Ok("ATGAAA")),
@@ -70,6 +70,10 @@ fn locations() {
         ("complement(join(1..3,7..9))", Ok("ACGCAT")),
         ("join(complement(7..9),complement(1..3))", Ok("ACGCAT")),
         ("order(1..3,7..9)", Ok("ATGCGT")),
+        ("(1.3)..6", Ok("ATGAAA")),
+        ("1..(4.6)", Ok("ATGAAA")),
+        ("complement((1.3)..(4.6))", Ok("TTTCAT")),
+        ("(1.x)..6", Err("cannot be understood")),
         ("20..25", Err("ends at base 25 of a sequence of 24 bases")),
         ("0..3", Err("below 1")),
         ("6..1", Err("ends before it starts")),

@@ -304,6 +304,10 @@ pub(crate) enum Compat {
     /// genome_entropy 0.1: ORFs of more than three times --min-aa residues, schema 2.0.0
     #[value(name = "genome-entropy-0.1")]
     GenomeEntropy01,
+    /// genome_entropy 0.3: the same ORFs, letters that are no base as get_orfs and Biopython read
+    /// them, 0 for entropies that were left out, schema 2.2.0
+    #[value(name = "genome-entropy-0.3")]
+    GenomeEntropy03,
 }
 
 /// The genetic code of a number; the error lists all.

@@ -77,6 +77,52 @@ fn compat_writes_the_records_of_genome_entropy() {
     assert!(compared >= 4, "{compared}");
 }
 
+/// Inputs on which genome_entropy's rules and Sessile's differ: IUPAC codes (`GCN` is a residue,
+/// `TAN` a stop), RNA, records without ORFs, ORFs that are open at the end, uncertain locations.
+#[test]
+fn compat_0_3_writes_the_records_of_genome_entropy_0_3() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = golden("genome_entropy");
+    let index = read(&folder.join("v0_3/index.json"));
+    for run in index.as_array().unwrap() {
+        let input = run["input"].as_str().unwrap();
+        let is_genbank = input.ends_with(".gbk");
+        let flag = if is_genbank { "--genbank" } else { "--input" };
+        let path = folder.join(input);
+        let (table, min_aa) = (run["table"].to_string(), run["min_aa"].to_string());
+        let mut command = vec![
+            "run",
+            flag,
+            path.to_str().unwrap(),
+            "--output",
+            "o.json",
+            "--force",
+            "--table",
+            &table,
+            "--min-aa",
+            &min_aa,
+            "--compat",
+            "genome-entropy-0.3",
+        ];
+        if run["entropy"] == false {
+            command.push("--skip-entropy");
+        }
+        // The GenBank file has a feature that lies between two bases: left out, and listed.
+        assert_code(
+            &entropy(directory.path(), &command),
+            if is_genbank { 3 } else { 0 },
+        );
+        let name = run["expected"].as_str().unwrap();
+        let expected = read(&folder.join("v0_3").join(name));
+        assert_same(&read(&directory.path().join("o.json")), &expected, name);
+    }
+    assert!(index.as_array().unwrap().len() >= 13);
+    // Its fields have an order of their own, too.
+    let text = fs::read_to_string(directory.path().join("o.json")).unwrap();
+    let place = |name: &str| text.find(&format!("\"{name}\"")).unwrap();
+    assert!(place("entropy") < place("twelve_state"), "{text}");
+}
+
 #[test]
 fn every_form_says_the_same() {
     let directory = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use sessile_seq::genetic_code::GeneticCode;
 use sessile_seq::inputs::{self, Census, Format, Input};
 
 use super::document::SchemaVersion;
-use super::genome::{Annotation, Genome, Shortest};
+use super::genome::{Annotation, Genome, OrfRule};
 use super::sample::Sample;
 use super::sources::{Content, ReadRecord};
 use crate::error::{PipelineError, PipelineErrorKind};
@@ -20,7 +20,7 @@ use crate::job::reason;
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) code: GeneticCode,
-    pub(super) shortest: Shortest,
+    pub(super) rule: OrfRule,
     pub(super) cds: SampleCds,
 }
 
@@ -260,7 +260,7 @@ impl Finding {
         sequence: Vec<u8>,
         annotation: Annotation<'_>,
     ) -> Result<Genome, Lost> {
-        Genome::find(id, sequence, self.code, self.shortest, annotation).map_err(|reason| Lost {
+        Genome::find(id, sequence, self.code, self.rule, annotation).map_err(|reason| Lost {
             reason,
             is_file: false,
         })

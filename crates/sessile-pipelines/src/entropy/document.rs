@@ -84,6 +84,9 @@ pub struct Layout {
     pub schema: SchemaVersion,
     /// Leave the entropies out.
     pub skip_entropy: bool,
+    /// As genome_entropy itself: 0 for entropies that were left out, no alphabets where nothing was
+    /// computed of them, the second alphabet behind the entropies. Schema 2.0 has no other way.
+    pub as_genome_entropy: bool,
     /// Where structure states come from, if there are any.
     pub origin: Option<StateOrigin>,
 }
@@ -94,11 +97,11 @@ impl Layout {
     /// # Examples
     ///
     /// ```
-    /// use sessile_pipelines::entropy::{Annotation, Genome, Layout, Shortest};
+    /// use sessile_pipelines::entropy::{Annotation, Genome, Layout, OrfRule};
     /// use sessile_seq::genetic_code::GeneticCode;
     ///
-    /// let (code, shortest) = (GeneticCode::STANDARD, Shortest::Residues(3));
-    /// let genome = Genome::find("toy", b"ATGAAACCCTAA".to_vec(), code, shortest, Annotation::None)?;
+    /// let (code, rule) = (GeneticCode::STANDARD, OrfRule::Residues(3));
+    /// let genome = Genome::find("toy", b"ATGAAACCCTAA".to_vec(), code, rule, Annotation::None)?;
     /// let json = serde_json::to_value(Layout::default().document(&genome))?;
     /// assert_eq!(json["features"]["orf1"]["protein"]["aa_sequence"], "MKP");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -108,6 +111,11 @@ impl Layout {
             genome,
             layout: self,
         }
+    }
+
+    /// Whether nothing is 0 here, and not null.
+    fn has_zeros(&self) -> bool {
+        self.as_genome_entropy || self.schema == SchemaVersion::V2_0
     }
 
     /// The entropies of an ORF under this layout.
@@ -158,15 +166,13 @@ impl Serialize for Document<'_> {
         record.serialize_field("input_id", genome.id())?;
         record.serialize_field("input_dna_length", &genome.length())?;
         let entropy = (!layout.skip_entropy).then(|| genome.dna_entropy());
-        record.serialize_field("dna_entropy_global", &or_zero(entropy, is_old))?;
-        // Schema 2.0 names the alphabets only where something was computed of them.
+        let has_zeros = layout.has_zeros();
+        record.serialize_field("dna_entropy_global", &or_zero(entropy, has_zeros))?;
+        let has_alphabets = !has_zeros || (!layout.skip_entropy && !genome.is_empty());
         let alphabets: BTreeMap<Alphabet, u32> = Alphabet::ALL
             .into_iter()
-            .filter(|(alphabet, _)| match is_old {
-                true => {
-                    *alphabet != Alphabet::TwelveState && !layout.skip_entropy && !genome.is_empty()
-                }
-                false => true,
+            .filter(|(alphabet, _)| {
+                has_alphabets && !(is_old && *alphabet == Alphabet::TwelveState)
             })
             .collect();
         record.serialize_field("alphabet_sizes", &alphabets)?;
@@ -194,9 +200,9 @@ impl Alphabet {
     ];
 }
 
-/// Schema 2.0 writes 0 for what was not asked for, later ones null.
-fn or_zero(value: Option<f64>, is_old: bool) -> Option<f64> {
-    match is_old {
+/// What was not computed is null, or 0 where a layout has it so.
+fn or_zero(value: Option<f64>, has_zeros: bool) -> Option<f64> {
+    match has_zeros {
         true => Some(value.unwrap_or(0.0)),
         false => value,
     }
@@ -275,12 +281,12 @@ impl Serialize for Feature<'_> {
             inference_device: origin.map(|origin| origin.device.as_str()),
         });
         feature.serialize_field("three_di", &three_di)?;
-        if !is_old {
-            let twelve = states.and_then(|states| states.twelve_state.as_deref());
-            let twelve = twelve.map(|encoding| TwelveState {
-                encoding,
-                length: encoding.len(),
-            });
+        let twelve = states.and_then(|states| states.twelve_state.as_deref());
+        let twelve = twelve.map(|encoding| TwelveState {
+            encoding,
+            length: encoding.len(),
+        });
+        if !is_old && !layout.as_genome_entropy {
             feature.serialize_field("twelve_state", &twelve)?;
         }
         feature.serialize_field(
@@ -288,14 +294,15 @@ impl Serialize for Feature<'_> {
             &Metadata {
                 parent_id: orf.genome().id(),
                 table_id: orf.genome().code().id(),
-                has_start_codon: has_start(orf.protein()),
-                has_stop_codon: has_stop(orf.protein()),
+                has_start_codon: orf.has_start(),
+                has_stop_codon: orf.has_stop(),
                 in_genbank: orf.in_genbank(),
             },
         )?;
         let entropies = layout.entropies(orf);
+        let has_zeros = layout.has_zeros() && layout.skip_entropy;
+        let value = |value| or_zero(value, has_zeros);
         if is_old {
-            let value = |value| or_zero(value, layout.skip_entropy);
             feature.serialize_field(
                 "entropy",
                 &OldEntropy {
@@ -308,13 +315,16 @@ impl Serialize for Feature<'_> {
             feature.serialize_field(
                 "entropy",
                 &Entropy {
-                    dna_entropy: entropies.dna,
-                    protein_entropy: entropies.protein,
-                    three_di_entropy: entropies.three_di,
+                    dna_entropy: value(entropies.dna),
+                    protein_entropy: value(entropies.protein),
+                    three_di_entropy: value(entropies.three_di),
                     twelve_state_entropy: entropies.twelve_state,
                     three_di_twelve_state_mutual_information: entropies.shared,
                 },
             )?;
+        }
+        if !is_old && layout.as_genome_entropy {
+            feature.serialize_field("twelve_state", &twelve)?;
         }
         feature.end()
     }

@@ -1,6 +1,6 @@
 //! What records become: documents in JSON, or rows with an ORF each, in any format for rows.
 
-use super::document::{Layout, has_start, has_stop};
+use super::document::Layout;
 use super::genome::Genome;
 use crate::output::{Cell, Column, ColumnKind, Format, Presence, Row, Schema};
 

@@ -4,6 +4,9 @@
 //! and what a whole chromosome is needed for (ORFs, coding sequences, its entropy) is done when the
 //! record is made.
 
+mod their_reading;
+
+use std::borrow::Cow;
 use std::ops::Range;
 
 use sessile_seq::alphabet::Alphabet;
@@ -13,41 +16,49 @@ use sessile_seq::genetic_code::GeneticCode;
 use sessile_seq::orf::{Orf, OrfFinder};
 use sessile_seq::reading_frame::ReadingFrame;
 
-/// Which ORFs are kept.
+use their_reading::TheirReading;
+
+/// Which ORFs a record has, and how its letters are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortest {
+pub enum OrfRule {
     /// Those of at least so many residues; the stop is none.
     Residues(usize),
     /// Those of more than so many letters, the stop counted: what `get_orfs -l` means.
     LongerThan(usize),
+    /// Those of more than so many letters, all that is no base read as get_orfs reads it, and their
+    /// residues as genome_entropy 0.3 translates them.
+    GenomeEntropy03(usize),
 }
 
-impl Shortest {
+impl OrfRule {
     /// What genome_entropy 0.1 keeps when it is asked for ORFs of so many residues: it hands three
     /// times as many to get_orfs, which takes them for residues.
     ///
     /// # Examples
     ///
     /// ```
-    /// use sessile_pipelines::entropy::Shortest;
+    /// use sessile_pipelines::entropy::OrfRule;
     ///
-    /// assert_eq!(Shortest::of_genome_entropy(30), Shortest::LongerThan(90));
+    /// assert_eq!(OrfRule::of_genome_entropy(30), OrfRule::LongerThan(90));
     /// ```
     pub fn of_genome_entropy(min_aa: usize) -> Self {
-        Shortest::LongerThan(min_aa.saturating_mul(3))
+        OrfRule::LongerThan(min_aa.saturating_mul(3))
     }
 
     fn finder(self, code: GeneticCode) -> OrfFinder {
         OrfFinder::new(code).longer_than(match self {
-            Shortest::Residues(residues) => residues.saturating_sub(1),
-            Shortest::LongerThan(letters) => letters,
+            OrfRule::Residues(residues) => residues.saturating_sub(1),
+            OrfRule::LongerThan(letters) => letters,
+            OrfRule::GenomeEntropy03(letters) => {
+                return OrfFinder::new(code).longer_than(letters).like_get_orfs();
+            }
         })
     }
 
     fn keeps(self, orf: &Orf<'_>) -> bool {
         match self {
-            Shortest::Residues(least) => orf.protein().len() - usize::from(orf.has_stop()) >= least,
-            Shortest::LongerThan(_) => true,
+            OrfRule::Residues(least) => orf.protein().len() - usize::from(orf.has_stop()) >= least,
+            OrfRule::LongerThan(_) | OrfRule::GenomeEntropy03(_) => true,
         }
     }
 }
@@ -103,6 +114,8 @@ struct Place {
     end: usize,
     nucleotides: Range<usize>,
     residues: Range<usize>,
+    has_start: bool,
+    has_stop: bool,
     in_genbank: Option<bool>,
     states: Option<States>,
 }
@@ -120,22 +133,22 @@ impl Genome {
     /// # Examples
     ///
     /// ```
-    /// use sessile_pipelines::entropy::{Annotation, Genome, Shortest};
+    /// use sessile_pipelines::entropy::{Annotation, Genome, OrfRule};
     /// use sessile_seq::genetic_code::GeneticCode;
     ///
     /// let code = GeneticCode::of(11)?;
     /// let sequence = b"augaaacccuaa".to_vec();
-    /// let genome = Genome::find("toy", sequence, code, Shortest::Residues(3), Annotation::None)?;
+    /// let genome = Genome::find("toy", sequence, code, OrfRule::Residues(3), Annotation::None)?;
     /// let orf = genome.orfs().next().unwrap();
     /// assert_eq!((orf.id().as_str(), orf.residues(), orf.nucleotides()), ("orf1", "MKP", "ATGAAACCCTAA"));
-    /// assert!(Genome::find("p", b"MKLE".to_vec(), code, Shortest::Residues(1), Annotation::None).is_err());
+    /// assert!(Genome::find("p", b"MKLE".to_vec(), code, OrfRule::Residues(1), Annotation::None).is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn find(
         id: impl Into<String>,
         mut sequence: Vec<u8>,
         code: GeneticCode,
-        shortest: Shortest,
+        rule: OrfRule,
         annotation: Annotation<'_>,
     ) -> Result<Self, String> {
         Alphabet::NUCLEIC_IUPAC.check(&sequence).map_err(|found| {
@@ -144,8 +157,17 @@ impl Genome {
                 Err(_) => found.to_string(),
             }
         })?;
-        as_dna(&mut sequence);
-        let orfs = shortest.finder(code).find(&sequence);
+        let theirs = match rule {
+            OrfRule::GenomeEntropy03(_) => {
+                sequence.make_ascii_uppercase();
+                Some(TheirReading::of(&sequence, code))
+            }
+            _ => {
+                as_dna(&mut sequence);
+                None
+            }
+        };
+        let orfs = rule.finder(code).find(&sequence);
         let mut genome = Genome {
             id: id.into(),
             length: sequence.len(),
@@ -155,18 +177,28 @@ impl Genome {
             residues: Vec::new(),
             places: Vec::new(),
         };
-        for orf in orfs.iter().filter(|orf| shortest.keeps(orf)) {
+        for orf in orfs.iter().filter(|orf| rule.keeps(orf)) {
             let append = |buffer: &mut Vec<u8>, letters: &[u8]| {
                 let begin = buffer.len();
                 buffer.extend_from_slice(letters);
                 begin..buffer.len()
             };
+            let (nucleotides, residues) = match &theirs {
+                Some(reading) => reading.letters(&orf),
+                None => {
+                    let protein = orf.protein();
+                    let residues = protein.strip_suffix(b"*").unwrap_or(protein);
+                    (Cow::Borrowed(orf.nucleotides()), Cow::Borrowed(residues))
+                }
+            };
             genome.places.push(Place {
                 frame: orf.frame(),
                 start: orf.start(),
                 end: orf.end(),
-                nucleotides: append(&mut genome.nucleotides, orf.nucleotides()),
-                residues: append(&mut genome.residues, orf.protein()),
+                nucleotides: append(&mut genome.nucleotides, &nucleotides),
+                residues: append(&mut genome.residues, &residues),
+                has_start: orf.protein().contains(&b'M'),
+                has_stop: orf.has_stop(),
                 in_genbank: annotation.has(&orf),
                 states: None,
             });
@@ -282,15 +314,25 @@ impl<'g> FoundOrf<'g> {
         text(&self.genome.nucleotides[self.place.nucleotides.clone()])
     }
 
-    /// The residues, with `*` at the end if there is a stop.
-    pub fn protein(&self) -> &'g str {
+    /// The residues, the stop left out.
+    pub fn residues(&self) -> &'g str {
         text(&self.genome.residues[self.place.residues.clone()])
     }
 
-    /// The residues without the stop.
-    pub fn residues(&self) -> &'g str {
-        let protein = self.protein();
-        protein.strip_suffix('*').unwrap_or(protein)
+    /// The residues, with `*` at the end if there is a stop.
+    pub fn protein(&self) -> String {
+        let stop = if self.has_stop() { "*" } else { "" };
+        format!("{}{stop}", self.residues())
+    }
+
+    /// Whether there is an `M` among its residues: a "start codon" in genome_entropy's layouts.
+    pub fn has_start(&self) -> bool {
+        self.place.has_start
+    }
+
+    /// Whether it ends with a stop.
+    pub fn has_stop(&self) -> bool {
+        self.place.has_stop
     }
 
     /// Whether it is an annotated coding sequence, by the rule of the run; not, where there is no

@@ -53,7 +53,7 @@ pub(super) fn run(
     census::tell(&annotated, None, observer);
     let finding = Arc::new(Finding {
         code: options.code,
-        shortest: options.shortest,
+        rule: options.rule,
         cds,
     });
     let writers = DocumentWriter::open_all(&files, opened.journal.as_ref())?;

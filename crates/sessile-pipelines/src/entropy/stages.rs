@@ -97,10 +97,10 @@ impl From<FoundOrf<'_>> for OrfRecord {
             strand: orf.frame().strand().to_string(),
             frame: orf.frame().number(),
             nt_sequence: orf.nucleotides().to_owned(),
-            aa_sequence: orf.protein().to_owned(),
+            aa_sequence: orf.protein(),
             table_id: orf.genome().code().id(),
-            has_start_codon: super::document::has_start(orf.protein()),
-            has_stop_codon: super::document::has_stop(orf.protein()),
+            has_start_codon: orf.has_start(),
+            has_stop_codon: orf.has_stop(),
             in_genbank: orf.in_genbank(),
         }
     }

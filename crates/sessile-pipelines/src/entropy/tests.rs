@@ -7,7 +7,7 @@ use sessile_seq::compression::decompress;
 
 use super::cds::{Finding, Prepared, SampleCds};
 use super::document::{Layout, SchemaVersion, StateOrigin};
-use super::genome::{Genome, Shortest, States};
+use super::genome::{Genome, OrfRule, States};
 use super::sample::Sample;
 use super::sources::{Batches, Source};
 use super::*;
@@ -68,7 +68,7 @@ fn genomes(
     });
     let finding = Finding {
         code,
-        shortest: Shortest::of_genome_entropy(min_aa),
+        rule: OrfRule::of_genome_entropy(min_aa),
         cds: cds.unwrap(),
     };
     let sources = Source::of(sample).unwrap();
@@ -261,7 +261,7 @@ fn its_error_cases_have_answers() {
         let sources = Source::of(&sample(Some(path), None)).unwrap();
         let finding = Finding {
             code,
-            shortest: Shortest::Residues(5),
+            rule: OrfRule::Residues(5),
             cds: SampleCds::None,
         };
         let batches = Batches::start(
@@ -297,12 +297,12 @@ fn the_shortest_orf() {
         genome.orfs().map(|orf| orf.residues().len()).collect()
     };
     for least in 1..6 {
-        let kept = lengths(Shortest::Residues(least));
-        let all = lengths(Shortest::Residues(0));
+        let kept = lengths(OrfRule::Residues(least));
+        let all = lengths(OrfRule::Residues(0));
         let expected: Vec<_> = all.into_iter().filter(|&length| length >= least).collect();
         assert_eq!(kept, expected, "{least}");
     }
     // The stop counts for get_orfs.
-    assert!(lengths(Shortest::LongerThan(3)).contains(&3));
-    assert!(!lengths(Shortest::Residues(4)).contains(&3));
+    assert!(lengths(OrfRule::LongerThan(3)).contains(&3));
+    assert!(!lengths(OrfRule::Residues(4)).contains(&3));
 }

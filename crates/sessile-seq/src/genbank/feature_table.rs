@@ -8,7 +8,7 @@
 use crate::error::{Error, ErrorKind};
 
 use super::Record;
-use super::location::check_text;
+use super::location::{check_text, settle_uncertain};
 
 /// The columns before a key.
 const KEY_INDENT: usize = 5;
@@ -154,6 +154,7 @@ impl FeatureTable {
             return;
         };
         let location: String = current.location.split_whitespace().collect();
+        let location = settle_uncertain(&location);
         let checked = if current.is_broken {
             Err(Error::new(
                 ErrorKind::InvalidFeature,

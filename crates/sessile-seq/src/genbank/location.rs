@@ -111,6 +111,33 @@ impl Location {
     }
 }
 
+/// Settles positions that are only known to lie between two, `(365.368)..697`: as Biopython does, a
+/// feature begins at the first of them and ends at the last. Other text comes back as it is.
+pub(super) fn settle_uncertain(text: &str) -> String {
+    let mut settled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('(') {
+        settled.push_str(before);
+        rest = behind;
+        let pair = behind.split_once(')').and_then(|(inner, after)| {
+            let (low, high) = inner.split_once('.')?;
+            let is_number =
+                |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            (is_number(low) && is_number(high)).then_some((low, high, after))
+        });
+        match pair {
+            Some((low, high, after)) => {
+                let is_start = after.starts_with("..");
+                settled.push_str(if is_start { low } else { high });
+                rest = after;
+            }
+            None => settled.push('('),
+        }
+    }
+    settled.push_str(rest);
+    settled
+}
+
 fn invalid(message: &str) -> Error {
     Error::new(ErrorKind::InvalidFeature, message)
 }

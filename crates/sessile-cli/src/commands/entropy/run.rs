@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use sessile_pipelines::entropy::report::{self, ReportOptions};
 use sessile_pipelines::entropy::{
-    self, Analysis, DEFAULT_FORMAT, EntropyOptions, EntropySummary, Sample, SchemaVersion,
-    Shortest, output_formats, read_sample_sheet,
+    self, Analysis, DEFAULT_FORMAT, EntropyOptions, EntropySummary, OrfRule, Sample, SchemaVersion,
+    output_formats, read_sample_sheet,
 };
 use sessile_pipelines::output::{
     Compression, FileFormat, OutputFiles, OutputPlace, Sources, check_outputs,
@@ -37,21 +37,26 @@ fn compute(
 ) -> Result<EntropySummary, Failure> {
     // Everything that can be wrong with the command, before a model is loaded.
     let samples = samples(arguments)?;
-    let (schema, shortest) = match arguments.compat {
+    let (schema, rule) = match arguments.compat {
         Some(Compat::GenomeEntropy01) => (
             SchemaVersion::V2_0,
-            Shortest::of_genome_entropy(arguments.min_aa),
+            OrfRule::of_genome_entropy(arguments.min_aa),
+        ),
+        Some(Compat::GenomeEntropy03) => (
+            SchemaVersion::V2_2,
+            OrfRule::GenomeEntropy03(arguments.min_aa.saturating_mul(3)),
         ),
         None => (
             arguments.schema.unwrap_or_default(),
-            Shortest::Residues(arguments.min_aa),
+            OrfRule::Residues(arguments.min_aa),
         ),
     };
     let options = EntropyOptions {
         code: arguments.table,
-        shortest,
+        rule,
         schema,
         skip_entropy: arguments.skip_entropy,
+        as_genome_entropy: arguments.compat.is_some(),
         shard: arguments.shard.shard,
         force: arguments.overwrite.force,
         journal: !arguments.resume.no_journal,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sessile_pipelines::entropy::Shortest;
+use sessile_pipelines::entropy::OrfRule;
 use sessile_pipelines::entropy::stages::{self, MeasureOptions, OrfForm, StageCounts, StageFiles};
 use sessile_pipelines::{Interrupt, PipelineError};
 
@@ -14,7 +14,7 @@ use crate::signals;
 use crate::terminal::{Terminal, count, several};
 
 /// The shortest ORF that is kept when no length is named.
-const SHORTEST: Shortest = Shortest::Residues(30);
+const SHORTEST: OrfRule = OrfRule::Residues(30);
 
 pub(super) fn orf(arguments: OrfArguments) -> Result<ExitCode, Failure> {
     let form = match (arguments.format, arguments.min_length, arguments.min_aa) {
@@ -26,8 +26,8 @@ pub(super) fn orf(arguments: OrfArguments) -> Result<ExitCode, Failure> {
         }
         (OrfFormat::GetOrfs, Some(longer_than), None) => OrfForm::GetOrfs { longer_than },
         (OrfFormat::GetOrfs, None, None) => OrfForm::GET_ORFS,
-        (OrfFormat::Json, Some(length), _) => OrfForm::Records(Shortest::LongerThan(length)),
-        (OrfFormat::Json, None, Some(residues)) => OrfForm::Records(Shortest::Residues(residues)),
+        (OrfFormat::Json, Some(length), _) => OrfForm::Records(OrfRule::LongerThan(length)),
+        (OrfFormat::Json, None, Some(residues)) => OrfForm::Records(OrfRule::Residues(residues)),
         (OrfFormat::Json, None, None) => OrfForm::Records(SHORTEST),
     };
     let table = arguments.table;

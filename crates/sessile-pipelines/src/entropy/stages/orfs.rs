@@ -6,7 +6,7 @@ use sessile_seq::genetic_code::GeneticCode;
 use sessile_seq::inputs::{self, Format};
 use sessile_seq::orf::{OrfFinder, get_orfs};
 
-use super::super::genome::{Annotation, Genome, Shortest};
+use super::super::genome::{Annotation, Genome, OrfRule};
 use super::super::sources::{Batches, Content, Source};
 use super::list::ListWriter;
 use super::{OrfRecord, StageCounts, StageFiles, Told, interrupted};
@@ -20,7 +20,7 @@ use crate::progress::Observer;
 #[derive(Clone, Copy, Debug)]
 pub enum OrfForm {
     /// [`OrfRecord`]s, of ORFs as a run finds them.
-    Records(Shortest),
+    Records(OrfRule),
     /// What get_orfs 1.1 prints, with its reading of letters that are no base.
     GetOrfs {
         /// Its `-l`: ORFs of more than so many residues, the stop counted.
@@ -82,7 +82,7 @@ enum Writer {
     Records {
         list: ListWriter,
         code: GeneticCode,
-        shortest: Shortest,
+        rule: OrfRule,
     },
     GetOrfs {
         name: String,
@@ -95,11 +95,11 @@ impl Writer {
     fn create(files: &StageFiles, code: GeneticCode, form: OrfForm) -> Result<Self, PipelineError> {
         let longer_than = match form {
             OrfForm::GetOrfs { longer_than } => longer_than,
-            OrfForm::Records(shortest) => {
+            OrfForm::Records(rule) => {
                 return Ok(Writer::Records {
                     list: ListWriter::create(files)?,
                     code,
-                    shortest,
+                    rule,
                 });
             }
         };
@@ -121,9 +121,9 @@ impl Writer {
             Writer::Records {
                 list,
                 code,
-                shortest,
+                rule,
             } => {
-                let genome = match Genome::find(id, sequence, *code, *shortest, Annotation::None) {
+                let genome = match Genome::find(id, sequence, *code, *rule, Annotation::None) {
                     Ok(genome) => genome,
                     Err(reason) => return Ok(Err(reason)),
                 };

@@ -22,7 +22,7 @@ pub(super) fn run(arguments: PredictArguments) -> Result<ExitCode, Failure> {
         output: arguments.output,
         columns: match arguments.compat {
             Some(Compat::GenomeEntropy01) => PredictionColumns::GenomeEntropy01,
-            None => PredictionColumns::WithRecord,
+            Some(Compat::GenomeEntropy03) | None => PredictionColumns::WithRecord,
         },
         force: arguments.overwrite.force,
     };
