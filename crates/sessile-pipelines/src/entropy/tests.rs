@@ -144,6 +144,7 @@ fn compare(run: &Value, inputs: &Path, outputs: &Path) -> usize {
 
     let layout = Layout {
         schema: SchemaVersion::V2_0,
+        as_genome_entropy: false,
         skip_entropy: run["args"]["compute_entropy"] == false,
         origin: Some(StateOrigin {
             method: "prostt5_aa2fold".to_owned(),
