@@ -92,36 +92,36 @@ state() { scontrol --oneliner show job "$1" | grep -o "$2=[^ ]*" | sort | uniq -
 say "== entropy in four parts, merged by afterok"
 sessile entropy run --quiet --input genomes.fa --model "$MODEL" --head "$HEAD_FILE" \
     --min-aa "$MIN_AA" --output whole.json
-parts=$(submit "$examples/entropy.sh" genomes.fa)
-merge=$(sbatch --parsable --dependency=afterok:"$parts" --wrap \
-    'sessile entropy merge parts/part-*.json --output genomes.json')
+shards=$(submit "$examples/entropy.sh" genomes.fa)
+merge=$(sbatch --parsable --dependency=afterok:"$shards" --wrap \
+    'sessile merge genomes.json.part-* --output genomes.json')
 ended "$merge"
 cmp whole.json genomes.json
-say "the same $(wc -c <genomes.json) bytes as one run; $(state "$parts" JobState)"
+say "the same $(wc -c <genomes.json) bytes as one run; $(state "$shards" JobState)"
 
 say "== tasks requeued in the middle of their work"
-rm -r parts genomes.json
-parts=$(submit "$examples/entropy.sh" genomes.fa)
+rm genomes.json*
+shards=$(submit "$examples/entropy.sh" genomes.fa)
 for _ in $(seq 200); do
-    ls parts/*.journal >/dev/null 2>&1 && break
+    ls genomes.json.part-*.journal >/dev/null 2>&1 && break
     sleep 0.1
 done
 sleep 1
-scontrol requeue "$parts" || true
-ended "$parts"
-sessile entropy merge parts/part-*.json --output genomes.json
+scontrol requeue "$shards" || true
+ended "$shards"
+sessile merge --quiet genomes.json.part-* --output genomes.json
 cmp whole.json genomes.json
-grep -ho 'resuming after.*' slurm-"$parts"_*.out || say "(no part had finished work when it was requeued)"
-say "the same bytes; $(state "$parts" Restarts)"
+grep -ho 'resuming after.*' slurm-"$shards"_*.out || say "(no part had finished work when it was requeued)"
+say "the same bytes; $(state "$shards" Restarts)"
 
 say "== a record that fails: exit code 3 is a finished part"
-rm -r parts
-parts=$(submit "$examples/entropy.sh" bad.fa)
-merge=$(sbatch --parsable --dependency=afterok:"$parts" --wrap \
-    'sessile entropy merge parts/part-*.json --output bad.json')
+rm genomes.json*
+shards=$(submit "$examples/entropy.sh" bad.fa)
+merge=$(sbatch --parsable --dependency=afterok:"$shards" --wrap \
+    'sessile merge genomes.json.part-* --output bad.json --failures failed.jsonl || [ $? -eq 3 ]')
 ended "$merge"
 [ "$(python3 -c 'import json; print(len(json.load(open("bad.json"))))')" = 8 ]
-grep -h . parts/failed-*.jsonl
+grep -h . failed.jsonl
 
 say "== two tasks, one file: one of them is refused"
 job=$(sbatch --parsable --array=1-2 --cpus-per-task=1 --mem=1G --wrap \

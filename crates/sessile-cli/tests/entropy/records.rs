@@ -120,7 +120,10 @@ fn compat_0_3_writes_the_records_of_genome_entropy_0_3() {
     // Its fields have an order of their own, too.
     let text = fs::read_to_string(directory.path().join("o.json")).unwrap();
     let place = |text_of: &str| text.find(text_of).unwrap();
-    assert!(place("\"entropy\":") < place("\"twelve_state\": null"), "{text}");
+    assert!(
+        place("\"entropy\":") < place("\"twelve_state\": null"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -118,11 +118,7 @@ impl Writer {
     /// Writes the ORFs of a record; what is wrong with it is the inner error.
     fn write(&mut self, id: &str, sequence: Vec<u8>) -> Result<Result<(), String>, PipelineError> {
         match self {
-            Writer::Records {
-                list,
-                code,
-                rule,
-            } => {
+            Writer::Records { list, code, rule } => {
                 let genome = match Genome::find(id, sequence, *code, *rule, Annotation::None) {
                     Ok(genome) => genome,
                     Err(reason) => return Ok(Err(reason)),
