@@ -2,10 +2,24 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
-from typing import Any, TypedDict
+from typing import Any, TypedDict, final
 
 import numpy as np
 import numpy.typing as npt
+
+__all__ = [
+    "RESIDUES",
+    "VERSION",
+    "Model",
+    "Records",
+    "Stop",
+    "command",
+    "entropy",
+    "mutual_information",
+    "orfs",
+    "read_fasta",
+    "viral",
+]
 
 RESIDUES: str
 VERSION: str
@@ -24,11 +38,13 @@ class _Generation(TypedDict):
     top_p: float | None
     seed: int | None
 
+@final
 class Stop:
     def __new__(cls) -> Stop: ...
     def set(self) -> None: ...
     def is_set(self) -> bool: ...
 
+@final
 class Model:
     def __new__(
         cls,
@@ -79,6 +95,7 @@ class Model:
         self, articles: Sequence[str], progress: _Progress | None
     ) -> list[str]: ...
 
+@final
 class Records:
     def __iter__(self) -> Iterator[tuple[str, str, str]]: ...
     def __next__(self) -> tuple[str, str, str]: ...

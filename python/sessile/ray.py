@@ -19,6 +19,7 @@ number of actors or a retry, so that a run which lost a node gives the same byte
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,6 +137,10 @@ def embed_folder(
             num_gpus=num_gpus,
         )
         done.materialize()
+        # What a node that was lost had begun.
+        for path in missing:
+            for begun in folder.glob(f"{glob.escape(wanted[path].name)}.*.part"):
+                begun.unlink(missing_ok=True)
     return [wanted[path] for path in files]
 
 

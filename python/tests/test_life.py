@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def test_streams_are_the_same_vectors(demo: sessile.Model) -> None:
 def test_streams_read_no_further_than_they_must(demo: sessile.Model) -> None:
     read = 0
 
-    def endless():  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[str]:
         nonlocal read
         while True:
             read += 1

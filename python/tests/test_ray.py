@@ -29,7 +29,7 @@ def cluster() -> Iterator[Cluster]:
     ray.init(address=cluster.address, log_to_driver=False)
     yield cluster
     ray.shutdown()
-    cluster.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("batch_format", ["pyarrow", "numpy"])

@@ -24,7 +24,7 @@ order = ["package", "source", "build", "requirements", "test", "about", "extra"]
 found = [line[:-1] for line in text.splitlines() if line and line[0].isalpha() and line[-1] == ":"]
 check(found == order, f"sections {found}, expected {order}")
 check(f'{{% set version = "{package["version"]}" %}}' in text, "version is not the workspace's")
-check(str(recipe["build"]["number"]) == "0", "build/number is missing")
+check("\n  number: " in text, "build/number is missing")
 check("git_rev: v{{ version }}" in text, "source/git_rev is not the tag of the version")
 for place in ("build", "host", "run"):
     check(place in recipe["requirements"], f"requirements/{place} is missing")
