@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +17,8 @@ from . import _native
 from ._embeddings import Embeddings, Failure, ResidueEmbeddings
 from ._errors import RecordError, UsageError
 from ._inputs import Sequences, records
-from ._progress import Progress, download
+from ._progress import Progress
+from ._resident import resident
 
 Pooling = Literal["mean", "mean_all", "cls"]
 Long = Literal["fail", "full", "windows", "truncate"]
@@ -104,7 +103,7 @@ class Model:
             "head": None if head is None else os.fspath(head),
             "generation": None if generation is None else dict(generation),
         }
-        self._native = _resident(self._recipe, progress)
+        self._native = resident(self._recipe, progress)
         self._info = self._native.info()
 
     def __reduce__(self) -> tuple[Callable[..., Model], tuple[dict[str, Any]]]:
@@ -434,44 +433,6 @@ class Model:
     async def asummarize(self, articles: list[str]) -> list[str]:
         """As :meth:`summarize`, for asynchronous programs."""
         return await asyncio.to_thread(self.summarize, articles)
-
-
-#: The models of this process, by what they were made with.
-_models: weakref.WeakValueDictionary[str, _native.Model] = weakref.WeakValueDictionary()
-_loading = threading.Lock()
-
-_GENERATION = (
-    "num_beams",
-    "length_penalty",
-    "min_length",
-    "max_length",
-    "no_repeat_ngram_size",
-    "do_sample",
-    "temperature",
-    "top_k",
-    "top_p",
-    "seed",
-)
-
-
-def _resident(recipe: dict[str, Any], progress: bool) -> _native.Model:
-    key = f"{os.getpid()} {recipe!r}"
-    arguments = dict(recipe)
-    if recipe["generation"] is not None:
-        for setting in recipe["generation"]:
-            if setting not in _GENERATION:
-                known = ", ".join(_GENERATION)
-                raise UsageError(f"generation: unknown setting `{setting}` ({known})")
-        chosen = {setting: recipe["generation"].get(setting) for setting in _GENERATION}
-        arguments["generation"] = chosen
-    # Two threads that ask for one model wait for one load.
-    with _loading:
-        model = _models.get(key)
-        if model is None:
-            show = download(recipe["name"]) if progress else None
-            model = _native.Model(**arguments, progress=show)
-            _models[key] = model
-        return model
 
 
 def _from_recipe(recipe: dict[str, Any]) -> Model:
