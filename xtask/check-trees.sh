@@ -13,7 +13,7 @@ if ! cmp -s xtask/check-trees/requirements.txt "$venv/requirements.txt"; then
         --requirement xtask/check-trees/requirements.txt
     cp xtask/check-trees/requirements.txt "$venv/requirements.txt"
 fi
-cargo build --quiet --package sessile-models --example trees
+cargo build --quiet --package sessile-learn --example trees
 trees=$(realpath "$target/debug/examples/trees")
 python=$(realpath -s "$venv/bin/python")
 check=$PWD/xtask/check-trees/check.py

@@ -10,7 +10,6 @@ mod binding;
 mod load;
 mod resident;
 mod save;
-pub mod train;
 
 pub use binding::Binding;
 pub use resident::{Arithmetic, ResidentClassifier};

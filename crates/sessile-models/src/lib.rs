@@ -22,18 +22,15 @@ pub mod family;
 pub mod generation;
 pub mod hub;
 pub mod marginals;
-pub mod metrics;
 pub mod model;
 pub mod modern_bert;
 pub mod mosaic_bert;
-mod random;
 mod rotary;
 mod small_file;
 pub mod synthesize;
 pub mod t5;
 pub mod three_di;
 pub mod tokenizer;
-pub mod trees;
 pub mod weights;
 
 pub use encoder::{Encoder, EncoderExecution, ModelInfo};

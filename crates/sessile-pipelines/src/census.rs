@@ -28,6 +28,6 @@ pub(crate) fn tell(census: &Census, keep: Option<&str>, observer: &mut dyn Obser
 }
 
 /// The words for an input without a record.
-pub(crate) fn no_records(name: &str) -> String {
+pub fn no_records(name: &str) -> String {
     format!("warning: {name} has no records")
 }

@@ -11,7 +11,6 @@
 //! have the layout of genome_entropy ([`Layout`]); [`Sample`] says what belongs together.
 
 mod cds;
-pub mod classifier;
 mod document;
 mod figures;
 mod format;

@@ -22,7 +22,8 @@ pub mod summarize;
 pub mod three_di;
 pub mod viral;
 
+pub use census::no_records;
 pub use error::{PipelineError, PipelineErrorKind};
 pub use interrupt::Interrupt;
-pub use job::RowOptions;
+pub use job::{RowOptions, stored_bytes};
 pub use progress::{Observer, Progress, Stages, Summary};

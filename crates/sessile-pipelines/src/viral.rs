@@ -14,7 +14,6 @@ pub mod predict;
 pub mod prepare;
 pub mod results;
 mod sorted;
-pub mod train;
 pub mod validate;
 pub mod verify;
 

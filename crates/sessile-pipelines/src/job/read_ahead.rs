@@ -115,7 +115,7 @@ fn is_stream(input: &Input) -> bool {
 }
 
 /// Bytes of a file; nothing is known of a stream.
-pub(crate) fn stored_bytes(input: &Input) -> u64 {
+pub fn stored_bytes(input: &Input) -> u64 {
     match input {
         Input::Stdin => 0,
         Input::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),

@@ -124,7 +124,7 @@ pub fn run(
 }
 
 /// One thread for every core.
-pub(crate) fn all_cores() -> NonZeroUsize {
+pub fn all_cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 

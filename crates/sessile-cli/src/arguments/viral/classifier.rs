@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
-use sessile_models::classifier::train::TrainOptions;
+use sessile_learn::perceptron::TrainOptions;
 
 use super::super::parse_threads;
 use super::TableArguments;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sessile_models::classifier::Binding;
-use sessile_models::classifier::train::{Epoch, Trained};
+use sessile_learn::perceptron::{Epoch, Trained};
 use sessile_pipelines::viral::features::FeatureSource;
-use sessile_pipelines::viral::train::{self, TrainJob};
+use sessile_learn::viruses::{self as train, TrainJob};
 
 use crate::arguments::viral::TrainArguments;
 use crate::exit::{Failure, finished};

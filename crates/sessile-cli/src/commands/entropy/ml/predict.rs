@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sessile_pipelines::entropy::classifier::{
+use sessile_learn::orfs::{
     PredictOptions, Predicted, PredictionColumns, predict,
 };
 

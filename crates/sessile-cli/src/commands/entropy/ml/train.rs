@@ -3,9 +3,9 @@
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
-use sessile_models::metrics::Metrics;
-use sessile_models::trees::train::Round;
-use sessile_pipelines::entropy::classifier::{
+use sessile_learn::metrics::Metrics;
+use sessile_learn::trees::train::Round;
+use sessile_learn::orfs::{
     ClassifierReport, Split, TrainJob, TrainedClassifier, train,
 };
 

@@ -8,7 +8,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use sessile_device::HostTensor;
 
-use super::super::{Binding, CLASSES, MlpClassifier, NORM_EPSILON, softmax};
+use sessile_models::classifier::{Binding, CLASSES, MlpClassifier, NORM_EPSILON, softmax};
 use super::TrainOptions;
 use crate::metrics::Judged;
 use crate::random::Random;

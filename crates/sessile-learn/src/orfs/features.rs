@@ -1,9 +1,9 @@
 //! The numbers of an ORF that trees look at.
 
-use sessile_models::trees::BoostedTrees;
+use crate::trees::BoostedTrees;
 
-use crate::entropy::stored::StoredOrf;
-use crate::error::{PipelineError, PipelineErrorKind};
+use sessile_pipelines::entropy::stored::StoredOrf;
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 /// The features by name: twelve of genome_entropy 0.1, and two that later versions add.
 pub const FEATURES: [&str; 14] = [

@@ -1,6 +1,6 @@
 //! A decision tree: inner nodes that compare one feature with a number, and leaves.
 
-use crate::error::{ModelError, ModelErrorKind};
+use sessile_models::{ModelError, ModelErrorKind};
 
 /// A node, with what XGBoost notes of how it came about.
 #[derive(Clone, Copy, Debug, PartialEq)]

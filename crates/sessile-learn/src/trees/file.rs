@@ -9,7 +9,7 @@ mod ubj;
 use self::document::Document;
 use self::field::Field;
 use super::{BoostedTrees, NodeKind, Tree};
-use crate::error::{ModelError, ModelErrorKind};
+use sessile_models::{ModelError, ModelErrorKind};
 
 /// The version that written files name. What later versions added says nothing about these models,
 /// and they all read it.

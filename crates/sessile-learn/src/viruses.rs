@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sessile_models::classifier::train::{self, Epoch, Samples, TrainOptions, Trained};
+use crate::perceptron::{self as train, Epoch, Samples, TrainOptions, Trained};
 use sessile_models::classifier::{Binding, ClassifierFormat, MlpClassifier};
 use sessile_models::{ModelError, ModelErrorKind};
 
-use super::features::{FeatureSource, Features};
-use crate::error::{PipelineError, PipelineErrorKind};
-use crate::interrupt::Interrupt;
-use crate::output::{Sources, WholeFile, check_outputs};
-use crate::progress::{Observer, Progress, Summary};
+use sessile_pipelines::viral::features::{FeatureSource, Features};
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
+use sessile_pipelines::Interrupt;
+use sessile_pipelines::output::{Sources, WholeFile, check_outputs};
+use sessile_pipelines::{Observer, Progress, Summary};
 
 /// Rows read at once when features are looked over.
 const BLOCK_ROWS: usize = 256;

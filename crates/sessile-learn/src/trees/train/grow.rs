@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::TrainOptions;
 use super::bins::{Bins, Column, MISSING};
-use crate::error::ModelError;
+use sessile_models::ModelError;
 use crate::trees::{Node, NodeKind, Tree};
 
 /// Gains up to this are none: XGBoost's `kRtEps`.

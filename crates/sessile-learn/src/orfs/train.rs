@@ -7,18 +7,18 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sessile_models::metrics::{Judged, Metrics};
-use sessile_models::trees::train::{self as trees, Round, Samples, TrainOptions, Trained};
-use sessile_models::trees::{Importance, TreesFormat};
+use crate::metrics::{Judged, Metrics};
+use crate::trees::train::{self as trees, Round, Samples, TrainOptions, Trained};
+use crate::trees::{Importance, TreesFormat};
 use sessile_seq::inputs::{self, Format, Input};
 
 use super::features::{FEATURES, TRAINED_FEATURES, features};
 use super::rows::Rows;
-use crate::error::{PipelineError, PipelineErrorKind};
-use crate::interrupt::Interrupt;
-use crate::output::{Sources, WholeFile, check_outputs};
-use crate::progress::{Observer, Summary};
-use crate::viral::identify::all_cores;
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
+use sessile_pipelines::Interrupt;
+use sessile_pipelines::output::{Sources, WholeFile, check_outputs};
+use sessile_pipelines::{Observer, Summary};
+use sessile_pipelines::viral::identify::all_cores;
 
 /// Which ORFs are kept back to judge the classifier by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

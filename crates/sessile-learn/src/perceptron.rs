@@ -13,8 +13,8 @@
 mod network;
 
 use self::network::Network;
-use super::{Binding, MlpClassifier};
-use crate::error::{ModelError, ModelErrorKind};
+use sessile_models::classifier::{Binding, MlpClassifier};
+use sessile_models::{ModelError, ModelErrorKind};
 pub use crate::metrics::Metrics;
 use crate::random::Random;
 

@@ -4,16 +4,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sessile_models::trees::BoostedTrees;
+use crate::trees::BoostedTrees;
 use sessile_seq::inputs::{self, Format};
 
 use super::features::{columns, features};
 use super::rows::Rows;
-use crate::entropy::stored::StoredOrf;
-use crate::error::{PipelineError, PipelineErrorKind};
-use crate::interrupt::Interrupt;
-use crate::output::{Destination, Sources, check_ending, check_outputs};
-use crate::progress::{Observer, Summary};
+use sessile_pipelines::entropy::stored::StoredOrf;
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
+use sessile_pipelines::Interrupt;
+use sessile_pipelines::output::{Destination, Sources, check_ending, check_outputs};
+use sessile_pipelines::{Observer, Summary};
 
 /// The columns of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

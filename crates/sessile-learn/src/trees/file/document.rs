@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, Visitor};
 
 use super::super::{BoostedTrees, Node, NodeKind, Tree};
-use crate::error::{ModelError, ModelErrorKind};
+use sessile_models::{ModelError, ModelErrorKind};
 
 /// The one objective whose probabilities these trees give.
 pub(super) const OBJECTIVE: &str = "binary:logistic";

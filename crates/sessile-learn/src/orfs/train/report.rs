@@ -7,15 +7,15 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use sessile_models::metrics::Metrics;
+use crate::metrics::Metrics;
 use sessile_seq::inputs::Input;
 
 use super::super::features::{FEATURES, TRAINED_FEATURES, features};
 use super::super::rows::Rows;
 use super::{Classes, Split, TrainJob, TrainedClassifier};
-use crate::error::PipelineError;
-use crate::interrupt::Interrupt;
-use crate::output::Destination;
+use sessile_pipelines::PipelineError;
+use sessile_pipelines::Interrupt;
+use sessile_pipelines::output::Destination;
 
 pub(super) fn write(
     path: &Path,

@@ -14,7 +14,7 @@ mod grow;
 use self::bins::Bins;
 use self::grow::Grower;
 use super::{BEST_ITERATION, BoostedTrees, Tree, logistic};
-use crate::error::{ModelError, ModelErrorKind};
+use sessile_models::{ModelError, ModelErrorKind};
 use crate::metrics::{Judged, Metrics};
 use crate::random::Random;
 

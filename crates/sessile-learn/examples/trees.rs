@@ -10,8 +10,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use sessile_models::trees::train::{Samples, TrainOptions, train};
-use sessile_models::trees::{BoostedTrees, TreesFormat};
+use sessile_learn::trees::train::{Samples, TrainOptions, train};
+use sessile_learn::trees::{BoostedTrees, TreesFormat};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -22,7 +22,7 @@ pub use importance::Importance;
 pub use tree::Tree;
 pub(crate) use tree::{Node, NodeKind};
 
-use crate::error::{ModelError, ModelErrorKind};
+use sessile_models::{ModelError, ModelErrorKind};
 
 /// Files larger than this are refused before they are read.
 const MAX_FILE_BYTES: u64 = 1 << 30;
@@ -185,7 +185,7 @@ impl BoostedTrees {
     /// # Examples
     ///
     /// ```
-    /// use sessile_models::trees::train::{train, Samples, TrainOptions};
+    /// use sessile_learn::trees::train::{train, Samples, TrainOptions};
     ///
     /// let mut samples = Samples::new(1);
     /// for step in 0..40 {
