@@ -9,9 +9,10 @@ allowed() {
         sessile-runtime) echo "sessile-device sessile-cpu sessile-cuda sessile-models" ;;
         sessile-pipelines) echo "sessile-device sessile-models sessile-runtime sessile-seq" ;;
         sessile-learn) echo "sessile-device sessile-models sessile-pipelines sessile-seq" ;;
+        sessile-reports) echo "sessile-pipelines sessile-seq" ;;
         sessile-server) echo "sessile-device sessile-models sessile-runtime sessile-seq" ;;
         sessile) echo "sessile-device sessile-models sessile-runtime sessile-pipelines sessile-seq" ;;
-        sessile-cli) echo "sessile sessile-device sessile-cpu sessile-learn sessile-models sessile-runtime sessile-pipelines sessile-server sessile-seq" ;;
+        sessile-cli) echo "sessile sessile-device sessile-cpu sessile-learn sessile-models sessile-runtime sessile-pipelines sessile-reports sessile-server sessile-seq" ;;
         sessile-python) echo "sessile sessile-cli" ;;
         *) echo "unknown" ;;
     esac

@@ -13,10 +13,10 @@
 mod network;
 
 use self::network::Network;
-use sessile_models::classifier::{Binding, MlpClassifier};
-use sessile_models::{ModelError, ModelErrorKind};
 pub use crate::metrics::Metrics;
 use crate::random::Random;
+use sessile_models::classifier::{Binding, MlpClassifier};
+use sessile_models::{ModelError, ModelErrorKind};
 
 /// Samples that can be read in any order.
 pub trait Samples {

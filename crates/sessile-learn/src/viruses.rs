@@ -7,11 +7,11 @@ use crate::perceptron::{self as train, Epoch, Samples, TrainOptions, Trained};
 use sessile_models::classifier::{Binding, ClassifierFormat, MlpClassifier};
 use sessile_models::{ModelError, ModelErrorKind};
 
-use sessile_pipelines::viral::features::{FeatureSource, Features};
-use sessile_pipelines::{PipelineError, PipelineErrorKind};
 use sessile_pipelines::Interrupt;
 use sessile_pipelines::output::{Sources, WholeFile, check_outputs};
+use sessile_pipelines::viral::features::{FeatureSource, Features};
 use sessile_pipelines::{Observer, Progress, Summary};
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 /// Rows read at once when features are looked over.
 const BLOCK_ROWS: usize = 256;

@@ -4,7 +4,6 @@
 //! the plan of the same sequences, and the peak is measured with random data around every round,
 //! because the speed of a shared machine drifts.
 
-pub mod chart;
 mod generation;
 mod sets;
 

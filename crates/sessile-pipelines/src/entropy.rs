@@ -12,18 +12,14 @@
 
 mod cds;
 mod document;
-mod figures;
 mod format;
 mod genome;
-pub mod plot;
-pub mod report;
 mod run;
 mod sample;
 mod sheet;
 mod sources;
 pub mod stages;
 pub mod stored;
-mod survey;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -6,7 +6,6 @@
 
 pub mod bench;
 mod census;
-pub mod drawing;
 pub mod embed;
 pub mod entropy;
 pub mod error;

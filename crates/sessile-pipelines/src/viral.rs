@@ -9,7 +9,6 @@ pub mod classify;
 pub mod features;
 pub mod identify;
 mod label;
-pub mod plot;
 pub mod predict;
 pub mod prepare;
 pub mod results;

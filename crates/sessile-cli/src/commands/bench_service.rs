@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sessile_pipelines::bench::BenchSet;
-use sessile_pipelines::bench::chart::{self, Measured};
-use sessile_pipelines::drawing::PictureFormat;
 use sessile_pipelines::output::{Sources, WholeFile};
+use sessile_reports::chart::{self, Measured};
+use sessile_reports::drawing::PictureFormat;
 use sessile_server::load::{self, Cell, LoadOptions, Report, short_orfs};
 
 use crate::arguments::serve::BenchServiceArguments;

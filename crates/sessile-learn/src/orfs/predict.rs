@@ -9,11 +9,11 @@ use sessile_seq::inputs::{self, Format};
 
 use super::features::{columns, features};
 use super::rows::Rows;
-use sessile_pipelines::entropy::stored::StoredOrf;
-use sessile_pipelines::{PipelineError, PipelineErrorKind};
 use sessile_pipelines::Interrupt;
+use sessile_pipelines::entropy::stored::StoredOrf;
 use sessile_pipelines::output::{Destination, Sources, check_ending, check_outputs};
 use sessile_pipelines::{Observer, Summary};
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 /// The columns of the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use sessile_seq::inputs::Input;
 
-use sessile_pipelines::no_records;
-use sessile_pipelines::entropy::stored::{self, Stored, StoredOrf};
-use sessile_pipelines::{PipelineError, PipelineErrorKind};
 use sessile_pipelines::Interrupt;
+use sessile_pipelines::entropy::stored::{self, Stored, StoredOrf};
+use sessile_pipelines::no_records;
 use sessile_pipelines::stored_bytes;
 use sessile_pipelines::{Observer, Progress};
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 /// ORFs between looks at the clock and at signals.
 const STRIDE: u64 = 256;

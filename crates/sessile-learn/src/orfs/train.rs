@@ -14,11 +14,11 @@ use sessile_seq::inputs::{self, Format, Input};
 
 use super::features::{FEATURES, TRAINED_FEATURES, features};
 use super::rows::Rows;
-use sessile_pipelines::{PipelineError, PipelineErrorKind};
 use sessile_pipelines::Interrupt;
 use sessile_pipelines::output::{Sources, WholeFile, check_outputs};
-use sessile_pipelines::{Observer, Summary};
 use sessile_pipelines::viral::identify::all_cores;
+use sessile_pipelines::{Observer, Summary};
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 /// Which ORFs are kept back to judge the classifier by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use sessile_device::HostTensor;
 
-use sessile_models::classifier::{Binding, CLASSES, MlpClassifier, NORM_EPSILON, softmax};
 use super::TrainOptions;
 use crate::metrics::Judged;
 use crate::random::Random;
+use sessile_models::classifier::{Binding, CLASSES, MlpClassifier, NORM_EPSILON, softmax};
 
 /// Share of a batch in the running statistics: `torch.nn.BatchNorm1d`'s momentum.
 const STATISTICS_MOMENTUM: f32 = 0.1;

@@ -14,9 +14,9 @@ mod grow;
 use self::bins::Bins;
 use self::grow::Grower;
 use super::{BEST_ITERATION, BoostedTrees, Tree, logistic};
-use sessile_models::{ModelError, ModelErrorKind};
 use crate::metrics::{Judged, Metrics};
 use crate::random::Random;
+use sessile_models::{ModelError, ModelErrorKind};
 
 /// Rows with their labels.
 #[derive(Clone, Debug, Default)]

@@ -10,7 +10,8 @@ use super::sorted::{Best, SortedChunks};
 use crate::error::{PipelineError, PipelineErrorKind};
 use crate::journal::{BESIDE, beside};
 use crate::output::{Format, ShortFloat, Sources, WholeFile, check_absent};
-pub(super) use tables::{CONTIG_LENGTH, END, FRAME_TABLE, START, table_formats};
+use tables::table_formats;
+pub use tables::{CONTIG_LENGTH, END, FRAME_TABLE, START};
 use tables::{TABLES, Tables};
 
 /// The key of temporary files: runs into one folder take turns.

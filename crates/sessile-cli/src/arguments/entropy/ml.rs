@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use sessile_learn::trees::train::TrainOptions;
 use sessile_learn::orfs::{ClassWeight, Split};
+use sessile_learn::trees::train::TrainOptions;
 
 use super::super::parse_threads;
 use super::Compat;

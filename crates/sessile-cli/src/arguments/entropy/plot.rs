@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::arguments::{OverwriteArguments, QuietArguments};
 use clap::{Args, ValueEnum};
-use sessile_pipelines::entropy::plot::Figure;
+use sessile_reports::genomes::plot::Figure;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use sessile_pipelines::entropy::plot::{PlotOptions, Plotted, plot};
-use sessile_pipelines::entropy::report::{self, ReportOptions};
+use sessile_reports::genomes::plot::{PlotOptions, Plotted, plot};
+use sessile_reports::genomes::report::{self, ReportOptions};
 
 use crate::arguments::entropy::plot::{FigureName, PlotArguments};
 use crate::exit::{Failure, finished};

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use sessile_pipelines::entropy::report::{self, ReportOptions};
 use sessile_pipelines::entropy::{
     self, Analysis, DEFAULT_FORMAT, EntropyOptions, EntropySummary, OrfRule, Sample, SchemaVersion,
     output_formats, read_sample_sheet,
@@ -12,6 +11,7 @@ use sessile_pipelines::output::{
     Compression, FileFormat, OutputFiles, OutputPlace, Sources, check_outputs,
 };
 use sessile_pipelines::{Interrupt, Observer, PipelineError, Summary};
+use sessile_reports::genomes::report::{self, ReportOptions};
 use sessile_runtime::{DeviceChoice, PoolOptions};
 
 use super::super::job::{self, Done};

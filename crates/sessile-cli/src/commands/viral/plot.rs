@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sessile_pipelines::viral::plot::{self, PlotOptions};
+use sessile_reports::viruses::{self as plot, PlotOptions};
 
 use crate::arguments::viral::PlotArguments;
 use crate::exit::{DONE, Failure};

@@ -4,10 +4,10 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sessile_models::classifier::Binding;
 use sessile_learn::perceptron::{Epoch, Trained};
-use sessile_pipelines::viral::features::FeatureSource;
 use sessile_learn::viruses::{self as train, TrainJob};
+use sessile_models::classifier::Binding;
+use sessile_pipelines::viral::features::FeatureSource;
 
 use crate::arguments::viral::TrainArguments;
 use crate::exit::{Failure, finished};

@@ -6,15 +6,15 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
 use crate::metrics::Metrics;
+use serde_json::{Map, Value, json};
 use sessile_seq::inputs::Input;
 
 use super::super::features::{FEATURES, TRAINED_FEATURES, features};
 use super::super::rows::Rows;
 use super::{Classes, Split, TrainJob, TrainedClassifier};
-use sessile_pipelines::PipelineError;
 use sessile_pipelines::Interrupt;
+use sessile_pipelines::PipelineError;
 use sessile_pipelines::output::Destination;
 
 pub(super) fn write(

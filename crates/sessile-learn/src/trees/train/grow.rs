@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::TrainOptions;
 use super::bins::{Bins, Column, MISSING};
-use sessile_models::ModelError;
 use crate::trees::{Node, NodeKind, Tree};
+use sessile_models::ModelError;
 
 /// Gains up to this are none: XGBoost's `kRtEps`.
 const LEAST_GAIN: f32 = 1e-6;

@@ -12,12 +12,14 @@ use crate::output::{Row, RowWriter, Schema};
 pub(super) const TABLES: [&str; 3] = [FRAME_TABLE, "chunks", "contigs"];
 
 /// The name of the table of frames.
-pub(in crate::viral) const FRAME_TABLE: &str = "frames";
+pub const FRAME_TABLE: &str = "frames";
 
-/// The columns that say where a chunk lies; empty where that is not known.
-pub(in crate::viral) const START: &str = "start";
-pub(in crate::viral) const END: &str = "end";
-pub(in crate::viral) const CONTIG_LENGTH: &str = "contig_length";
+/// The first base of a chunk, from 1; empty where it is not known.
+pub const START: &str = "start";
+/// The last base of a chunk; empty where it is not known.
+pub const END: &str = "end";
+/// The bases of its contig; empty where they are not known.
+pub const CONTIG_LENGTH: &str = "contig_length";
 
 /// The columns of the three tables.
 pub(super) fn schemas() -> [Schema; 3] {
@@ -66,7 +68,7 @@ pub(super) fn schemas() -> [Schema; 3] {
 }
 
 /// Formats that can hold the tables.
-pub(in crate::viral) fn table_formats() -> impl Iterator<Item = Format> {
+pub(super) fn table_formats() -> impl Iterator<Item = Format> {
     let can_hold = |format: &Format| {
         let check = |schema: &Schema| format.check(Path::new("table"), schema).is_ok();
         schemas().iter().all(check)

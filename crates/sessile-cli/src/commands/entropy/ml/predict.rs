@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use sessile_learn::orfs::{
-    PredictOptions, Predicted, PredictionColumns, predict,
-};
+use sessile_learn::orfs::{PredictOptions, Predicted, PredictionColumns, predict};
 
 use crate::arguments::entropy::Compat;
 use crate::arguments::entropy::ml::PredictArguments;

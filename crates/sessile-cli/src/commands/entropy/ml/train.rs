@@ -4,10 +4,8 @@ use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use sessile_learn::metrics::Metrics;
+use sessile_learn::orfs::{ClassifierReport, Split, TrainJob, TrainedClassifier, train};
 use sessile_learn::trees::train::Round;
-use sessile_learn::orfs::{
-    ClassifierReport, Split, TrainJob, TrainedClassifier, train,
-};
 
 use crate::arguments::entropy::ml::TrainArguments;
 use crate::exit::{Failure, finished};

@@ -2,7 +2,7 @@
 
 use super::{legend, thinned};
 use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel, Sampled};
-use crate::entropy::survey::{Class, Survey};
+use crate::genomes::survey::{Class, Survey};
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 440.0;

@@ -15,10 +15,10 @@ use self::tables::{classes, orfs, records};
 use super::figures;
 use super::survey::{Survey, Wanted};
 use crate::drawing::{Drawing, escaped, grouped};
-use crate::error::{PipelineError, PipelineErrorKind};
-use crate::interrupt::Interrupt;
-use crate::output::{Destination, Sources, check_outputs};
-use crate::progress::Observer;
+use sessile_pipelines::Interrupt;
+use sessile_pipelines::Observer;
+use sessile_pipelines::output::{Destination, Sources, check_outputs};
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 /// Records that the report draws along.
 const DRAWN_RECORDS: usize = 6;

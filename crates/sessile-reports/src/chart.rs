@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel, PictureFormat, grouped, text_width};
-use crate::error::PipelineError;
+use sessile_pipelines::PipelineError;
 
 /// One measurement as it is drawn.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use super::{legend, thinned};
 use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel, grouped, shortened};
-use crate::entropy::survey::{Drawn, DrawnRecord, Survey};
+use crate::genomes::survey::{Drawn, DrawnRecord, Survey};
 
 const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 70.0;

@@ -1,8 +1,8 @@
 use std::path::Path;
 
-use super::super::results::{FrameScore, Results};
 use super::*;
-use crate::output::Format;
+use sessile_pipelines::output::Format;
+use sessile_pipelines::viral::results::{FrameScore, Results};
 
 fn options(results: &Path, output: &Path) -> PlotOptions {
     PlotOptions {

@@ -14,8 +14,8 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::error::{PipelineError, PipelineErrorKind};
-use crate::output::Destination;
+use sessile_pipelines::output::Destination;
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 pub(crate) use axes::{Axis, Panel, grouped};
 pub(crate) use font::width as text_width;
@@ -40,7 +40,7 @@ impl PictureFormat {
     /// # Examples
     ///
     /// ```
-    /// use sessile_pipelines::drawing::PictureFormat;
+    /// use sessile_reports::drawing::PictureFormat;
     ///
     /// assert_eq!(PictureFormat::of_name("p.png".as_ref())?, PictureFormat::Png);
     /// assert_eq!(PictureFormat::of_name("P.SVG".as_ref())?, PictureFormat::Svg);

@@ -117,7 +117,7 @@ fn what_can_not_be_read_is_counted() {
     let page = std::fs::read_to_string(&options.output).unwrap();
     assert!(page.contains("<span>Failed</span>"));
     let error = write(&options, &mut (), &Interrupt::default()).unwrap_err();
-    assert_eq!(error.kind(), crate::error::PipelineErrorKind::Output);
+    assert_eq!(error.kind(), sessile_pipelines::PipelineErrorKind::Output);
 }
 
 /// A minus ORF that reaches over the end of its record, as open ends do, stays in the picture.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::drawing::{escaped, grouped};
-use crate::entropy::survey::{Class, Distribution, Survey};
+use crate::genomes::survey::{Class, Distribution, Survey};
 
 /// A number of bits, or a dash.
 fn bits(value: Option<f64>) -> String {

@@ -2,7 +2,7 @@
 
 use super::legend;
 use crate::drawing::{Anchor, Axis, Colour, Drawing, Panel};
-use crate::entropy::survey::{Class, Lengths, Survey};
+use crate::genomes::survey::{Class, Lengths, Survey};
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 440.0;

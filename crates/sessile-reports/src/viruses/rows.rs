@@ -13,7 +13,9 @@ use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sessile_seq::text::Text;
 
-use super::super::results::{CONTIG_LENGTH, ChunkPlace, END, FRAME_RESULTS, FRAME_TABLE, START};
+use sessile_pipelines::viral::results::{
+    CONTIG_LENGTH, ChunkPlace, END, FRAME_RESULTS, FRAME_TABLE, START,
+};
 
 /// No identifier and its scores make a longer line.
 const MAX_LINE_BYTES: u64 = 2 << 20;

@@ -15,13 +15,13 @@ use sessile_seq::chunk::ranges;
 use sessile_seq::fasta::Reader;
 use sessile_seq::inputs::{self, Format};
 
-use super::label::FrameLabel;
-use super::results::{ChunkPlace, FRAME_RESULTS};
 use crate::drawing::{
     Anchor, Axis, Colour, Drawing, Panel as Frame, PictureFormat, Sampled, grouped, shortened,
 };
-use crate::error::{PipelineError, PipelineErrorKind};
-use crate::output::{Sources, check_outputs};
+use sessile_pipelines::output::{Sources, check_outputs};
+use sessile_pipelines::viral::FrameLabel;
+use sessile_pipelines::viral::results::{ChunkPlace, FRAME_RESULTS};
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 /// What to draw.
 #[derive(Clone, Debug)]

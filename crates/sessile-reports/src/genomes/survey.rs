@@ -9,12 +9,12 @@ use std::collections::{BTreeSet, BinaryHeap};
 use sessile_seq::inputs::Input;
 
 pub(super) use self::distribution::{Distribution, Lengths};
-use super::stored::{self, Stored, StoredOrf, StoredRecord};
 use crate::drawing::Sampled;
-use crate::error::{PipelineError, PipelineErrorKind};
-use crate::interrupt::Interrupt;
-use crate::job::stored_bytes;
-use crate::progress::{Observer, Progress};
+use sessile_pipelines::Interrupt;
+use sessile_pipelines::entropy::stored::{self, Stored, StoredOrf, StoredRecord};
+use sessile_pipelines::stored_bytes;
+use sessile_pipelines::{Observer, Progress};
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 /// ORFs of each class that a scatter shows, at most.
 const MOST_DOTS: usize = 6_000;

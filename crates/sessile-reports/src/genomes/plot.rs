@@ -7,10 +7,10 @@ use sessile_seq::inputs::{self, Format};
 use super::figures;
 use super::survey::{Survey, Wanted};
 use crate::drawing::PictureFormat;
-use crate::error::{PipelineError, PipelineErrorKind};
-use crate::interrupt::Interrupt;
-use crate::output::{Sources, check_outputs};
-use crate::progress::Observer;
+use sessile_pipelines::Interrupt;
+use sessile_pipelines::Observer;
+use sessile_pipelines::output::{Sources, check_outputs};
+use sessile_pipelines::{PipelineError, PipelineErrorKind};
 
 /// A picture of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
