@@ -154,6 +154,26 @@ def states(model, expected):
     same = sum(a == b for x, y in pairs for a, b in zip(x, y)) / sum(len(x) for x, _ in pairs)
     good = len(pairs) > 4 and (all(x == y for x, y in pairs) if dtype == "f32" else same > 0.95)
     return good, f"{len(pairs)} strings, {100 * same:.2f} % of the states"
+def texts(model):
+    """Summaries under every setting of the reference, in f32, where tokens are exact."""
+    articles = {e["name"]: e["text"] for e in json.load(open(f"{model}/inputs.json"))}
+    expected = json.load(open(f"{model}/expected.json"))
+    settings = {s: run["args"] for of in expected.values() for s, run in of.items() if isinstance(run, dict) and "args" in run}
+    same = count = 0
+    for setting, arguments in settings.items():
+        names = [name for name, of in expected.items() if setting in of]
+        with open("golden.articles.jsonl", "w") as out:
+            out.writelines(json.dumps({"text": articles[name]}) + "\n" for name in names)
+        flags = [f"--{key.replace('_', '-')}={str(value).lower()}" for key, value in arguments.items() if key != "do_sample"]
+        command = [sessile, "summarize", "--model", model, "--input", "golden.articles.jsonl", "--output", "golden.summaries.jsonl"]
+        command += ["--text-field", "text", "--long", "truncate", "--no-journal", "--force", "--devices", device, "--dtype", dtype, *flags]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError((done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1])
+        rows = [json.loads(line) for line in open("golden.summaries.jsonl")]
+        same += sum(row["summary"] == expected[name][setting]["text"] for name, row in zip(names, rows))
+        count += len(names)
+    return count > 20 and (same == count or dtype != "f32"), f"{same} of {count} summaries"
 protein, dna = "ACDEFGHIKLMNPQRSTVWY", "ACGT"
 esm = {"mean": "mean_residues", "mean_all": "mean_all_tokens", "cls": "cls", "logits": "logits", "contacts": "contacts"}
 whole = lambda path: json.load(open(f"{folder}/{path}/expected.json"))
@@ -164,6 +184,7 @@ checks = {
     "dnabert_s/tiny_b": lambda m: vectors(m, dna, {"mean_all": "mean_all_tokens"}),
     "prostt5/tiny": lambda m: states(m, whole("prostt5/tiny")["cnn"]),
     "modernbert/tc20": lambda m: states(m, whole("modernbert/tc20")["sequences"]),
+    "bart/tiny": texts,
 }
 for name, check in checks.items():
     try:

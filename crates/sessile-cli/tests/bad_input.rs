@@ -231,7 +231,7 @@ fn a_configuration_must_be_that_of_its_weights() {
         (
             "one that writes",
             with("model_type", json!("bart")),
-            "`sessile summarize`",
+            "BART has tokenizer.json",
         ),
         ("no type", with("model_type", Value::Null), "model_type"),
         ("no JSON", "{".to_owned(), "config.json"),
@@ -242,6 +242,11 @@ fn a_configuration_must_be_that_of_its_weights() {
         let arguments = embed(name, "in.fasta", "o.jsonl");
         refused(directory.path(), name, &arguments, 4, &[reason, "error: "]);
     }
+    // A whole one is told apart from what can be embedded.
+    let bart = golden("../../bart/tiny");
+    let arguments = embed(bart.to_str().unwrap(), "in.fasta", "o.jsonl");
+    let reason = "`sessile summarize`";
+    refused(directory.path(), "BART", &arguments, 4, &[reason]);
 }
 
 #[test]

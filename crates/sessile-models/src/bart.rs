@@ -14,7 +14,8 @@ mod tensors;
 
 use sessile_device::{Buf, DType, Device, DeviceError, Lane, PackedBatch};
 
-use crate::generation::{Caches, GeneratorInfo, Scores, SequenceToSequence, Step};
+use crate::encoder::ModelInfo;
+use crate::generation::{Caches, Scores, SequenceToSequence, Step};
 use crate::weights::{Dense, DenseLane, LayerNorm};
 
 pub use config::BartConfig;
@@ -58,7 +59,7 @@ struct FeedForward<W> {
 /// BART with its weights on a device.
 pub struct Bart<D: Device> {
     config: BartConfig,
-    info: GeneratorInfo,
+    info: ModelInfo,
     /// As a table, for both stacks.
     embeddings: D::Weight,
     encoder_embeddings: Embeddings<D::Weight>,
@@ -121,7 +122,7 @@ impl<D: Device> Bart<D> {
 }
 
 impl<D: Device> SequenceToSequence<D> for Bart<D> {
-    fn info(&self) -> &GeneratorInfo {
+    fn info(&self) -> &ModelInfo {
         &self.info
     }
 

@@ -40,6 +40,19 @@ pub struct ModelInfo {
     pub leading_tokens: usize,
     /// Outputs this model has.
     pub outputs: OutputSet,
+    /// The decoder, of a model that was loaded to write.
+    pub decoder: Option<DecoderInfo>,
+}
+
+/// The decoder of a model that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecoderInfo {
+    /// Number of layers.
+    pub layers: usize,
+    /// Columns of the keys, and of the values, of a layer.
+    pub cache_columns: usize,
+    /// Longest answer, in tokens, the start token included.
+    pub max_target_tokens: usize,
 }
 
 /// What every encoder has.
@@ -77,7 +90,27 @@ impl ModelInfo {
                 .into_iter()
                 .chain(heads.map(|(kind, _)| *kind))
                 .collect(),
+            decoder: None,
         }
+    }
+
+    /// A model of this description that writes.
+    pub(crate) fn writing(
+        description: &Description,
+        decoder: DecoderInfo,
+        parameters: u64,
+    ) -> Self {
+        let max_tokens = description.max_tokens;
+        ModelInfo {
+            outputs: OutputSet::default(),
+            decoder: Some(decoder),
+            ..ModelInfo::of(description, (0, 0), max_tokens, &[], parameters)
+        }
+    }
+
+    /// Longest answer, in tokens, the start token included; 0 of a model that writes nothing.
+    pub fn max_target_tokens(&self) -> usize {
+        self.decoder.map_or(0, |decoder| decoder.max_target_tokens)
     }
 
     /// Special tokens at each end of a sequence.

@@ -17,55 +17,13 @@ mod search;
 mod settings;
 
 use sessile_device::{
-    Buf, CellCache, CellTable, DType, DecodingLane, Device, DeviceError, Format, OutputSet,
-    PackedBatch,
+    Buf, CellCache, CellTable, DType, DecodingLane, Device, DeviceError, Format, PackedBatch,
 };
 
 use crate::encoder::ModelInfo;
 
 pub use execution::{DecoderExecution, DecoderLimits};
 pub use settings::{SettingsOverrides, settings_from_json};
-
-/// What the runtime and the pipelines may know of a model that generates.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GeneratorInfo {
-    /// The architecture: `bart`, `t5`, …
-    pub architecture: &'static str,
-    /// Layers of the encoder.
-    pub encoder_layers: usize,
-    /// Layers of the decoder.
-    pub decoder_layers: usize,
-    /// Columns of the residual stream.
-    pub hidden: usize,
-    /// Columns of the keys, and of the values, of a layer.
-    pub cache_columns: usize,
-    /// Tokens in the vocabulary.
-    pub vocabulary: usize,
-    /// Number of parameters.
-    pub parameters: u64,
-    /// Longest source, in tokens, special ones included.
-    pub max_source_tokens: usize,
-    /// Longest answer, in tokens, the start token included.
-    pub max_target_tokens: usize,
-}
-
-/// What both kinds of models say of themselves.
-impl From<&GeneratorInfo> for ModelInfo {
-    fn from(info: &GeneratorInfo) -> Self {
-        ModelInfo {
-            architecture: info.architecture,
-            layers: info.encoder_layers + info.decoder_layers,
-            hidden: info.hidden,
-            heads: 0,
-            vocabulary: info.vocabulary,
-            parameters: info.parameters,
-            max_tokens: info.max_source_tokens,
-            special_tokens: 0,
-            leading_tokens: 0,
-            outputs: OutputSet::default(),
-        }
-    }
-}
 
 /// The caches of a lane, by decoder layer.
 #[derive(Clone, Debug)]
@@ -84,15 +42,17 @@ impl Caches {
     /// `OutOfMemory` when the arena is full.
     pub fn new<L: DecodingLane>(
         lane: &mut L,
-        info: &GeneratorInfo,
+        info: &ModelInfo,
         dtype: DType,
         own_cells: usize,
         source_cells: usize,
     ) -> Result<Self, DeviceError> {
+        let decoder = info.decoder;
+        let (layers, columns) = decoder.map_or((0, 0), |one| (one.layers, one.cache_columns));
         let mut caches = |cells: usize| -> Result<Vec<CellCache>, DeviceError> {
-            (0..info.decoder_layers)
+            (0..layers)
                 .map(|_| {
-                    let mut half = || lane.buffer(cells, info.cache_columns, Format::Heads(dtype));
+                    let mut half = || lane.buffer(cells, columns, Format::Heads(dtype));
                     Ok(CellCache {
                         keys: half()?,
                         values: half()?,
@@ -144,7 +104,7 @@ pub struct Scores {
 /// A model of an encoder and a decoder with its weights on a device.
 pub trait SequenceToSequence<D: Device>: Send + Sync {
     /// What it is.
-    fn info(&self) -> &GeneratorInfo;
+    fn info(&self) -> &ModelInfo;
 
     /// Encodes `batch` and puts what the decoder needs of its token *i* into the source cell
     /// `cells[i]`. Returns the encoder's last states, `[tokens, hidden]` in f32, on the arena.

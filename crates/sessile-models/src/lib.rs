@@ -33,10 +33,10 @@ pub mod three_di;
 pub mod tokenizer;
 pub mod weights;
 
-pub use encoder::{Encoder, EncoderExecution, ModelInfo};
+pub use encoder::{DecoderInfo, Encoder, EncoderExecution, ModelInfo};
 pub use error::{ModelError, ModelErrorKind};
 pub use family::{Alphabet, Architecture, Description, Writing};
-pub use generation::{DecoderExecution, DecoderLimits, GeneratorInfo, SequenceToSequence};
+pub use generation::{DecoderExecution, DecoderLimits, SequenceToSequence};
 pub use model::{DEMO, Model, OpenOptions};
 pub use rotary::Rope;
 pub use weights::LoadReport;

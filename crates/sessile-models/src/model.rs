@@ -17,7 +17,7 @@ use crate::esm2::{Esm2Config, tensor_shapes};
 use crate::family::{
     Alphabet, Architecture, Description, HeadFile, Parts, Writing, writes_nothing,
 };
-use crate::generation::{GeneratorInfo, SequenceToSequence, settings_from_json};
+use crate::generation::{SequenceToSequence, settings_from_json};
 use crate::modern_bert::HeadMap;
 use crate::small_file;
 use crate::tokenizer::{EsmTokenizer, Preprocessing, TextTokenizer, Tokenizer};
@@ -331,7 +331,7 @@ impl Model {
     /// # Errors
     ///
     /// As [`load_writer`](Self::load_writer).
-    pub fn check_writer(&self) -> Result<(GeneratorInfo, LoadReport), ModelError> {
+    pub fn check_writer(&self) -> Result<(ModelInfo, LoadReport), ModelError> {
         let device = PlanDevice::new(Arc::new(Nothing));
         let (model, report) = self.load_writer(&device, DType::F32)?;
         Ok((model.info().clone(), report))

@@ -5,8 +5,6 @@
 //! it never asks the model. Our own plan counts the weights once and everything else as it is:
 //! [`WritingPlan`](crate::WritingPlan).
 
-use std::ops::Range;
-
 /// The size of a model unless GPU_ESTIMATED_MODEL_SIZE_GB says another, in GiB.
 pub const ESTIMATED_MODEL_GIB: f64 = 1.5;
 
@@ -57,31 +55,4 @@ impl InstanceFormula {
         let fitting = self.fitting();
         self.cap.map_or(fitting, |cap| fitting.min(cap))
     }
-}
-
-/// How the worker cuts a batch over its instances: equal parts in order, the rest to the last; an
-/// instance with nothing to do is left out. Here lanes pull instead, so none waits for another.
-///
-/// # Examples
-///
-/// ```
-/// use sessile_runtime::instances::contiguous_shares;
-///
-/// let shares: Vec<_> = contiguous_shares(10, 4).collect();
-/// assert_eq!(shares, [(0, 0..2), (1, 2..4), (2, 4..6), (3, 6..10)]);
-/// ```
-pub fn contiguous_shares(
-    items: usize,
-    instances: usize,
-) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let share = (items / instances.max(1)).max(1);
-    (0..instances).filter_map(move |instance| {
-        let start = (instance * share).min(items);
-        let end = if instance + 1 == instances {
-            items
-        } else {
-            (start + share).min(items)
-        };
-        (start < end).then_some((instance, start..end))
-    })
 }

@@ -1,5 +1,6 @@
 //! Models on their way onto one device: each once, with the lanes that serve them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ pub struct Loaded {
     /// Lanes that read.
     pub(crate) readers: Vec<PoolLane>,
     /// The lane of each model that writes.
-    pub(crate) writers: Vec<PoolLane>,
+    pub(crate) writers: VecDeque<PoolLane>,
     clock: Option<Box<dyn Clock>>,
 }
 
@@ -96,14 +97,14 @@ fn load_onto<D: Device + Clone>(
     let (mut readers, mut writers) = (Vec::new(), Vec::new());
     let mut reports = Vec::new();
     for (model, planned) in models.iter().zip(&plan.models) {
-        let (reader, report) = match (*model, &planned.writing) {
-            (Resident::Writes(files), Some(writing)) => {
+        let files = model.files();
+        let (reader, report) = match &planned.writing {
+            Some(writing) => {
                 let (model, report) = files.load_writer(device, plan.dtype)?;
                 writers.push((model, writing));
                 (None, report)
             }
-            (Resident::Writes(_), None) => continue,
-            (Resident::Reads(files), _) => {
+            None => {
                 let most = options.longest(files);
                 let (model, report) = files.load(device, plan.dtype, most)?;
                 (Some(model), report)
@@ -131,7 +132,7 @@ fn load_onto<D: Device + Clone>(
             fallback: None,
         });
     }
-    let mut writing = Vec::new();
+    let mut writing = VecDeque::new();
     for (number, (model, planned)) in writers.into_iter().enumerate() {
         let (device, dtype, threads) = (device.clone(), plan.dtype, planned.threads);
         let execution = move |limits: DecoderLimits, bytes: u64| {
@@ -144,7 +145,7 @@ fn load_onto<D: Device + Clone>(
             Ok::<Box<dyn Execution>, DeviceError>(Box::new(execution))
         };
         let (single, single_bytes) = (planned.single, planned.single_bytes);
-        writing.push(PoolLane {
+        writing.push_back(PoolLane {
             info: info(plan.lanes + number, planned.limits.source_cells),
             execution: execution(planned.limits, planned.lane_bytes)?,
             fallback: Some(Box::new(move || execution(single, single_bytes))),

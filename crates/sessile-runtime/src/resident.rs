@@ -14,6 +14,14 @@ pub enum Resident<'a> {
     Writes(&'a Model),
 }
 
+impl<'a> Resident<'a> {
+    /// The model.
+    pub fn files(self) -> &'a Model {
+        let (Resident::Reads(files) | Resident::Writes(files)) = self;
+        files
+    }
+}
+
 impl<'a> From<&'a Model> for Resident<'a> {
     fn from(model: &'a Model) -> Self {
         if model.description().encodes {

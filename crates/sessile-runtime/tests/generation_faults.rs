@@ -10,7 +10,7 @@ use sessile_device::{
     LaneSpec, ModelIndex, OutputSet, PackedBatch,
 };
 use sessile_models::generation::{Caches, Scores, SequenceToSequence, Step};
-use sessile_models::{DecoderExecution, DecoderLimits, GeneratorInfo};
+use sessile_models::{DecoderExecution, DecoderLimits, ModelInfo};
 use sessile_runtime::{Dispatch, Fallback, LaneInfo, Metrics, Pool, PoolLane, PoolRequest};
 
 const ARTICLES: usize = 1000;
@@ -71,7 +71,7 @@ impl Faulty {
 }
 
 impl SequenceToSequence<CpuDevice> for Faulty {
-    fn info(&self) -> &GeneratorInfo {
+    fn info(&self) -> &ModelInfo {
         self.inner.info()
     }
 

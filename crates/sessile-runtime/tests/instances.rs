@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use sessile_runtime::instances::{InstanceFormula, contiguous_shares};
+use sessile_runtime::instances::InstanceFormula;
 
 fn table() -> Value {
     let path =
@@ -44,20 +44,5 @@ fn its_documented_examples_do_not_follow_from_its_formula() {
             "{example}"
         );
         assert_eq!(example["agree"], false, "{example}");
-    }
-}
-
-#[test]
-fn batches_are_cut_as_the_worker_cuts_them() {
-    let table = table();
-    for example in table["work_split"]["examples"].as_array().unwrap() {
-        let number = |value: &Value| value.as_u64().unwrap() as usize;
-        let shares = contiguous_shares(number(&example["feeds"]), number(&example["models"]));
-        let shares: Vec<[usize; 3]> = shares
-            .map(|(instance, items)| [instance, items.start, items.end])
-            .collect();
-        let expected: Vec<[usize; 3]> =
-            serde_json::from_value(example["slices_model_from_to"].clone()).unwrap();
-        assert_eq!(shares, expected, "{example}");
     }
 }

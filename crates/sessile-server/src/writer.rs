@@ -38,7 +38,7 @@ impl Writer {
     ) -> Result<Self, RuntimeError> {
         let lanes = pool.plans().iter().filter_map(|plan| {
             let lane = plan.models.get(index.0)?.writing.as_ref()?;
-            Some(lane.longest_answer())
+            Some(lane.limits.own_cells.min(info.max_target_tokens()))
         });
         Ok(Writer {
             name: files.name().to_owned(),

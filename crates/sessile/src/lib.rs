@@ -69,7 +69,7 @@ pub use sessile_device::{
 pub use sessile_models::generation::SettingsOverrides;
 pub use sessile_models::hub::Progress as Download;
 pub use sessile_models::marginals::RESIDUES;
-pub use sessile_models::{GeneratorInfo, Model, ModelError, ModelErrorKind, ModelInfo};
+pub use sessile_models::{Model, ModelError, ModelErrorKind, ModelInfo};
 pub use sessile_pipelines as pipelines;
 pub use sessile_pipelines::embed::Long;
 pub use sessile_pipelines::three_di::Encoded as States;

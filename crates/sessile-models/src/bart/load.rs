@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use sessile_device::{DType, Device, WeightLayout};
 
 use super::{Bart, BartConfig, DecoderLayer, Embeddings, EncoderLayer, FeedForward, tensor_shapes};
+use crate::encoder::{DecoderInfo, ModelInfo};
 use crate::error::{ModelError, ModelErrorKind};
-use crate::generation::GeneratorInfo;
+use crate::family::Family;
 use crate::weights::{self, Dense, LoadReport, Naming, Packing, Unused, View, WeightSource};
 
 /// Tensors that checkpoints carry although nothing reads them. The shared table is one where both
@@ -143,17 +144,15 @@ impl<D: Device> Bart<D> {
             None
         };
         let model = Bart {
-            info: GeneratorInfo {
-                architecture: "bart",
-                encoder_layers: config.encoder_layers,
-                decoder_layers: config.decoder_layers,
-                hidden: config.hidden,
-                cache_columns: config.hidden,
-                vocabulary: config.vocabulary,
+            info: ModelInfo::writing(
+                &config.description(),
+                DecoderInfo {
+                    layers: config.decoder_layers,
+                    cache_columns: config.hidden,
+                    max_target_tokens: config.positions,
+                },
                 parameters,
-                max_source_tokens: config.positions,
-                max_target_tokens: config.positions,
-            },
+            ),
             embeddings: tensors.pack(&[tables.encoder], WeightLayout::Table)?,
             encoder_embeddings: embeddings("encoder", None)?,
             decoder_embeddings: embeddings(

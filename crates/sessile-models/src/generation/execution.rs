@@ -134,7 +134,7 @@ impl<D: Device> DecoderExecution<D> {
                 "the text is empty".to_owned(),
             );
         }
-        let most = info.max_source_tokens.min(self.limits.source_cells);
+        let most = info.max_tokens.min(self.limits.source_cells);
         if request.tokens.len() > most {
             return refuse(
                 RequestErrorKind::TooLong,
@@ -144,12 +144,13 @@ impl<D: Device> DecoderExecution<D> {
                 ),
             );
         }
-        if settings.max_length > info.max_target_tokens {
+        if settings.max_length > info.max_target_tokens() {
             return refuse(
                 RequestErrorKind::TooLong,
                 format!(
                     "max_length {} is more than the model's {}",
-                    settings.max_length, info.max_target_tokens
+                    settings.max_length,
+                    info.max_target_tokens()
                 ),
             );
         }

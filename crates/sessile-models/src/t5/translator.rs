@@ -12,7 +12,8 @@ use sessile_device::{Buf, DType, Device, DeviceError, Epilogue, Format, Lane, Pa
 
 use super::stack::EncoderStack;
 use super::{T5Config, rms};
-use crate::generation::{Caches, GeneratorInfo, Scores, SequenceToSequence, Step};
+use crate::encoder::ModelInfo;
+use crate::generation::{Caches, Scores, SequenceToSequence, Step};
 
 /// One layer of the decoder.
 struct DecoderLayer<W> {
@@ -32,7 +33,7 @@ struct DecoderLayer<W> {
 /// The encoder and the decoder with their weights on a device.
 pub struct T5Translator<D: Device> {
     config: T5Config,
-    info: GeneratorInfo,
+    info: ModelInfo,
     encoder: EncoderStack<D::Weight>,
     /// The decoder's bias by head and distance.
     distances: D::Weight,
@@ -64,7 +65,7 @@ impl<D: Device> T5Translator<D> {
 }
 
 impl<D: Device> SequenceToSequence<D> for T5Translator<D> {
-    fn info(&self) -> &GeneratorInfo {
+    fn info(&self) -> &ModelInfo {
         &self.info
     }
 

@@ -33,8 +33,6 @@ pub struct WritingPlan {
     pub reason: InstanceReason,
     /// Most of them that were to be had.
     pub most: usize,
-    /// Longest answer of the model, in tokens, the start token included.
-    pub most_tokens: usize,
     /// What the lane has room for.
     pub limits: DecoderLimits,
     /// The same for one request at a time: what a lane that failed falls back on.
@@ -50,12 +48,6 @@ pub struct WritingPlan {
 }
 
 impl WritingPlan {
-    /// Tokens of the longest answer that can be asked for: what the model can write, and what one
-    /// hypothesis has cells for.
-    pub fn longest_answer(&self) -> usize {
-        self.most_tokens.min(self.limits.own_cells)
-    }
-
     /// Bytes of the workspace, which all instances share.
     pub fn workspace_bytes(&self) -> u64 {
         self.lane_bytes.saturating_sub(self.cache_bytes)

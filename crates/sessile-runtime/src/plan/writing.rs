@@ -66,7 +66,7 @@ impl<'a> Writer<'a> {
                 instances.1
             ));
         }
-        let most = model.info().max_target_tokens;
+        let most = model.info().max_target_tokens();
         if settings.max_length > most {
             return refuse(format!(
                 "max_length {} is more than the {most} tokens that the model can write",
@@ -135,7 +135,7 @@ impl<'a> Writer<'a> {
         };
         Ok(ModelPlan {
             name: self.name.to_owned(),
-            info: self.model.info().into(),
+            info: self.model.info().clone(),
             weight_bytes,
             workspace_bytes: 0,
             flops_per_token: 0.0,
@@ -144,7 +144,6 @@ impl<'a> Writer<'a> {
                 instances,
                 reason,
                 most,
-                most_tokens: self.model.info().max_target_tokens,
                 limits: self.limits(instances),
                 single: self.limits(1),
                 single_bytes: self.of(1, room)?.lane,

@@ -66,7 +66,9 @@ pub(super) fn groups(
                 let queue = options.writing.queue;
                 groups.push(NewGroup {
                     // Those of the writers before it are gone already.
-                    lanes: lanes.map(|device| device.writers.remove(0)).collect(),
+                    lanes: lanes
+                        .filter_map(|device| device.writers.pop_front())
+                        .collect(),
                     dispatch: Dispatch {
                         queue_tokens: queue
                             .map(|queue| queue.saturating_mul(files.description().max_tokens)),

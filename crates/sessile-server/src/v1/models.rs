@@ -71,7 +71,7 @@ impl Model {
             owned_by: "sessile",
             architecture: info.architecture,
             parameters: info.parameters,
-            layers: info.layers,
+            layers: info.layers + info.decoder.map_or(0, |decoder| decoder.layers),
             dimensions: info.hidden,
             max_sequence_length: info.max_tokens,
         }

@@ -4,8 +4,9 @@
 use sessile_device::{DType, Device, WeightLayout};
 
 use super::{DecoderLayer, T5Translator};
+use crate::encoder::{DecoderInfo, ModelInfo};
 use crate::error::{ModelError, ModelErrorKind};
-use crate::generation::GeneratorInfo;
+use crate::family::Family;
 use crate::t5::config::DEFAULT_TOKENS;
 use crate::t5::load::{DECODER, ENCODER, NAMING, SCORES, SHARED};
 use crate::t5::stack::{EncoderStack, distances};
@@ -80,17 +81,15 @@ impl<D: Device> T5Translator<D> {
         let table = "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight";
         let behind = |distance| config.bucket_behind(distance);
         let model = T5Translator {
-            info: GeneratorInfo {
-                architecture: "t5",
-                encoder_layers: config.layers,
-                decoder_layers: config.decoder_layers(),
-                hidden: config.hidden,
-                cache_columns: config.inner(),
-                vocabulary: config.vocabulary,
+            info: ModelInfo::writing(
+                &config.description(),
+                DecoderInfo {
+                    layers: config.decoder_layers(),
+                    cache_columns: config.inner(),
+                    max_target_tokens: MOST_WRITTEN,
+                },
                 parameters,
-                max_source_tokens: DEFAULT_TOKENS,
-                max_target_tokens: MOST_WRITTEN,
-            },
+            ),
             encoder: EncoderStack::load(&tensors, &config)?,
             distances: distances(&tensors, &config, table, behind)?,
             decoder: (0..config.decoder_layers())
