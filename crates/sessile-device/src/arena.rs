@@ -3,16 +3,12 @@
 //! Devices and [`PlanDevice`](crate::PlanDevice) use this same code, so what a plan says is what a
 //! lane takes.
 
-use crate::buffer::{Buf, Format};
+use crate::buffer::{Buf, Format, Mark};
 use crate::device::Geometry;
 use crate::error::{DeviceError, DeviceErrorKind};
 
 /// Every buffer starts at a multiple of this, in bytes: a cache-line pair and a CUDA transaction.
 pub const ALIGNMENT: usize = 256;
-
-/// A height of the stack, to come back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark(usize);
 
 /// A stack of buffers in a block of `capacity` bytes. Holds no memory itself.
 #[derive(Clone, Debug)]

@@ -97,3 +97,7 @@ impl Buf {
         self.format
     }
 }
+
+/// A height of the stack of a lane's arena, to come back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(pub(crate) usize);

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::arena::Mark;
 use crate::attention::{AttentionInput, AttentionSpec};
 use crate::batch::{BatchBuf, PackedBatch};
-use crate::buffer::{Buf, Format};
+use crate::buffer::{Buf, Format, Mark};
 use crate::error::DeviceError;
 
 /// What happens to a product before it is stored.

@@ -37,10 +37,10 @@ pub mod tensor;
 pub mod timed;
 pub mod weight;
 
-pub use arena::{Arena, Mark};
+pub use arena::Arena;
 pub use attention::{AttentionInput, AttentionSpec, Bias, Rotary};
 pub use batch::{BatchBuf, PackedBatch};
-pub use buffer::{Buf, Format};
+pub use buffer::{Buf, Format, Mark};
 pub use decoding::{CellCache, CellLists, CellTable, DecodingLane};
 pub use device::{AttentionShape, Device, Geometry, LaneSpec};
 pub use dtype::DType;

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::arena::{Arena, Mark};
+use crate::arena::Arena;
 use crate::attention::{AttentionInput, AttentionSpec};
 use crate::batch::{BatchBuf, PackedBatch};
-use crate::buffer::{Buf, Format};
+use crate::buffer::{Buf, Format, Mark};
 use crate::decoding::{CellCache, CellLists, DecodingLane};
 use crate::device::{AttentionShape, Device, Geometry, LaneSpec};
 use crate::dtype::DType;

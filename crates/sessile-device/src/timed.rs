@@ -9,10 +9,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::arena::Mark;
 use crate::attention::{AttentionInput, AttentionSpec, Bias};
 use crate::batch::{BatchBuf, PackedBatch};
-use crate::buffer::{Buf, Format};
+use crate::buffer::{Buf, Format, Mark};
 use crate::decoding::{CellCache, CellLists, DecodingLane};
 use crate::device::{Device, Geometry, LaneSpec};
 use crate::dtype::DType;
