@@ -9,6 +9,7 @@
 //! connections.
 
 mod client;
+mod compare;
 mod measure;
 mod report;
 mod sequences;
@@ -17,6 +18,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+pub use compare::{Baseline, Compared};
 pub use report::{Cell, Report, Seconds};
 pub use sequences::short_orfs;
 

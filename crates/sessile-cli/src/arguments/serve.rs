@@ -205,6 +205,14 @@ pub(crate) struct BenchServiceArguments {
     #[arg(short, long, default_value = "-", value_name = "FILE")]
     pub(crate) output: PathBuf,
 
+    /// Report of an earlier run to compare with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+
+    /// Least throughput, as a share of that of the earlier run; with less the exit code is 3
+    #[arg(long, value_name = "SHARE", requires = "baseline")]
+    pub(crate) min_throughput: Option<f64>,
+
     /// Chart to write (.svg or .png)
     #[arg(long, value_name = "FILE")]
     pub(crate) chart: Option<PathBuf>,

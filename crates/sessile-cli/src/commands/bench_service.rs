@@ -9,7 +9,7 @@ use sessile_pipelines::bench::BenchSet;
 use sessile_pipelines::output::{Sources, WholeFile};
 use sessile_reports::chart::{self, Measured};
 use sessile_reports::drawing::PictureFormat;
-use sessile_server::load::{self, Cell, LoadOptions, Report, short_orfs};
+use sessile_server::load::{self, Baseline, Cell, Compared, LoadOptions, Report, short_orfs};
 
 use crate::arguments::serve::BenchServiceArguments;
 use crate::exit::{BAD_INPUT, DONE, Failure, SOME_FAILED};
@@ -23,6 +23,9 @@ pub(crate) fn run(arguments: &BenchServiceArguments) -> Result<ExitCode, Failure
     if let Some(input) = &arguments.input {
         sources.add("an input", input);
     }
+    if let Some(earlier) = &arguments.baseline {
+        sources.add("the earlier report", earlier);
+    }
     for output in std::iter::once(&arguments.output).chain(&arguments.chart) {
         sources.refuse(output)?;
     }
@@ -34,6 +37,11 @@ pub(crate) fn run(arguments: &BenchServiceArguments) -> Result<ExitCode, Failure
             .map(|sequence| String::from_utf8_lossy(&sequence).into_owned())
             .collect(),
     };
+    let baseline = arguments
+        .baseline
+        .as_deref()
+        .map(read_baseline)
+        .transpose()?;
     let options = LoadOptions {
         target: arguments.url.clone(),
         batch_sizes: arguments.batch_sizes.clone(),
@@ -62,21 +70,38 @@ pub(crate) fn run(arguments: &BenchServiceArguments) -> Result<ExitCode, Failure
         }
         Some(path) => Some((path, PictureFormat::of_name(path)?)),
     };
-    let report = runtime
+    let mut report = runtime
         .block_on(load::run(&options, |cell| terminal.summary(&line(cell))))
         .map_err(|error| match error.kind() {
             ErrorKind::InvalidInput => Failure::usage(error.to_string()),
             _ => Failure::new(BAD_INPUT, format!("{}: {error}", arguments.url))
                 .with_hint(Some("is the service running? `sessile serve` starts one")),
         })?;
+    if let Some(baseline) = baseline {
+        report.compared = baseline.compare(&report);
+        for compared in &report.compared {
+            terminal.summary(&beside(compared));
+        }
+    }
     let text = format!("{:#}\n", serde_json::json!(report));
     write(&arguments.output, text.as_bytes())?;
     if let Some((path, format)) = chart {
         let measured: Vec<Measured> = report.cells.iter().map(measured).collect();
         chart::write(&measured, &caption(&report), path, format)?;
     }
+    let slow = report.compared.iter().filter(|compared| {
+        let least = arguments.min_throughput;
+        least.is_some_and(|least| compared.throughput < least)
+    });
     match (report.errors(), report.answered()) {
-        (0, 1..) => Ok(ExitCode::from(DONE)),
+        (0, 1..) => match slow.count() {
+            0 => Ok(ExitCode::from(DONE)),
+            cells => Err(Failure::new(
+                SOME_FAILED,
+                format!("{cells} measurements are slower than --min-throughput allows"),
+            )
+            .with_hint(Some("the report's `compared` says which"))),
+        },
         (errors, 0) => Err(Failure::new(
             BAD_INPUT,
             format!("no request was answered, {}", several(errors, "failed")),
@@ -85,6 +110,23 @@ pub(crate) fn run(arguments: &BenchServiceArguments) -> Result<ExitCode, Failure
         (errors, _) => Err(Failure::new(SOME_FAILED, several(errors, "failed"))
             .with_hint(Some("the report's `errors` say why"))),
     }
+}
+
+fn read_baseline(path: &Path) -> Result<Baseline, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    text.and_then(|text| Baseline::parse(&text))
+        .map_err(|error| Failure::usage(format!("--baseline {}: {error}", path.display())))
+}
+
+/// A measurement beside that of the earlier run.
+fn beside(compared: &Compared) -> String {
+    let p99 = compared
+        .p99
+        .map_or_else(String::new, |p99| format!(", {p99:.2} of its p99"));
+    format!(
+        "{} sequences a request, {} connections: {:.2} of the throughput of the earlier run{p99}",
+        compared.batch_size, compared.concurrency, compared.throughput
+    )
 }
 
 fn several(requests: u64, what: &str) -> String {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::LoadOptions;
+use super::compare::Compared;
 
 /// All measurements of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +28,9 @@ pub struct Report {
     pub mean_length: f64,
     /// A measurement per batch size and concurrency.
     pub cells: Vec<Cell>,
+    /// The same beside an earlier run, if there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<Compared>,
 }
 
 /// One measurement.
@@ -133,6 +137,7 @@ impl Report {
             sequences: options.sequences.len(),
             mean_length: residues as f64 / options.sequences.len().max(1) as f64,
             cells,
+            compared: Vec::new(),
         }
     }
 
@@ -165,5 +170,37 @@ mod tests {
         assert_eq!(seconds, Some(expected));
         assert_eq!(Seconds::new(&[]), None);
         assert_eq!(Seconds::new(&times[..1]).unwrap().p99, 1.0);
+    }
+
+    #[test]
+    fn a_report_is_compared_with_an_earlier_one() {
+        let cell = |concurrency, seconds: u64, tokens| {
+            let times = [Duration::from_secs(seconds)];
+            let elapsed = Duration::from_secs(10);
+            Cell::new(1, concurrency, elapsed, &times, 1, tokens, BTreeMap::new())
+        };
+        let report = |cells| Report {
+            time: 0,
+            url: String::new(),
+            health: Value::Null,
+            r#loop: "closed",
+            rate: None,
+            sequences: 1,
+            mean_length: 1.0,
+            cells,
+            compared: Vec::new(),
+        };
+        let earlier = report(vec![cell(1, 4, 100), cell(8, 2, 100)]);
+        let text = serde_json::to_string(&earlier).unwrap();
+        let baseline = crate::load::Baseline::parse(&text).unwrap();
+        let compared = baseline.compare(&report(vec![cell(1, 2, 150), cell(64, 1, 100)]));
+        let expected = Compared {
+            batch_size: 1,
+            concurrency: 1,
+            throughput: 1.5,
+            p99: Some(0.5),
+        };
+        assert_eq!(compared, [expected]);
+        assert!(crate::load::Baseline::parse("{}").is_err());
     }
 }
