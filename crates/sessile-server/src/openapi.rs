@@ -16,7 +16,7 @@ use crate::failure::{DetailError, ErrorResponse, Failure, FailureKind, Style};
 use crate::http::routes::{Documented, ROUTES, Route};
 use crate::http::{bytes_response, json_response};
 use crate::service::{Engine, Service};
-use crate::v1::{InputKind, Masked, Plain, Protein, Text};
+use crate::v1::{InputKind, Masked, Plain, Protein, Text, Usage, WritingUsage};
 
 /// `GET /openapi.json`.
 pub(crate) async fn document(State(service): State<Arc<Service>>) -> Response<Body> {
@@ -33,6 +33,9 @@ fn describe(service: &Service) -> Value {
             schemas.name(Documented::of::<ErrorResponse>()),
         ),
     ];
+    // The macro that describes types leaves out what is a parameter of one.
+    schemas.name(Documented::of::<Usage>());
+    schemas.name(Documented::of::<WritingUsage>());
     let mut paths = Map::new();
     for route in &ROUTES {
         let engine = service.loaded();

@@ -17,11 +17,12 @@ mod writing;
 pub(crate) use contacts::{Contacts, ContactsRequest};
 pub(crate) use embeddings::{Embeddings, EmbeddingsRequest, Pooling};
 pub(crate) use input::{Kind as InputKind, Masked, Plain, Protein, Text};
+pub(crate) use items::Usage;
 pub(crate) use logits::{Logits, LogitsRequest};
 pub(crate) use models::{Model, ModelList, get_model, list_models};
 pub(crate) use passes::Post;
 pub(crate) use score::{Method, PostScore, ScoreRequest};
 pub(crate) use three_di::{ThreeDi, ThreeDiRequest};
 pub(crate) use writing::{
-    Event, Generate, Summarize, Writing, WritingRequest, WrittenEvent, events,
+    Event, Generate, Summarize, Writing, WritingRequest, WritingUsage, WrittenEvent, events,
 };

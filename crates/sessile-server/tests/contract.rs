@@ -234,3 +234,36 @@ fn large_answers_are_packed_for_clients_that_take_that() {
     let answer = send(&service, "/v1/embeddings", &headers, br#"{"input": "MKT"}"#);
     assert_eq!(answer.header("content-encoding"), None);
 }
+
+/// The description names nothing that it does not have, and each call has an answer of its own.
+#[test]
+fn the_description_is_whole() {
+    let service = Running::tiny(options());
+    let document = service.get("/openapi.json").json();
+    let mut open = vec![&document];
+    let mut references = 0;
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(fields) => {
+                if let Some(reference) = fields.get("$ref") {
+                    let place = reference.as_str().unwrap().strip_prefix('#').unwrap();
+                    assert!(document.pointer(place).is_some(), "{reference}");
+                    references += 1;
+                }
+                open.extend(fields.values());
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    assert!(references > 50, "{references}");
+    let mut names = std::collections::BTreeSet::new();
+    for path in ["embeddings", "score", "logits", "contacts"] {
+        let content = format!("/paths/~1v1~1{path}/post/responses/200/content");
+        let content = document.pointer(&content).unwrap();
+        let schema = content["application/json"]["schema"]["$ref"]
+            .as_str()
+            .unwrap();
+        assert!(names.insert(schema), "{schema}");
+    }
+}

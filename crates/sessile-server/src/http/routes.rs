@@ -245,11 +245,25 @@ impl Documented {
         let mut parts = Vec::new();
         T::schemas(&mut parts);
         Documented {
-            name: T::name().into_owned(),
+            name: full_name::<T>(),
             schema: T::schema(),
             parts,
         }
     }
+}
+
+/// The name of a type with those of its parameters: `List_ScoreItem_Usage`.
+fn full_name<T: ToSchema>() -> String {
+    let whole = std::any::type_name::<T>();
+    if !whole.contains('<') {
+        return T::name().into_owned();
+    }
+    let parts = whole.split(['<', '>', ',']).map(|part| {
+        let part = part.trim();
+        part.rsplit_once("::").map_or(part, |(_, name)| name)
+    });
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    parts.join("_")
 }
 
 /// An answer as the description has it.

@@ -1,7 +1,7 @@
 """How many numbers a second a running service sends as JSON, base64, octets and Arrow, to 64 clients at once.
 
     sessile serve --model MODEL --port 8000
-    python3 bench/load/numbers.py --path /v1/embeddings --residues 8 --items 64 --seconds 5
+    python3 bench/load/formats.py --path /v1/embeddings --residues 8 --items 64 --seconds 5
 
 Formats take turns, so that a machine that is busy with other things is busy for all. Answers are read
 whole and not parsed: what is measured is the service.
