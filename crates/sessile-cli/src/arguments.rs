@@ -8,6 +8,7 @@ pub(crate) mod viral;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use sessile_models::LayerChoice;
 use sessile_pipelines::RowOptions;
 use sessile_pipelines::bench::BenchSet;
 use sessile_pipelines::embed::Long;
@@ -179,7 +180,8 @@ pub(crate) struct EmbedArguments {
     #[arg(short, long, required = true, num_args = 1.., value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
 
-    /// What to compute: mean, mean_all, cls, per_residue, logits, contacts, likelihood
+    /// What to compute: mean, mean_all, cls, eos, max, std, per_residue, logits, contacts, likelihood,
+    /// classes
     #[arg(
         long,
         value_delimiter = ',',
@@ -195,6 +197,20 @@ pub(crate) struct EmbedArguments {
     /// Sequences longer than the model takes: fail, full, windows or truncate
     #[arg(long, default_value = "fail", value_name = "CHOICE")]
     pub(crate) long: Long,
+
+    /// Folder of a LoRA adapter, as peft saves it, to add to the model's weights
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
+
+    /// Layer that vectors are made of: a number (0 are the embeddings, -1 is the last), all, or
+    /// last4-mean
+    #[arg(
+        long,
+        default_value = "-1",
+        value_name = "LAYER",
+        allow_hyphen_values = true
+    )]
+    pub(crate) layer: LayerChoice,
 
     #[command(flatten)]
     pub(crate) rows: RowArguments,
@@ -465,7 +481,7 @@ pub(crate) struct ModelsArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelsCommand {
-    /// List the published models with short names
+    /// List the published models
     List,
     /// Fetch a model into the cache and say where it is
     Pull {

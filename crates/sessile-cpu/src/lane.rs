@@ -8,8 +8,8 @@ mod workspace;
 use std::ops::Range;
 
 use sessile_device::{
-    AttentionInput, AttentionSpec, BatchBuf, Buf, DeviceError, DeviceErrorKind, Epilogue, Format,
-    GivenUp, Lane, LaneSpec, Mark, Norm, PackedBatch, Pooling, Ticket,
+    Activation, AttentionInput, AttentionSpec, BatchBuf, Buf, DeviceError, DeviceErrorKind,
+    Epilogue, Format, GivenUp, Lane, LaneSpec, Mark, Norm, PackedBatch, Pooling, Ticket,
 };
 
 use crate::attention::{self, Attention, Heads};
@@ -161,6 +161,8 @@ impl Lane for CpuLane {
         let norm = norm::Norm::new(norm);
         if out.format() == bf16::OPERAND {
             self.norm_to_operand(x, norm, out);
+        } else if out.format() == bf16::HEADS {
+            self.norm_to_heads(x, norm, out);
         } else if x == out {
             let out = self.workspace.write(out);
             norm::norm(self.isa, &mut self.team, None, norm, out);
@@ -176,6 +178,9 @@ impl Lane for CpuLane {
         }
         if out.format() == bf16::OPERAND {
             return self.convert_to_operand(x, out);
+        }
+        if out.format() == bf16::HEADS {
+            return self.convert_to_heads(x, out);
         }
         let (out, inputs) = self.workspace.open(out, [x]);
         gather::copy(&mut self.team, inputs.rows(0), out);
@@ -287,11 +292,11 @@ impl Lane for CpuLane {
         }
     }
 
-    fn silu_gate(&mut self, x: Buf, out: Buf) {
+    fn gate(&mut self, x: Buf, activation: Activation, out: Buf) {
         assert!(x.rows() == out.rows() && x.cols() == 2 * out.cols());
         if self.fault.is_none() {
             let (out, inputs) = self.workspace.open(out, [x]);
-            gate::silu(self.isa, &mut self.team, inputs.rows(0), out);
+            gate::gate(self.isa, &mut self.team, inputs.rows(0), activation, out);
         }
     }
 

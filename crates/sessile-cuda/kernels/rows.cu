@@ -186,6 +186,17 @@ KERNEL(silu_gate, 128)(const float* x, u64 x_stride, float* out, u64 out_stride,
 }
 ENTRY(silu_gate)
 
+// out[c] = x[c] × gelu(x[cols + c]), by the hyperbolic tangent: v / 2 · (1 + tanh u) = v / (1 + exp(−2u))
+KERNEL(gelu_tanh_gate, 128)(const float* x, u64 x_stride, float* out, u64 out_stride, u32 cols) {
+    for (u32 c = THREAD; c < cols; c += THREADS) {
+        const float* from = x + BLOCK * x_stride + c;
+        float gate = from[cols];
+        float twice = 1.5957691216057308f * gate * fmaf(0.044715f * gate, gate, 1.0f);
+        out[BLOCK * out_stride + c] = *from * (gate / (1.0f + expf(-twice)));
+    }
+}
+ENTRY(gelu_tanh_gate)
+
 // x = 1 / (1 + exp(−(x + shift[0])))
 KERNEL(sigmoid, 128)(float* x, u64 stride, u32 cols, const float* shift) {
     for (u32 c = THREAD; c < cols; c += THREADS) {

@@ -12,8 +12,8 @@ mod staging;
 use std::sync::Arc;
 
 use sessile_device::{
-    Arena, AttentionInput, AttentionSpec, BatchBuf, Buf, DType, DeviceError, DeviceErrorKind,
-    Epilogue, Format, Lane, Mark, Norm, PackedBatch, Pooling, Ticket, arena,
+    Activation, Arena, AttentionInput, AttentionSpec, BatchBuf, Buf, DType, DeviceError,
+    DeviceErrorKind, Epilogue, Format, Lane, Mark, Norm, PackedBatch, Pooling, Ticket, arena,
 };
 
 use crate::context::{DeviceMemory, PinnedMemory, Stream};
@@ -487,7 +487,7 @@ impl Lane for CudaLane {
         self.launch("sigmoid", Grid::blocks(x.rows()), &arguments);
     }
 
-    fn silu_gate(&mut self, x: Buf, out: Buf) {
+    fn gate(&mut self, x: Buf, activation: Activation, out: Buf) {
         assert!(x.rows() == out.rows() && x.cols() == 2 * out.cols());
         let (from, to) = (self.f32(x), self.f32(out));
         let arguments = [
@@ -497,7 +497,11 @@ impl Lane for CudaLane {
             Long(to.stride as u64),
             word(out.cols()),
         ];
-        self.launch("silu_gate", Grid::blocks(x.rows()), &arguments);
+        let name = match activation {
+            Activation::Silu => "silu_gate",
+            Activation::GeluTanh => "gelu_tanh_gate",
+        };
+        self.launch(name, Grid::blocks(x.rows()), &arguments);
     }
 
     fn add(&mut self, x: Buf, out: Buf) {

@@ -11,7 +11,7 @@ mod golden;
 use emulation::Machine;
 use golden::company::{self, CASES};
 use golden::run::Place;
-use golden::{bart, dnabert_s, esm2, modernbert, prostt5};
+use golden::{bart, dnabert_s, esm2, families, modernbert, prostt5};
 use sessile_device::DType;
 
 const FORMATS: [DType; 3] = [DType::F32, DType::Bf16, DType::F16];
@@ -101,6 +101,23 @@ fn modernbert_in_every_format() {
             modernbert::in_16_bits(place, DType::F16);
         });
     }
+}
+
+#[test]
+fn families_in_every_format() {
+    for products in [Products::Own, Products::Library] {
+        on(products, 1026, |place| {
+            for model in families::MODELS {
+                families::in_f32(model, place);
+                families::in_16_bits(model, place, DType::Bf16);
+            }
+        });
+    }
+    on(Products::Own, 1026, |place| {
+        for model in families::MODELS {
+            families::in_16_bits(model, place, DType::F16);
+        }
+    });
 }
 
 #[test]

@@ -53,11 +53,19 @@ pub enum OutputKind {
     /// Scores of the 12 states of the second structure alphabet for every residue:
     /// `[residues, 12]`.
     TwelveState,
+    /// The greatest value of each column over the residues: `[hidden]`.
+    Max,
+    /// The standard deviation of each column over the residues, divided by their number: `[hidden]`.
+    Std,
+    /// The vector of the last token: `[hidden]`.
+    Eos,
+    /// Scores of the classes of a sequence, `[classes]`, or of every residue, `[residues, classes]`.
+    Classes,
 }
 
 impl OutputKind {
     /// Every kind, in the order in which outputs are listed.
-    pub const ALL: [OutputKind; 13] = [
+    pub const ALL: [OutputKind; 17] = [
         OutputKind::Mean,
         OutputKind::MeanAll,
         OutputKind::Cls,
@@ -71,6 +79,10 @@ impl OutputKind {
         OutputKind::Pooler,
         OutputKind::ThreeDi,
         OutputKind::TwelveState,
+        OutputKind::Max,
+        OutputKind::Std,
+        OutputKind::Eos,
+        OutputKind::Classes,
     ];
 }
 

@@ -23,6 +23,15 @@ pub enum Epilogue {
     Residual,
 }
 
+/// What is done to the gates of gated units that were stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Activation {
+    /// `v / (1 + exp(−v))`.
+    Silu,
+    /// GELU by the hyperbolic tangent: `v / 2 × (1 + tanh(√(2 / π) × (v + 0.044715 v³)))`.
+    GeluTanh,
+}
+
 /// Which norm.
 #[derive(Debug)]
 pub enum Norm<'a, W> {
@@ -139,10 +148,10 @@ pub trait Lane: Send {
     /// `out[i] = x[rows[i]]`, both f32.
     fn gather_rows(&mut self, x: Buf, rows: Buf, out: Buf);
 
-    /// Normalises each row of `x` (f32) into `out` (f32 or an operand).
+    /// Normalises each row of `x` (f32) into `out` (f32, heads or an operand).
     fn norm(&mut self, x: Buf, norm: Norm<'_, Self::Weight>, out: Buf);
 
-    /// Converts `x` (f32) into the operand `out`.
+    /// Converts `x` (f32) into the operand or the heads `out`.
     fn convert(&mut self, x: Buf, out: Buf);
 
     /// `x · Wᵀ` with an epilogue. `x` is an operand; `out` may be f32, heads or an operand.
@@ -186,9 +195,9 @@ pub trait Lane: Send {
     /// `x = 1 / (1 + exp(−(x + shift[0])))` for every value of an f32 buffer.
     fn sigmoid(&mut self, x: Buf, shift: &Self::Weight);
 
-    /// `out[i][c] = x[i][c] × silu(x[i][cols + c])` with `silu(v) = v / (1 + exp(−v))`: `x` has
-    /// twice the columns of `out`. Both f32.
-    fn silu_gate(&mut self, x: Buf, out: Buf);
+    /// `out[i][c] = x[i][c] × activation(x[i][cols + c])`: `x` has twice the columns of `out`. Both
+    /// f32.
+    fn gate(&mut self, x: Buf, activation: Activation, out: Buf);
 
     /// `out = out + x`, both f32.
     fn add(&mut self, x: Buf, out: Buf);

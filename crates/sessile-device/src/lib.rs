@@ -51,7 +51,7 @@ pub use execution::{
 };
 pub use generation::{EarlyStopping, GenerationSettings};
 pub use id::DeviceId;
-pub use lane::{Epilogue, GivenUp, Lane, Norm, Pooling, Ticket};
+pub use lane::{Activation, Epilogue, GivenUp, Lane, Norm, Pooling, Ticket};
 pub use plan::{PlanDevice, PlanLane, PlanReport, PlanWeight};
 pub use tensor::HostTensor;
 pub use timed::{OperationClass, OperationTime, TimedDevice, TimedLane};

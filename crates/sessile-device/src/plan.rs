@@ -16,7 +16,7 @@ use crate::device::{AttentionShape, Device, Geometry, LaneSpec};
 use crate::dtype::DType;
 use crate::error::DeviceError;
 use crate::id::DeviceId;
-use crate::lane::{Epilogue, Lane, Norm, Pooling, Ticket};
+use crate::lane::{Activation, Epilogue, Lane, Norm, Pooling, Ticket};
 use crate::weight::{RowSource, WeightLayout};
 
 /// A device without hardware that has the sizes of a real one.
@@ -256,7 +256,7 @@ impl Lane for PlanLane {
         self.count(0);
     }
 
-    fn silu_gate(&mut self, _: Buf, _: Buf) {
+    fn gate(&mut self, _: Buf, _: Activation, _: Buf) {
         self.count(0);
     }
 

@@ -17,7 +17,7 @@ use crate::device::{Device, Geometry, LaneSpec};
 use crate::dtype::DType;
 use crate::error::DeviceError;
 use crate::id::DeviceId;
-use crate::lane::{Epilogue, GivenUp, Lane, Norm, Pooling, Ticket};
+use crate::lane::{Activation, Epilogue, GivenUp, Lane, Norm, Pooling, Ticket};
 use crate::weight::{RowSource, WeightLayout};
 
 /// An operation and the part of its shape that the model fixes. The number of rows is the batch's
@@ -338,9 +338,9 @@ impl<L: Lane> Lane for TimedLane<L> {
         self.time(class, x.rows(), 0, |lane| lane.sigmoid(x, shift));
     }
 
-    fn silu_gate(&mut self, x: Buf, out: Buf) {
-        let class = class("silu_gate", "", x, out);
-        self.time(class, x.rows(), 0, |lane| lane.silu_gate(x, out));
+    fn gate(&mut self, x: Buf, activation: Activation, out: Buf) {
+        let class = class("gate", "", x, out);
+        self.time(class, x.rows(), 0, |lane| lane.gate(x, activation, out));
     }
 
     fn add(&mut self, x: Buf, out: Buf) {

@@ -13,7 +13,7 @@ mod tensors;
 
 use sessile_device::{Device, DeviceError, Output};
 
-use crate::encoder::{Encoder, LanguageHead, ModelInfo, Pass, Scratch};
+use crate::encoder::{ClassHead, Encoder, LanguageHead, ModelInfo, Pass, Scratch};
 use crate::weights::{Dense, LayerNorm};
 
 pub use config::BertConfig;
@@ -40,6 +40,7 @@ pub struct Bert<D: Device> {
     layers: Vec<Layer<D::Weight>>,
     pooler: Option<Dense<D::Weight>>,
     language_head: Option<LanguageHead<D::Weight>>,
+    class_head: Option<ClassHead<D::Weight>>,
     mask_token: Option<u32>,
     dtype: sessile_device::DType,
 }

@@ -3,8 +3,10 @@
 //! An architecture implements [`Encoder`] once, over any device. [`EncoderExecution`] turns the
 //! requests of a lane into passes over packed batches.
 
+pub(crate) mod class_head;
 mod execution;
 mod language_head;
+mod layers;
 pub(crate) mod outputs;
 mod pass;
 pub(crate) mod pooler;
@@ -13,8 +15,11 @@ use sessile_device::{Device, DeviceError, Lane, Output, OutputKind, OutputSet};
 
 use crate::family::Description;
 
+pub(crate) use class_head::{ClassHead, Classes};
 pub use execution::EncoderExecution;
 pub(crate) use language_head::LanguageHead;
+pub use layers::{LayerChoice, ReadLayers};
+pub use outputs::{deviations, greatest};
 pub use pass::{Job, Pass, Scratch};
 
 /// What the runtime and the pipelines may know of a model.
@@ -42,6 +47,10 @@ pub struct ModelInfo {
     pub outputs: OutputSet,
     /// The decoder, of a model that was loaded to write.
     pub decoder: Option<DecoderInfo>,
+    /// The names of its classes, where it has a head for them.
+    pub labels: Vec<String>,
+    /// Whether every residue has scores of these classes, or the sequence as a whole.
+    pub labels_residues: bool,
 }
 
 /// The decoder of a model that writes.
@@ -56,13 +65,16 @@ pub struct DecoderInfo {
 }
 
 /// What every encoder has.
-const PLAIN: [OutputKind; 6] = [
+const PLAIN: [OutputKind; 9] = [
     OutputKind::Mean,
     OutputKind::MeanAll,
     OutputKind::Cls,
     OutputKind::PerResidue,
     OutputKind::HiddenStates,
     OutputKind::Attention,
+    OutputKind::Max,
+    OutputKind::Std,
+    OutputKind::Eos,
 ];
 
 impl ModelInfo {
@@ -91,6 +103,8 @@ impl ModelInfo {
                 .chain(heads.map(|(kind, _)| *kind))
                 .collect(),
             decoder: None,
+            labels: Vec::new(),
+            labels_residues: false,
         }
     }
 
@@ -111,6 +125,16 @@ impl ModelInfo {
     /// Longest answer, in tokens, the start token included; 0 of a model that writes nothing.
     pub fn max_target_tokens(&self) -> usize {
         self.decoder.map_or(0, |decoder| decoder.max_target_tokens)
+    }
+
+    /// The same with a head of classes, if there is one.
+    pub(crate) fn with_classes<W>(mut self, head: Option<&ClassHead<W>>) -> Self {
+        if let Some(head) = head {
+            self.outputs = self.outputs.with(OutputKind::Classes);
+            self.labels.clone_from(&head.labels);
+            self.labels_residues = head.reads_residues();
+        }
+        self
     }
 
     /// Special tokens at each end of a sequence.

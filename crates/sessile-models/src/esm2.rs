@@ -13,7 +13,7 @@ mod tensors;
 
 use sessile_device::{Device, DeviceError, Output};
 
-use crate::encoder::{Encoder, LanguageHead, ModelInfo, Pass, Scratch};
+use crate::encoder::{ClassHead, Encoder, LanguageHead, ModelInfo, Pass, Scratch};
 use crate::weights::{Dense, LayerNorm};
 
 pub use config::{Esm2Config, PositionKind};
@@ -56,6 +56,7 @@ pub struct Esm2<D: Device> {
     final_norm: LayerNorm<D::Weight>,
     language_head: Option<LanguageHead<D::Weight>>,
     contact_head: Option<ContactHead<D::Weight>>,
+    class_head: Option<ClassHead<D::Weight>>,
     dtype: sessile_device::DType,
 }
 

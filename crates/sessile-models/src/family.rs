@@ -120,6 +120,12 @@ pub(crate) trait Family: Clone + fmt::Debug + PartialEq {
     /// that is not built in.
     fn from_json(config: &Value) -> Result<Self, ModelError>;
 
+    /// The configuration that the tensors of a file without one tell, if they are of this family.
+    fn config_of(source: &dyn WeightSource) -> Option<Value> {
+        let _ = source;
+        None
+    }
+
     /// What it says.
     fn description(&self) -> Description;
 
@@ -279,6 +285,13 @@ macro_rules! families {
             }
         }
 
+        /// The configuration that the tensors of a file without one tell.
+        pub(crate) fn config_of(source: &dyn WeightSource) -> Option<Value> {
+            [$(<$config as Family>::config_of,)+]
+                .into_iter()
+                .find_map(|config_of| config_of(source))
+        }
+
         /// What is written for a model of this name.
         pub(crate) fn synthetic(name: &str, seed: u64) -> Option<Synthetic> {
             $(if <$config as Family>::SIZES.contains(&name) {
@@ -316,6 +329,8 @@ fn unknown(config: &Value) -> ModelError {
 families! {
     /// Protein language models.
     Esm2(crate::esm2::Esm2Config),
+    /// Protein language models: ESM C.
+    Esmc(crate::esmc::EsmcConfig),
     /// Nucleotide language models: DNABERT-2 and DNABERT-S.
     MosaicBert(crate::mosaic_bert::MosaicBertConfig),
     /// Encoders of residues or text: ProtBERT, AntiBERTy, MiniLM, BGE.

@@ -18,6 +18,7 @@ pub mod classifier;
 pub mod encoder;
 pub mod error;
 pub mod esm2;
+pub mod esmc;
 pub mod family;
 pub mod generation;
 pub mod hub;
@@ -33,7 +34,7 @@ pub mod three_di;
 pub mod tokenizer;
 pub mod weights;
 
-pub use encoder::{DecoderInfo, Encoder, EncoderExecution, ModelInfo};
+pub use encoder::{DecoderInfo, Encoder, EncoderExecution, LayerChoice, ModelInfo, ReadLayers};
 pub use error::{ModelError, ModelErrorKind};
 pub use family::{Alphabet, Architecture, Description, Writing};
 pub use generation::{DecoderExecution, DecoderLimits, SequenceToSequence};

@@ -15,7 +15,7 @@ use crate::encoder::{Encoder, ModelInfo};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::esm2::{Esm2Config, tensor_shapes};
 use crate::family::{
-    Alphabet, Architecture, Description, HeadFile, Parts, Writing, writes_nothing,
+    self, Alphabet, Architecture, Description, HeadFile, Parts, Writing, writes_nothing,
 };
 use crate::generation::{SequenceToSequence, settings_from_json};
 use crate::modern_bert::HeadMap;
@@ -60,6 +60,8 @@ pub struct OpenOptions {
     /// Which tensors of the checkpoint are the heads, for ModernBERT; found by shape where there
     /// is no map.
     pub head_map: Option<HeadMap>,
+    /// The folder of a LoRA adapter, whose matrices are added to the weights.
+    pub adapter: Option<PathBuf>,
     /// What is done to residues before they are tokens, for the models that read 3Di.
     pub preprocessing: Preprocessing,
 }
@@ -119,14 +121,17 @@ impl Model {
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, ModelError> {
         let checkpoint = Checkpoint::open(path)?;
         let directory = checkpoint.directory().to_owned();
-        let config = checkpoint.config().ok_or_else(|| {
-            ModelError::new(
-                ModelErrorKind::NotFound,
-                format!("{}: there is no config.json", directory.display()),
-            )
-            .with_hint("a model is a directory with config.json beside its weights")
-        })?;
-        let architecture = Architecture::from_config(config)?;
+        let config = match checkpoint.config() {
+            Some(config) => config.clone(),
+            None => family::config_of(&checkpoint).ok_or_else(|| {
+                ModelError::new(
+                    ModelErrorKind::NotFound,
+                    format!("{}: there is no config.json", directory.display()),
+                )
+                .with_hint("a model is a directory with config.json beside its weights")
+            })?,
+        };
+        let architecture = Architecture::from_config(&config)?;
         let description = architecture.description();
         let tokenizer = architecture.tokenizer(&directory, options.preprocessing)?;
         let rows = description.vocabulary;
@@ -143,7 +148,7 @@ impl Model {
                     &directory.join(SETTINGS_FILE),
                     MAX_SETTINGS_BYTES,
                 )?;
-                let settings = settings_from_json(settings.as_ref(), config)?;
+                let settings = settings_from_json(settings.as_ref(), &config)?;
                 let beyond = |&(_, token): &(_, u32)| token as usize >= rows;
                 if let Some((name, token)) = settings.named_tokens().find(beyond) {
                     return Err(too_few(&directory, name, token, rows));
@@ -168,7 +173,7 @@ impl Model {
             architecture,
             description,
             tokenizer,
-            source: with_adapter(checkpoint)?,
+            source: with_adapter(checkpoint, options.adapter.as_deref())?,
             head,
             head_map: options.head_map.clone(),
             writes,

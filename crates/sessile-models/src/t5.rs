@@ -18,7 +18,7 @@ mod translator;
 
 use sessile_device::{Device, DeviceError, Norm, Output};
 
-use crate::encoder::{Encoder, ModelInfo, Pass, Scratch};
+use crate::encoder::{ClassHead, Encoder, ModelInfo, Pass, Scratch};
 use cnn::ConvolutionHead;
 use stack::EncoderStack;
 
@@ -33,6 +33,7 @@ pub struct T5<D: Device> {
     info: ModelInfo,
     stack: EncoderStack<D::Weight>,
     head: Option<ConvolutionHead<D::Weight>>,
+    class_head: Option<ClassHead<D::Weight>>,
     dtype: sessile_device::DType,
 }
 

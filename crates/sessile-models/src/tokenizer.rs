@@ -170,7 +170,9 @@ impl Tokenizer {
             Tokenizer::ByteLevel(tokenizer) => {
                 Some(TextTokenizer::ByteLevel(Arc::clone(tokenizer)))
             }
-            Tokenizer::ProstT5(tokenizer) => Some(TextTokenizer::ProstT5(Arc::clone(tokenizer))),
+            Tokenizer::ProstT5(tokenizer) if tokenizer.has_prefix() => {
+                Some(TextTokenizer::ProstT5(Arc::clone(tokenizer)))
+            }
             _ => None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod packing;
+mod part;
 mod random;
 mod shapes;
 mod shifted;
@@ -19,6 +20,7 @@ use crate::error::ModelError;
 
 pub(crate) use adapter::with_adapter;
 pub(crate) use packing::{Dense, DenseLane, LayerNorm, Packing};
+pub(crate) use part::Part;
 pub use random::RandomWeights;
 pub use shapes::LoadReport;
 pub(crate) use shapes::{Unused, check, values};

@@ -8,7 +8,8 @@ mod task;
 
 use std::path::PathBuf;
 
-use sessile_models::Model;
+use sessile_device::{OutputKind, OutputSet};
+use sessile_models::{LayerChoice, Model, ReadLayers};
 use sessile_runtime::{Pool, PoolOptions, Resident, plan_pool};
 use sessile_seq::inputs::{self, Input};
 
@@ -41,6 +42,8 @@ pub struct EmbedOptions {
     pub with_description: bool,
     /// What becomes of sequences longer than the model was made for.
     pub long: Long,
+    /// The layer that vectors are made of.
+    pub layer: LayerChoice,
     /// Devices, lanes and batches.
     pub pool: PoolOptions,
 }
@@ -86,15 +89,18 @@ pub fn run(
             ));
         }
     }
+    let layers = ReadLayers::of(options.layer, model)
+        .map_err(|message| PipelineError::new(PipelineErrorKind::Usage, message))?;
     let schema = rows::schema(
         &options.names,
         model,
         options.long,
         options.with_description,
+        layers.as_ref().and_then(ReadLayers::several),
     );
     let wanted = Wanted {
         tokenizer,
-        outputs: output_set(&options.names),
+        outputs: asked(options, layers.as_ref()),
         long: options.long,
         max_tokens: model.max_tokens,
         special_tokens: model.special_tokens,
@@ -108,6 +114,7 @@ pub fn run(
         names: &options.names,
         long: options.long,
         with_description: options.with_description,
+        layers,
         schema,
         told_of_bases: false,
     };
@@ -142,13 +149,29 @@ fn prepare(
         )
         .with_hint("leave out `contacts`, or use --long full"));
     }
+    if options.layer != LayerChoice::Last && options.long == Long::Windows {
+        return Err(PipelineError::new(
+            PipelineErrorKind::Usage,
+            "--layer does not go with --long windows",
+        )
+        .with_hint("use --long full"));
+    }
     let inputs = || Ok(inputs::expand(&options.inputs, inputs::Format::Fasta)?);
     options.rows.prepare(None, Vec::new(), inputs, model)
+}
+
+/// What is asked of the model.
+fn asked(options: &EmbedOptions, layers: Option<&ReadLayers>) -> OutputSet {
+    let wanted = output_set(&options.names);
+    layers.map_or(wanted, |layers| layers.outputs(wanted))
 }
 
 /// The pool's options, with the longest sequence that is to be computed as a whole.
 fn pool_options(models: &[Model], options: &EmbedOptions) -> Result<PoolOptions, PipelineError> {
     let mut outputs = output_set(&options.names);
+    if options.layer != LayerChoice::Last {
+        outputs = outputs.with(OutputKind::HiddenStates);
+    }
     if options.long == Long::Windows {
         let of_window = records::outputs_of_window(outputs);
         outputs = outputs.iter().chain(of_window.iter()).collect();
@@ -193,6 +216,7 @@ fn fingerprint(
     let configuration = blake3::hash(configuration.as_bytes()).to_hex();
     Ok(Fingerprint::new("embed")
         .with_option("--long", options.long.name())
+        .with_option("--layer", options.layer.to_string())
         .with_option("tokenizer and configuration", files.files_hash())
         .with_numeric("model", files.remembered_hash()?)
         .with_numeric("configuration", &configuration[..16])

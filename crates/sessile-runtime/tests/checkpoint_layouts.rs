@@ -387,7 +387,7 @@ fn settings_that_would_change_the_answer_are_refused_by_name() {
         ),
         ("dnabert_s/tiny_a", "hidden_act", json!("gelu_new")),
         ("dnabert_s/tiny_a", "pruned_heads", json!({"0": [1]})),
-        ("prostt5/tiny", "feed_forward_proj", json!("gated-gelu")),
+        ("prostt5/tiny", "feed_forward_proj", json!("gated-relu")),
         ("prostt5/tiny", "dense_act_fn", json!("gelu_new")),
         ("prostt5/tiny", "quantization_config", quantised),
         ("modernbert/tc20", "hidden_activation", json!("silu")),

@@ -4,8 +4,8 @@ use crate::golden::run::{BUDGET, Place, answers, values};
 use crate::golden::{Expected, path};
 use sessile_cpu::Isa;
 use sessile_device::{DType, OutputKind, OutputSet};
-use sessile_models::Model;
 use sessile_models::three_di::StateSequence;
+use sessile_models::{Model, OpenOptions};
 
 /// Names and residues of a FASTA file beside the checkpoints.
 fn proteins(file: &str) -> Vec<(String, String)> {
@@ -22,6 +22,10 @@ fn proteins(file: &str) -> Vec<(String, String)> {
 /// Runs a checkpoint over proteins and compares every tensor of `kinds` with the expected one.
 fn matches(checkpoint: &str, expected: &str, file: &str, kinds: &[(&str, OutputKind)]) {
     let files = Model::open(&path(&format!("checkpoints/{checkpoint}"))).unwrap();
+    agrees(&files, expected, file, kinds);
+}
+
+fn agrees(files: &Model, expected: &str, file: &str, kinds: &[(&str, OutputKind)]) {
     let expected = Expected::open(&format!("checkpoints/{expected}.expected.safetensors"));
     let outputs: OutputSet = kinds.iter().map(|(_, kind)| *kind).collect();
     let proteins = proteins(file);
@@ -33,7 +37,7 @@ fn matches(checkpoint: &str, expected: &str, file: &str, kinds: &[(&str, OutputK
         })
         .collect();
     let place = Place::Cpu(Isa::detect().unwrap());
-    let answers = answers(&place, &files, DType::F32, BUDGET, &requests);
+    let answers = answers(&place, files, DType::F32, BUDGET, &requests);
     for ((name, _), output) in proteins.iter().zip(&answers) {
         for (what, kind) in kinds {
             expected.assert_close(&format!("{what}/{name}"), values(output, *kind));
@@ -61,6 +65,36 @@ fn the_base_of_an_esms_angles_is_applied() {
 #[test]
 fn an_adapter_beside_the_weights_is_added_to_them() {
     matches("esm_peft_beside", "esm_peft_beside", "esm.fa", &ESM);
+}
+
+#[test]
+fn an_adapter_of_another_folder_is_added_where_it_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let [base, adapter] = ["base", "adapter"].map(|name| place.path().join(name));
+    for folder in [&base, &adapter] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    for entry in std::fs::read_dir(path("checkpoints/esm_peft_beside")).unwrap() {
+        let entry = entry.unwrap();
+        let is_of_adapter = entry.file_name().to_string_lossy().starts_with("adapter_");
+        let folder = if is_of_adapter { &adapter } else { &base };
+        std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+    }
+    let with = |adapter: &std::path::Path| {
+        let options = OpenOptions {
+            adapter: Some(adapter.to_owned()),
+            ..OpenOptions::default()
+        };
+        Model::open_with(&base, &options)
+    };
+    let files = with(&adapter).unwrap();
+    agrees(&files, "esm_peft_beside", "esm.fa", &ESM);
+    let alone = Model::open(&base).unwrap();
+    assert_ne!(files.content_hash().unwrap(), alone.content_hash().unwrap());
+    let is_of_adapter = |file: &std::path::PathBuf| file.starts_with(&adapter);
+    assert!(files.files().iter().any(is_of_adapter));
+    let error = with(&base).err().unwrap();
+    assert!(error.to_string().contains("adapter_config.json"), "{error}");
 }
 
 #[test]

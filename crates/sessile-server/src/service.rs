@@ -24,7 +24,7 @@ use crate::work::Terms;
 use crate::writer::Writer;
 
 /// Outputs that the service asks of its models, and for which workspace is planned.
-pub const OUTPUTS: [OutputKind; 9] = [
+pub const OUTPUTS: [OutputKind; 12] = [
     OutputKind::Mean,
     OutputKind::MeanAll,
     OutputKind::Cls,
@@ -34,6 +34,9 @@ pub const OUTPUTS: [OutputKind; 9] = [
     OutputKind::UnmaskedLogprob,
     OutputKind::ThreeDi,
     OutputKind::TwelveState,
+    OutputKind::Max,
+    OutputKind::Std,
+    OutputKind::Eos,
 ];
 
 /// A resident model as requests know it.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use sessile_models::OpenOptions;
 use sessile_pipelines::embed::{self, EmbedOptions};
 use sessile_pipelines::{Interrupt, Observer, Summary};
 
 use super::job::{self, Done};
-use super::open_model;
+use super::open_model_with;
 use crate::arguments::EmbedArguments;
 use crate::exit::Failure;
 use crate::terminal::{count, duration, place, several, times};
@@ -33,10 +34,15 @@ fn embed(
         names: arguments.outputs,
         with_description: arguments.with_description,
         long: arguments.long,
+        layer: arguments.layer,
         pool: arguments.pool.options(),
     };
     embed::check(&options)?;
-    let model = open_model(&arguments.model)?;
+    let model_options = OpenOptions {
+        adapter: arguments.adapter,
+        ..OpenOptions::default()
+    };
+    let model = open_model_with(&arguments.model, &model_options)?;
     let name = model.name().to_owned();
     if model.is_demo() {
         observer.note(

@@ -92,13 +92,18 @@ fn inspect(model: &Model, hash: bool, tensors: bool) -> Result<ExitCode, Failure
     writeln!(out, "model:        {}", model.name())?;
     writeln!(out, "weights:      {}", weights.describe())?;
     writeln!(out, "architecture: {}", in_words(model))?;
-    let (parameters, mut outputs, report) = if model.description().encodes {
+    let (parameters, mut outputs, labels, report) = if model.description().encodes {
         let (info, report) = model.check()?;
         let outputs = info.outputs.iter().map(|kind| format!("{kind:?}"));
-        (info.parameters, outputs.collect::<Vec<_>>(), report)
+        (
+            info.parameters,
+            outputs.collect::<Vec<_>>(),
+            info.labels,
+            report,
+        )
     } else {
         let (info, report) = model.check_writer()?;
-        (info.parameters, Vec::new(), report)
+        (info.parameters, Vec::new(), Vec::new(), report)
     };
     match model.writes() {
         Some(Writing::Summaries) => outputs.push("text".to_owned()),
@@ -107,6 +112,9 @@ fn inspect(model: &Model, hash: bool, tensors: bool) -> Result<ExitCode, Failure
     }
     writeln!(out, "parameters:   {}", count(parameters))?;
     writeln!(out, "outputs:      {}", outputs.join(", "))?;
+    if !labels.is_empty() {
+        writeln!(out, "classes:      {}", labels.join(", "))?;
+    }
     if let Some(head) = model.head() {
         writeln!(out, "head:         {}", head.describe())?;
     }

@@ -8,6 +8,7 @@ use crate::bf16::operand::{BLOCK, STEP};
 use crate::bf16::product::Kernel;
 #[cfg(test)]
 use crate::bf16::to_bf16;
+use crate::isa::Isa;
 use crate::simd::{self, Simd, halves};
 
 /// Rounds `row` into an operand row that starts at `to`, with zeros up to a whole step.
@@ -75,6 +76,25 @@ unsafe fn write_avx512(row: &[f32], to: *mut u16) {
             let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
             _mm512_storeu_si512(to.add(step * BLOCK).cast(), rounded);
         }
+    }
+}
+
+/// `to = from`, rounded.
+pub(crate) fn narrow(isa: Isa, from: &[f32], to: &mut [u16]) {
+    simd::run(isa, Narrow { from, to });
+}
+
+struct Narrow<'a> {
+    from: &'a [f32],
+    to: &'a mut [u16],
+}
+
+impl simd::Kernel for Narrow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        halves::narrow(s, self.from, self.to);
     }
 }
 

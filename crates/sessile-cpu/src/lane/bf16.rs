@@ -33,6 +33,16 @@ impl Shared {
     fn row(self, at: usize, steps: usize) -> *mut u16 {
         self.0.wrapping_add(operand::row(at, steps))
     }
+
+    /// So many values from a place on.
+    ///
+    /// # Safety
+    ///
+    /// They are lent, and no other thread has them.
+    unsafe fn columns<'a>(self, at: usize, count: usize) -> &'a mut [u16] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.0.wrapping_add(at), count) }
+    }
 }
 
 impl CpuLane {
@@ -68,6 +78,39 @@ impl CpuLane {
             for at in first..x.rows().min(first + CHUNK) {
                 // SAFETY: the kernel is one of this machine; the row is this task's alone.
                 unsafe { rows::write(kernel, x.row(at), to.row(at, steps)) };
+            }
+        });
+    }
+
+    /// Normalises f32 rows into heads.
+    pub(super) fn norm_to_heads(&mut self, x: Buf, norm: Norm<'_>, out: Buf) {
+        if !self.reserve(x.cols()) {
+            return;
+        }
+        assert!(x.rows() == out.rows() && x.cols() == out.cols());
+        let (start, inputs) = self.workspace.open_bytes(out, [x]);
+        let (to, stride, isa) = (Shared(start.cast()), out.row_stride(), self.isa);
+        norm::norm_each(self.isa, &mut self.team, inputs.rows(0), norm, |at, row| {
+            // SAFETY: the row is this task's alone, and `out` has as many columns.
+            let to = unsafe { to.columns(at * stride, row.len()) };
+            rows::narrow(isa, row, to);
+        });
+    }
+
+    /// Rounds f32 rows into heads.
+    pub(super) fn convert_to_heads(&mut self, x: Buf, out: Buf) {
+        /// Rows of a task.
+        const CHUNK: usize = 64;
+        assert!(x.rows() == out.rows() && x.cols() == out.cols());
+        let (start, inputs) = self.workspace.open_bytes(out, [x]);
+        let (to, stride, isa) = (Shared(start.cast()), out.row_stride(), self.isa);
+        let x = inputs.rows(0);
+        self.team.share(x.rows().div_ceil(CHUNK), |chunk, _| {
+            let first = chunk * CHUNK;
+            for at in first..x.rows().min(first + CHUNK) {
+                // SAFETY: the row is this task's alone, and `out` has as many columns.
+                let to = unsafe { to.columns(at * stride, x.cols()) };
+                rows::narrow(isa, x.row(at), to);
             }
         });
     }

@@ -74,6 +74,7 @@ pub(crate) fn of(source: &str) -> &'static [&'static str] {
             "gate_f16",
             "sigmoid",
             "silu_gate",
+            "gelu_tanh_gate",
         ],
         "sequences" => &[
             "pool",

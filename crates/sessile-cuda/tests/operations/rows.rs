@@ -2,7 +2,8 @@
 
 use sessile_cuda::CudaDevice;
 use sessile_device::{
-    DType, DecodingLane, Epilogue, Format, Lane, Norm, PackedBatch, Pooling, WeightLayout,
+    Activation, DType, DecodingLane, Epilogue, Format, Lane, Norm, PackedBatch, Pooling,
+    WeightLayout,
 };
 
 use super::{
@@ -26,7 +27,7 @@ pub(super) fn rows() -> Vec<Check> {
         }),
         ("activations to the last digit", activations),
         ("sigmoid and zero", sigmoid),
-        ("gated units", silu_gate),
+        ("gated units", gate),
     ]
 }
 
@@ -291,21 +292,33 @@ fn sigmoid(device: &CudaDevice) -> Verdict {
     compare("zero", &vec![0.0; 520], &read(&mut lane, buf)?, 0.0)
 }
 
-fn silu_gate(device: &CudaDevice) -> Verdict {
+fn gate(device: &CudaDevice) -> Verdict {
     let x = Matrix::random(73, 4, 2 * 130);
     let mut lane = lane(device);
     let buf = upload(&mut lane, &x);
     let out = lane.buffer(4, 130, Format::F32).unwrap();
-    lane.silu_gate(buf, out);
-    let unit = |row: usize, column: usize| {
-        let gate = x.at(row, 130 + column);
-        x.at(row, column) * gate / (1.0 + (-gate).exp())
+    let silu = |gate: f64| gate / (1.0 + (-gate).exp());
+    let gelu = |gate: f64| {
+        let bent = (2.0 / std::f64::consts::PI).sqrt() * (gate + 0.044_715 * gate.powi(3));
+        gate / 2.0 * (1.0 + bent.tanh())
     };
-    let expected: Vec<f64> = (0..4)
-        .flat_map(|row| (0..130).map(move |column| (row, column)))
-        .map(|(row, column)| unit(row, column))
-        .collect();
-    compare("silu_gate", &expected, &read(&mut lane, out)?, 1e-6)
+    for activation in [Activation::Silu, Activation::GeluTanh] {
+        lane.gate(buf, activation, out);
+        let unit = |row: usize, column: usize| {
+            let gate = x.at(row, 130 + column);
+            x.at(row, column)
+                * match activation {
+                    Activation::Silu => silu(gate),
+                    Activation::GeluTanh => gelu(gate),
+                }
+        };
+        let expected: Vec<f64> = (0..4)
+            .flat_map(|row| (0..130).map(move |column| (row, column)))
+            .map(|(row, column)| unit(row, column))
+            .collect();
+        compare("gate", &expected, &read(&mut lane, out)?, 1e-6)?;
+    }
+    Ok(())
 }
 
 fn pool(device: &CudaDevice) -> Verdict {

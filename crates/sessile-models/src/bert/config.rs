@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::encoder::Classes;
 use crate::error::{ModelError, ModelErrorKind};
 use crate::model::{BuiltIn, check_extents, parse};
 
@@ -35,6 +36,9 @@ pub struct BertConfig {
     /// Whether the vocabulary is scored with the embeddings.
     #[serde(rename = "tie_word_embeddings", default = "default_tie")]
     pub is_tied: bool,
+    /// The head of classes that the model was saved with.
+    #[serde(skip)]
+    pub(crate) classes: Option<Classes>,
 }
 
 /// Keys of which some values are built in.
@@ -83,7 +87,9 @@ impl BertConfig {
     /// `Malformed` when a number is missing or impossible, `Unsupported` for another activation or
     /// other positions.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
-        let config: BertConfig = parse(config, &BUILT_IN)?;
+        let classes = Classes::of_config(config);
+        let mut config: BertConfig = parse(config, &BUILT_IN)?;
+        config.classes = classes;
         check_extents(&[
             ("hidden_size", config.hidden),
             ("num_hidden_layers", config.layers),
@@ -122,6 +128,7 @@ impl BertConfig {
             types: default_types(),
             epsilon: default_epsilon(),
             is_tied: true,
+            classes: None,
         }
     }
 

@@ -74,6 +74,10 @@ pub(super) fn run<D: Device>(
     if let Some(pooler) = &model.pooler {
         pooler::run(pooler, model.dtype, lane, pass, &batch, x, scratch, outputs)?;
     }
+    if let Some(head) = &model.class_head {
+        let dtype = model.dtype;
+        head.score(dtype, ends, lane, pass, &batch, x, scratch, outputs)?;
+    }
     if let Some(head) = &model.language_head {
         let head = head.over(config.epsilon, model.dtype, ends);
         head.scores(lane, pass, x, scratch, outputs)?;

@@ -3,7 +3,7 @@
 use sessile_device::{DType, Device, OutputKind, WeightLayout};
 
 use super::{Bert, BertConfig, Layer, tensor_shapes};
-use crate::encoder::{Encoder, LanguageHead, ModelInfo};
+use crate::encoder::{ClassHead, Encoder, LanguageHead, ModelInfo};
 use crate::error::ModelError;
 use crate::family::{Family, Parts};
 use crate::weights::{self, LoadReport, Naming, Packing, Shifted, Unused, View};
@@ -65,7 +65,16 @@ impl<D: Device> Bert<D> {
             known: &KNOWN_EXTRAS,
             owned: &["bert.", "cls.predictions."],
         };
-        let report = weights::check(&view, expected, &unused)?;
+        let mut report = weights::check(&view, expected, &unused)?;
+        let class_head = ClassHead::load(
+            &tensors,
+            config.classes.as_ref(),
+            config.hidden,
+            ("bert.pooler.dense", "classifier"),
+        )?;
+        if let Some(head) = &class_head {
+            report.ignored.retain(|name| !head.tensors.contains(name));
+        }
 
         let mask_token = parts.tokenizer.mask();
         let heads = [
@@ -85,7 +94,9 @@ impl<D: Device> Bert<D> {
                 max_tokens.min(config.positions),
                 &heads,
                 parameters,
-            ),
+            )
+            .with_classes(class_head.as_ref()),
+            class_head,
             embeddings: device.pack(&[&embeddings], WeightLayout::TableF32, dtype)?,
             positions: tensors.pack(&[POSITIONS], WeightLayout::TableF32)?,
             embedding_norm: tensors.norm("bert.embeddings.LayerNorm")?,

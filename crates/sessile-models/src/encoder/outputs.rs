@@ -152,10 +152,71 @@ pub(crate) fn pooled<L: Lane>(
             }
         }
     }
+    last_token(lane, pass, x, scratch, outputs)
+}
+
+/// The vector of the last token of each sequence.
+fn last_token<L: Lane>(
+    lane: &mut L,
+    pass: &Pass,
+    x: Buf,
+    scratch: &mut Scratch,
+    outputs: &mut [Output],
+) -> Result<(), DeviceError> {
+    if !wanted(pass, OutputKind::Eos) {
+        return Ok(());
+    }
+    let mark = lane.mark();
+    let last: Vec<u32> = pass.batch.offsets()[1..]
+        .iter()
+        .map(|end| end - 1)
+        .collect();
+    let rows = lane.upload_indices(&last)?;
+    let vectors = lane.buffer(last.len(), x.cols(), Format::F32)?;
+    lane.gather_rows(x, rows, vectors);
+    let ticket = lane.read(vectors);
+    lane.release(mark);
+    lane.wait(ticket, &mut scratch.values)?;
+    let vectors = scratch.values.chunks_exact(x.cols());
+    for ((job, output), vector) in pass.jobs.iter().zip(outputs).zip(vectors) {
+        if job.outputs.contains(OutputKind::Eos) {
+            let tensor = HostTensor::new(vec![x.cols()], vector.to_vec());
+            output.push(OutputKind::Eos, tensor);
+        }
+    }
     Ok(())
 }
 
-/// One vector per residue.
+/// The greatest value of each column.
+pub fn greatest(rows: &[f32], columns: usize) -> Vec<f32> {
+    let mut greatest = vec![f32::NEG_INFINITY; columns];
+    for row in rows.chunks_exact(columns.max(1)) {
+        for (most, &value) in greatest.iter_mut().zip(row) {
+            *most = most.max(value);
+        }
+    }
+    greatest
+}
+
+/// The standard deviation of each column, divided by the number of rows.
+pub fn deviations(rows: &[f32], columns: usize) -> Vec<f32> {
+    let count = (rows.len() / columns.max(1)).max(1) as f64;
+    let mut means = vec![0.0_f64; columns];
+    for row in rows.chunks_exact(columns.max(1)) {
+        for (mean, &value) in means.iter_mut().zip(row) {
+            *mean += f64::from(value) / count;
+        }
+    }
+    let mut squares = vec![0.0_f64; columns];
+    for row in rows.chunks_exact(columns.max(1)) {
+        for ((square, mean), &value) in squares.iter_mut().zip(&means).zip(row) {
+            *square += (f64::from(value) - mean).powi(2) / count;
+        }
+    }
+    squares.iter().map(|square| square.sqrt() as f32).collect()
+}
+
+/// One vector per residue, and what is made of all of them.
 pub(crate) fn per_residue<L: Lane>(
     lane: &mut L,
     pass: &Pass,
@@ -164,18 +225,26 @@ pub(crate) fn per_residue<L: Lane>(
     scratch: &mut Scratch,
     outputs: &mut [Output],
 ) -> Result<(), DeviceError> {
-    if !wanted(pass, OutputKind::PerResidue) {
+    const MADE: [OutputKind; 3] = [OutputKind::PerResidue, OutputKind::Max, OutputKind::Std];
+    if !MADE.iter().any(|&kind| wanted(pass, kind)) {
         return Ok(());
     }
     let ticket = lane.read(x);
     lane.wait(ticket, &mut scratch.values)?;
+    let columns = x.cols();
     for (sequence, job) in pass.jobs.iter().enumerate() {
-        if job.outputs.contains(OutputKind::PerResidue) {
-            let first = pass.batch.offsets()[sequence] as usize + ends.leading;
-            let last = pass.batch.offsets()[sequence + 1] as usize - ends.trailing;
-            let rows = scratch.values[first * x.cols()..last * x.cols()].to_vec();
-            let tensor = HostTensor::new(vec![last - first, x.cols()], rows);
-            outputs[sequence].push(OutputKind::PerResidue, tensor);
+        let first = pass.batch.offsets()[sequence] as usize + ends.leading;
+        let last = pass.batch.offsets()[sequence + 1] as usize - ends.trailing;
+        let rows = &scratch.values[first * columns..last * columns];
+        for kind in MADE.into_iter().filter(|&kind| job.outputs.contains(kind)) {
+            let tensor = match kind {
+                OutputKind::PerResidue => {
+                    HostTensor::new(vec![last - first, columns], rows.to_vec())
+                }
+                OutputKind::Max => HostTensor::new(vec![columns], greatest(rows, columns)),
+                _ => HostTensor::new(vec![columns], deviations(rows, columns)),
+            };
+            outputs[sequence].push(kind, tensor);
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::encoder::Classes;
 use crate::error::{ModelError, ModelErrorKind};
 use crate::model::{BuiltIn, check_extents, parse};
 use crate::rotary::Rope;
@@ -51,6 +52,9 @@ pub struct Esm2Config {
     /// Whether the vocabulary is scored with the embeddings.
     #[serde(rename = "tie_word_embeddings", default = "published_tie")]
     pub is_tied: bool,
+    /// The head of classes that the model was saved with.
+    #[serde(skip)]
+    pub(crate) classes: Option<Classes>,
 }
 
 /// How a network of the ESM family knows positions.
@@ -124,7 +128,8 @@ impl Esm2Config {
     /// `Malformed` when a number is missing or impossible, `Unsupported` when it asks for a
     /// variant of the network that is not built in.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
-        let parsed: Esm2Config = parse(config, &BUILT_IN)?;
+        let mut parsed: Esm2Config = parse(config, &BUILT_IN)?;
+        parsed.classes = Classes::of_config(config);
         parsed.check()?;
         // The class of transformers reads `rope_theta` alone and passes these over.
         for key in ["rope_parameters", "rope_scaling"] {
@@ -229,6 +234,7 @@ impl Esm2Config {
             theta: published_theta(),
             pad_token: published_pad(),
             is_tied: true,
+            classes: None,
         }
     }
 

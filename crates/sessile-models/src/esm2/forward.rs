@@ -95,6 +95,10 @@ pub(super) fn run<D: Device>(
     let ends = model.info.ends();
     pooled(lane, pass, ends, &batch, x, scratch, outputs)?;
     per_residue(lane, pass, ends, x, scratch, outputs)?;
+    if let Some(head) = &model.class_head {
+        let dtype = model.dtype;
+        head.score(dtype, ends, lane, pass, &batch, x, scratch, outputs)?;
+    }
     if let Some(head) = &model.language_head {
         let head = head.over(config.epsilon, model.dtype, ends);
         head.scores(lane, pass, x, scratch, outputs)?;

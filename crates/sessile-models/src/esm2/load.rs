@@ -6,7 +6,7 @@ use super::{
     ContactHead, Encoder, Esm2, Esm2Config, Layer, ModelInfo, PositionKind, Positions,
     tensor_shapes,
 };
-use crate::encoder::LanguageHead;
+use crate::encoder::{ClassHead, LanguageHead};
 use crate::error::ModelError;
 use crate::family::Family;
 use crate::weights::{self, Dense, LoadReport, Naming, Packing, Unused, View, WeightSource};
@@ -58,12 +58,21 @@ impl<D: Device> Esm2<D> {
         };
         let has_language_head = tensors.has("lm_head.dense.weight");
         let has_contact_head = tensors.has("esm.contact_head.regression.weight");
-        let report = check(&view, &config, has_language_head, has_contact_head)?;
+        let mut report = check(&view, &config, has_language_head, has_contact_head)?;
         let max_tokens = match config.position_kind {
             PositionKind::Absolute => max_tokens.min(config.most_positions()),
             PositionKind::Rotary => max_tokens,
         };
 
+        let class_head = ClassHead::load(
+            &tensors,
+            config.classes.as_ref(),
+            config.hidden,
+            ("classifier.dense", "classifier.out_proj"),
+        )?;
+        if let Some(head) = &class_head {
+            report.ignored.retain(|name| !head.tensors.contains(name));
+        }
         let layers = (0..config.layers)
             .map(|layer| load_layer(&tensors, layer))
             .collect::<Result<Vec<_>, ModelError>>()?;
@@ -103,7 +112,9 @@ impl<D: Device> Esm2<D> {
                     (OutputKind::Contacts, has_contact_head),
                 ],
                 weights::values(&tensor_shapes(&config)),
-            ),
+            )
+            .with_classes(class_head.as_ref()),
+            class_head,
             embeddings: tensors.pack(&[EMBEDDINGS], WeightLayout::TableF32)?,
             embedding_norm: (config.emb_layer_norm_before == Some(true))
                 .then(|| tensors.norm("esm.embeddings.layer_norm"))

@@ -1,8 +1,8 @@
 //! The forward pass of ModernBERT over a packed batch.
 
 use sessile_device::{
-    AttentionInput, AttentionSpec, Bias, Buf, Device, DeviceError, Epilogue, Format, HostTensor,
-    Lane, Output, OutputKind, Rotary,
+    Activation, AttentionInput, AttentionSpec, Bias, Buf, Device, DeviceError, Epilogue, Format,
+    HostTensor, Lane, Output, OutputKind, Rotary,
 };
 
 use super::{ModernBert, StateHead};
@@ -69,7 +69,7 @@ pub(super) fn run<D: Device>(
             let pairs = lane.buffer(tokens, 2 * config.feed_forward, Format::F32)?;
             let units = lane.buffer(tokens, config.feed_forward, Format::F32)?;
             lane.linear(operand, &layer.gated, None, Epilogue::Store, pairs);
-            lane.silu_gate(pairs, units);
+            lane.gate(pairs, Activation::Silu, units);
             lane.convert(units, wide);
         } else {
             lane.linear(operand, &layer.gated, None, Epilogue::GeluGated, wide);

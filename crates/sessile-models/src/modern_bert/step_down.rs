@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use sessile_device::{Buf, DType, Device, DeviceError, Epilogue, Format, Lane, WeightLayout};
+use sessile_device::{
+    Activation, Buf, DType, Device, DeviceError, Epilogue, Format, Lane, WeightLayout,
+};
 
 use crate::error::{ModelError, ModelErrorKind};
 use crate::three_di::STATES;
@@ -133,7 +135,7 @@ impl<W> StepDown<W> {
         lane.dense(operand, &self.first, Epilogue::Store, narrow);
         lane.convert(narrow, narrow_operand);
         lane.dense(narrow_operand, &self.unit, Epilogue::Store, pairs);
-        lane.silu_gate(pairs, narrow);
+        lane.gate(pairs, Activation::Silu, narrow);
         lane.convert(narrow, narrow_operand);
         lane.dense(narrow_operand, &self.back, Epilogue::Store, narrow);
         lane.convert(narrow, narrow_operand);

@@ -1,7 +1,9 @@
 //! The configuration of T5, from `config.json`.
 
 use serde::Deserialize;
+use sessile_device::Activation;
 
+use crate::encoder::{Classes, class_head::Reads};
 use crate::error::{ModelError, ModelErrorKind};
 use crate::model::{BuiltIn, check_extents, parse};
 
@@ -50,14 +52,30 @@ pub struct T5Config {
     /// Added to the mean of squares in norms.
     #[serde(rename = "layer_norm_epsilon", default = "published_epsilon")]
     pub epsilon: f32,
+    /// What is done to the gates, where the units of the feed-forward part are gated; else they have
+    /// a ReLU.
+    #[serde(skip)]
+    pub gate: Option<Activation>,
+    /// The head of classes that the model was saved with.
+    #[serde(skip)]
+    pub(crate) classes: Option<Classes>,
 }
 
-/// Keys of which some values are built in: the feed-forward part is the one of ProstT5.
-const BUILT_IN: [BuiltIn; 3] = [
-    ("feed_forward_proj", &["relu"]),
-    ("dense_act_fn", &["relu"]),
-    ("is_gated_act", &["false"]),
-];
+/// Keys of which some values are built in.
+const BUILT_IN: [BuiltIn; 1] = [("feed_forward_proj", &["relu", "gated-gelu", "gated-silu"])];
+
+/// What `feed_forward_proj` means: the activation by the name that transformers gives it, and that of
+/// the gates where units are gated.
+fn feed_forward_part(config: &serde_json::Value) -> (&'static str, Option<Activation>) {
+    let named = config
+        .get("feed_forward_proj")
+        .and_then(|name| name.as_str());
+    match named {
+        Some("gated-gelu") => ("gelu_new", Some(Activation::GeluTanh)),
+        Some("gated-silu") => ("silu", Some(Activation::Silu)),
+        _ => ("relu", None),
+    }
+}
 
 fn default_hidden() -> usize {
     512
@@ -108,10 +126,28 @@ impl T5Config {
     ///
     /// # Errors
     ///
-    /// `Malformed` when a number is missing or impossible, `Unsupported` for another feed-forward
-    /// part than the one of ProstT5.
+    /// `Malformed` when a number is missing or impossible, `Unsupported` for a feed-forward
+    /// part that is not built in.
     pub fn from_json(config: &serde_json::Value) -> Result<Self, ModelError> {
-        let config: T5Config = parse(config, &BUILT_IN)?;
+        let json = config;
+        let mut config: T5Config = parse(json, &BUILT_IN)?;
+        let (activation, gate) = feed_forward_part(json);
+        config.gate = gate;
+        config.classes = Classes::of_config(json);
+        // The keys that transformers derives from it, and believes.
+        for (key, only) in [
+            ("dense_act_fn", serde_json::Value::from(activation)),
+            ("is_gated_act", gate.is_some().into()),
+        ] {
+            let value: Option<&serde_json::Value> = json.get(key).filter(|value| !value.is_null());
+            if let Some(value) = value.filter(|value| **value != only) {
+                return Err(ModelError::new(
+                    ModelErrorKind::Unsupported,
+                    format!("config.json: {key} {value} is not supported"),
+                )
+                .with_hint(format!("with this feed_forward_proj it is {only}")));
+            }
+        }
         check_extents(&[
             ("d_model", config.hidden),
             ("d_kv", config.head_dim),
@@ -124,6 +160,17 @@ impl T5Config {
             ("relative_attention_max_distance", config.max_distance),
             ("d_kv times num_heads", config.inner()),
         ])?;
+        if let Some(Classes {
+            reads: Reads::Sequence,
+            ..
+        }) = config.classes
+        {
+            return Err(ModelError::new(
+                ModelErrorKind::Unsupported,
+                "config.json: T5ForSequenceClassification is not supported",
+            )
+            .with_hint("it reads the decoder; set architectures to T5EncoderModel for vectors"));
+        }
         // Half of the buckets are for one distance each: of all in the decoder, which looks one
         // way, and of those of a direction in the encoder.
         if config.buckets < 4 || config.max_distance <= config.buckets / 2 {
@@ -169,6 +216,8 @@ impl T5Config {
             buckets: published_buckets(),
             max_distance: published_max_distance(),
             epsilon: published_epsilon(),
+            gate: None,
+            classes: None,
         }
     }
 

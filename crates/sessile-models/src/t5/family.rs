@@ -8,7 +8,7 @@ use sessile_device::{DType, Device};
 
 use super::config::DEFAULT_TOKENS;
 use super::{T5, T5Config, T5Translator, decoder_shapes, head_shapes, tensor_shapes};
-use crate::error::ModelError;
+use crate::error::{ModelError, ModelErrorKind};
 use crate::family::{
     Description, Family, HeadFile, LoadedEncoder, LoadedWriter, Parts, Published, Writing,
     model_type,
@@ -18,7 +18,7 @@ use crate::tokenizer::{Preprocessing, ProstT5Tokenizer, Tokenizer};
 use crate::weights::WeightSource;
 
 impl Family for T5Config {
-    const ABOUT: &'static str = "t5 (ProstT5)";
+    const ABOUT: &'static str = "t5 (ProstT5, ProtT5, Ankh)";
     const SIZES: &'static [&'static str] = &["prostt5", "prostt5_translator"];
     const PUBLISHED: &'static [Published] = &[
         Published {
@@ -30,6 +30,26 @@ impl Family for T5Config {
             name: "Rostlab/ProstT5_fp16",
             short: None,
             about: "ProstT5's encoder in half precision",
+        },
+        Published {
+            name: "Rostlab/prot_t5_xl_uniref50",
+            short: None,
+            about: "ProtT5",
+        },
+        Published {
+            name: "Rostlab/prot_t5_xl_half_uniref50-enc",
+            short: None,
+            about: "ProtT5's encoder in half precision",
+        },
+        Published {
+            name: "ElnaggarLab/ankh-base",
+            short: None,
+            about: "Ankh",
+        },
+        Published {
+            name: "ElnaggarLab/ankh-large",
+            short: None,
+            about: "Ankh",
         },
     ];
     /// The names of the repository of ProstT5, of phold and of Foldseek's conversion.
@@ -72,17 +92,14 @@ impl Family for T5Config {
         directory: &Path,
         preprocessing: Preprocessing,
     ) -> Result<Tokenizer, ModelError> {
-        let tokenizer = ProstT5Tokenizer::from_directory(directory, preprocessing)?;
+        let tokenizer = ProstT5Tokenizer::for_rows(directory, preprocessing, self.vocabulary)?;
         Ok(Tokenizer::ProstT5(Arc::new(tokenizer)))
     }
 
     fn writes(&self, source: &dyn WeightSource) -> Option<Writing> {
         let is_last = |name: &&str| name.ends_with("decoder.final_layer_norm.weight");
-        source
-            .names()
-            .iter()
-            .any(is_last)
-            .then_some(Writing::States)
+        let writes = self.gate.is_none() && source.names().iter().any(is_last);
+        writes.then_some(Writing::States)
     }
 
     fn load_encoder<D: Device>(
@@ -110,6 +127,12 @@ impl Family for T5Config {
         parts: &Parts<'_>,
         dtype: DType,
     ) -> Result<LoadedWriter<D>, ModelError> {
+        if self.gate.is_some() {
+            return Err(ModelError::new(
+                ModelErrorKind::Unsupported,
+                "config.json: a decoder with gated units is not supported",
+            ));
+        }
         let (model, report) = T5Translator::load(device, parts.source, self.clone(), dtype)?;
         Ok((Arc::new(model), report))
     }

@@ -43,6 +43,10 @@ pub(super) fn run<D: Device>(
     let ends = model.info.ends();
     pooled(lane, pass, ends, &batch, x, scratch, outputs)?;
     per_residue(lane, pass, ends, x, scratch, outputs)?;
+    if let Some(head) = &model.class_head {
+        let dtype = model.dtype;
+        head.score(dtype, ends, lane, pass, &batch, x, scratch, outputs)?;
+    }
     if let Some(head) = &model.head {
         head.scores(lane, pass, ends, x, scratch, outputs)?;
     }

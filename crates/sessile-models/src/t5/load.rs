@@ -6,7 +6,7 @@ use sessile_device::{DType, Device, OutputKind};
 use super::cnn::ConvolutionHead;
 use super::stack::EncoderStack;
 use super::{T5, T5Config, head_shapes, tensor_shapes};
-use crate::encoder::{Encoder, ModelInfo};
+use crate::encoder::{ClassHead, Encoder, ModelInfo};
 use crate::error::ModelError;
 use crate::family::Family;
 use crate::weights::{self, LoadReport, Naming, Packing, Unused, View, WeightSource};
@@ -62,6 +62,11 @@ impl<D: Device> T5<D> {
         report
             .ignored
             .retain(|name| !name.starts_with("decoder.") && name != SCORES);
+        let class_head =
+            ClassHead::load(&tensors, config.classes.as_ref(), config.hidden, ("", ""))?;
+        if let Some(head) = &class_head {
+            report.ignored.retain(|name| !head.tensors.contains(name));
+        }
         let head = head
             .map(|head| ConvolutionHead::load(device, head, config.hidden, dtype))
             .transpose()?;
@@ -76,7 +81,9 @@ impl<D: Device> T5<D> {
                 max_tokens,
                 &[(OutputKind::ThreeDi, head.is_some())],
                 weights::values(&tensor_shapes(&config)) + head_values,
-            ),
+            )
+            .with_classes(class_head.as_ref()),
+            class_head,
             stack: EncoderStack::load(&tensors, &config)?,
             head,
             config,

@@ -15,6 +15,7 @@ pub(super) struct Layer<W> {
     qkv: W,
     attention_out: W,
     feed_forward_norm: W,
+    /// Values and then gates, where the units are gated.
     feed_forward_up: W,
     feed_forward_down: W,
 }
@@ -39,7 +40,7 @@ impl<W> EncoderStack<W> {
             embeddings: tensors.pack(&["shared.weight"], WeightLayout::TableF32)?,
             distances: distances(tensors, config, table, |distance| config.bucket(distance))?,
             layers: (0..config.layers)
-                .map(|layer| load_layer(tensors, layer))
+                .map(|layer| load_layer(tensors, config, layer))
                 .collect::<Result<_, _>>()?,
             final_norm: tensors.pack(&["encoder.final_layer_norm.weight"], WeightLayout::Vector)?,
         })
@@ -101,7 +102,17 @@ impl<W> Layer<W> {
 
         lane.norm(x, rms(&self.feed_forward_norm, config.epsilon), operand);
         let wide = lane.buffer(tokens, config.feed_forward, Format::Operand(dtype))?;
-        lane.linear(operand, &self.feed_forward_up, None, Epilogue::Relu, wide);
+        match config.gate {
+            None => lane.linear(operand, &self.feed_forward_up, None, Epilogue::Relu, wide),
+            Some(activation) => {
+                let columns = config.feed_forward;
+                let pairs = lane.buffer(tokens, 2 * columns, Format::F32)?;
+                let units = lane.buffer(tokens, columns, Format::F32)?;
+                lane.linear(operand, &self.feed_forward_up, None, Epilogue::Store, pairs);
+                lane.gate(pairs, activation, units);
+                lane.convert(units, wide);
+            }
+        }
         lane.linear(wide, &self.feed_forward_down, None, Epilogue::Residual, x);
         lane.release(within);
         Ok(())
@@ -110,6 +121,7 @@ impl<W> Layer<W> {
 
 fn load_layer<D: Device>(
     tensors: &Packing<'_, D>,
+    config: &T5Config,
     layer: usize,
 ) -> Result<Layer<D::Weight>, ModelError> {
     let name = |part: &str| format!("encoder.block.{layer}.layer.{part}.weight");
@@ -130,7 +142,13 @@ fn load_layer<D: Device>(
         )?,
         attention_out: pack(&["0.SelfAttention.o"], WeightLayout::Linear)?,
         feed_forward_norm: pack(&["1.layer_norm"], WeightLayout::Vector)?,
-        feed_forward_up: pack(&["1.DenseReluDense.wi"], WeightLayout::Linear)?,
+        feed_forward_up: pack(
+            match config.gate {
+                None => &["1.DenseReluDense.wi"],
+                Some(_) => &["1.DenseReluDense.wi_1", "1.DenseReluDense.wi_0"],
+            },
+            WeightLayout::Linear,
+        )?,
         feed_forward_down: pack(&["1.DenseReluDense.wo"], WeightLayout::Linear)?,
     })
 }

@@ -25,7 +25,13 @@ pub fn tensor_shapes(config: &T5Config) -> Vec<(String, Vec<usize>)> {
         add("0.SelfAttention.v.weight", &[inner, hidden]);
         add("0.SelfAttention.o.weight", &[hidden, inner]);
         add("0.layer_norm.weight", &[hidden]);
-        add("1.DenseReluDense.wi.weight", &[wide, hidden]);
+        match config.gate {
+            None => add("1.DenseReluDense.wi.weight", &[wide, hidden]),
+            Some(_) => {
+                add("1.DenseReluDense.wi_0.weight", &[wide, hidden]);
+                add("1.DenseReluDense.wi_1.weight", &[wide, hidden]);
+            }
+        }
         add("1.DenseReluDense.wo.weight", &[hidden, wide]);
         add("1.layer_norm.weight", &[hidden]);
     }

@@ -50,6 +50,16 @@ pub struct EsmTokenizer {
     words: Vec<(String, u32)>,
     /// The bytes that these start with.
     word_starts: Box<[bool; 256]>,
+    kind: Kind,
+}
+
+/// Whose rules hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A run of unknown symbols is one token; white space separates.
+    Esm2,
+    /// Every unknown symbol is a token, white space too.
+    Esmc,
 }
 
 impl Default for EsmTokenizer {
@@ -79,10 +89,28 @@ impl EsmTokenizer {
     /// As [`from_vocabulary`](Self::from_vocabulary); `Unsupported` for a `tokenizer.json` that does
     /// more than to look residues up, `Mismatch` when the files contradict each other.
     pub fn from_directory(directory: &Path) -> Result<Self, ModelError> {
+        EsmTokenizer::read(directory, "EsmTokenizer", &PUBLISHED)
+    }
+
+    /// The same for ESM C, whose vocabulary has the break of a chain, `|`.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_directory`](Self::from_directory).
+    pub fn of_esmc(directory: &Path) -> Result<Self, ModelError> {
+        let mut published = PUBLISHED;
+        published[31] = "|";
+        Ok(EsmTokenizer {
+            kind: Kind::Esmc,
+            ..EsmTokenizer::read(directory, "EsmcTokenizer", &published)?
+        })
+    }
+
+    fn read(directory: &Path, class: &str, published: &[&str]) -> Result<Self, ModelError> {
         let text = directory.join("vocab.txt");
         let json = directory.join("tokenizer.json");
         let beside = Beside::read(directory)?;
-        beside.check_class(&["EsmTokenizer"])?;
+        beside.check_class(&[class])?;
         let has_json = json.symlink_metadata().is_ok();
         let has_text = text.symlink_metadata().is_ok() && !(has_json && beside.is_generic());
         let mut special = SPECIAL.map(str::to_owned);
@@ -95,7 +123,7 @@ impl EsmTokenizer {
         let mut tokens = match has_text {
             true => lines(&text)?,
             false if has_json => Vec::new(),
-            false => PUBLISHED.map(str::to_owned).to_vec(),
+            false => published.iter().map(|token| (*token).to_owned()).collect(),
         };
         let mut added = beside.added()?;
         if has_json {
@@ -189,6 +217,7 @@ impl EsmTokenizer {
             letters,
             words,
             word_starts,
+            kind: Kind::Esm2,
         })
     }
 
@@ -237,7 +266,7 @@ impl EsmTokenizer {
         let mut at = 0;
         while at < text.len() {
             let byte = text[at];
-            if byte.is_ascii_whitespace() {
+            if byte.is_ascii_whitespace() && self.kind == Kind::Esm2 {
                 in_unknown_run = false;
                 at += 1;
             } else if let Some((id, len)) = self.token_at(&text[at..]) {
@@ -247,7 +276,7 @@ impl EsmTokenizer {
             } else {
                 if !in_unknown_run {
                     tokens.push(self.special.unk);
-                    in_unknown_run = true;
+                    in_unknown_run = self.kind == Kind::Esm2;
                 }
                 unknown = unknown.or(Some((at, byte)));
                 at += 1;

@@ -125,7 +125,8 @@ pub struct ProstT5Tokenizer {
     added: Vec<AddedToken>,
     /// The bytes that added tokens start with.
     added_starts: Box<[bool; 256]>,
-    prefix: u32,
+    /// Before residues, where the vocabulary has it: that of ProtT5 does not.
+    prefix: Option<u32>,
     end: u32,
     /// Ids of single residues, where one piece is sure to be taken.
     residues: Box<[Option<u32>; 256]>,
@@ -184,6 +185,25 @@ impl ProstT5Tokenizer {
         Ok(tokenizer.unwrap_or_else(|| ProstT5Tokenizer::published(preprocessing)))
     }
 
+    /// The same for a model with `rows` embeddings. One with more of them than the vocabulary has
+    /// tokens is a ProstT5 whose own tokens are missing; else there need be no prefix, as in ProtT5
+    /// and Ankh.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_directory`](Self::from_directory).
+    pub(crate) fn for_rows(
+        directory: &Path,
+        preprocessing: Preprocessing,
+        rows: usize,
+    ) -> Result<Self, ModelError> {
+        let tokenizer = ProstT5Tokenizer::from_directory(directory, preprocessing)?;
+        match tokenizer.has_prefix() || tokenizer.len() >= rows {
+            true => Ok(tokenizer),
+            false => Err(read::lacks(directory, PREFIX)),
+        }
+    }
+
     /// The error names what is missing.
     fn new(
         pieces: Unigram,
@@ -209,11 +229,8 @@ impl ProstT5Tokenizer {
         for token in &added {
             added_starts[usize::from(token.content.as_bytes()[0])] = true;
         }
-        let prefix = added
-            .iter()
-            .find(|token| token.content == PREFIX)
-            .ok_or(PREFIX)?
-            .id;
+        let prefix = added.iter().find(|token| token.content == PREFIX);
+        let prefix = prefix.map(|token| token.id);
         let largest = added.iter().map(|token| token.id as usize + 1).max();
         let len = largest.unwrap_or(0).max(pieces.len());
         let added_id = |content: &str| {
@@ -272,7 +289,15 @@ impl ProstT5Tokenizer {
 
     /// Special tokens before and after every protein.
     pub fn special_tokens(&self) -> (usize, usize) {
-        (1, usize::from(self.preprocessing.sees_end()))
+        (
+            usize::from(self.prefix.is_some()),
+            usize::from(self.preprocessing.sees_end()),
+        )
+    }
+
+    /// Whether it knows the prefixes of ProstT5. Without them it is that of an encoder of residues.
+    pub(crate) fn has_prefix(&self) -> bool {
+        self.prefix.is_some()
     }
 
     /// What is done to residues.
@@ -295,7 +320,7 @@ impl ProstT5Tokenizer {
             return self.encode_spaced(residues);
         }
         let mut tokens = Vec::with_capacity(residues.len() + 2);
-        tokens.push(self.prefix);
+        tokens.extend(self.prefix);
         let mut unknown = None;
         for (at, &residue) in residues.iter().enumerate() {
             let letter = self.preprocessing.residue(residue);
@@ -319,7 +344,9 @@ impl ProstT5Tokenizer {
     /// each residue.
     fn encode_spaced(&self, residues: &[u8]) -> Encoding {
         let mut text = String::with_capacity(PREFIX.len() + 2 * residues.len());
-        text.push_str(PREFIX);
+        if self.prefix.is_some() {
+            text.push_str(PREFIX);
+        }
         let mut unknown = None;
         let mut pieces = Vec::new();
         for (at, &residue) in residues.iter().enumerate() {

@@ -5,7 +5,7 @@
 //! What peft knows beyond that is refused by its name in the configuration.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sessile_device::{DeviceError, RowSource};
@@ -40,13 +40,37 @@ const HARMLESS: [&str; 19] = [
     "use_rslora",
 ];
 
-/// A checkpoint, with the adapter that lies beside it.
-pub(crate) fn with_adapter(checkpoint: Checkpoint) -> Result<Box<dyn WeightSource>, ModelError> {
-    let directory = checkpoint.directory().to_owned();
-    match adapter_settings(&directory)? {
-        None => Ok(Box::new(checkpoint)),
-        Some(settings) => Ok(Box::new(Adapted::new(checkpoint, &directory, &settings)?)),
-    }
+/// A checkpoint, with the adapter in the folder that is named, or with the one that lies beside it.
+///
+/// # Errors
+///
+/// `NotFound` for a folder without an adapter, `Unsupported` for two adapters and for what is not
+/// built in.
+pub(crate) fn with_adapter(
+    checkpoint: Checkpoint,
+    named: Option<&Path>,
+) -> Result<Box<dyn WeightSource>, ModelError> {
+    let beside = checkpoint.directory().to_owned();
+    let own = adapter_settings(&beside)?;
+    let (directory, settings) = match (named, own) {
+        (None, None) => return Ok(Box::new(checkpoint)),
+        (None, Some(settings)) => (beside, settings),
+        (Some(_), Some(_)) => {
+            return Err(unsupported(
+                &beside.join("adapter_config.json"),
+                "another adapter beside the one that is named",
+            ));
+        }
+        (Some(named), None) => {
+            let settings = adapter_settings(named)?.ok_or_else(|| {
+                let message = format!("{}: there is no adapter_config.json", named.display());
+                ModelError::new(ModelErrorKind::NotFound, message)
+                    .with_hint("an adapter is the folder that peft saves it in")
+            })?;
+            (named.to_owned(), settings)
+        }
+    };
+    Ok(Box::new(Adapted::new(checkpoint, &directory, &settings)?))
 }
 
 /// The two matrices of a weight.
@@ -321,6 +345,10 @@ impl WeightSource for Adapted {
     fn same(&self, one: &str, other: &str) -> bool {
         let changed = |name| self.deltas.contains_key(name);
         !changed(one) && !changed(other) && self.base.same(one, other)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        [self.base.files(), self.adapter.files()].concat()
     }
 
     fn describe(&self) -> String {

@@ -59,7 +59,7 @@ pub(super) struct Wanted {
 /// What is asked of a window: means are made of residues when all windows are there.
 pub(super) fn outputs_of_window(outputs: OutputSet) -> OutputSet {
     let of_window = |kind| match kind {
-        OutputKind::Mean => OutputKind::PerResidue,
+        OutputKind::Mean | OutputKind::Max | OutputKind::Std => OutputKind::PerResidue,
         other => other,
     };
     outputs.iter().map(of_window).collect()

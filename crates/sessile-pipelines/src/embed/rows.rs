@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use sessile_device::{HostTensor, Output, OutputKind};
-use sessile_models::ModelInfo;
+use sessile_models::encoder::{deviations, greatest};
+use sessile_models::{ModelInfo, ReadLayers};
 
 use super::long::Long;
 use super::records::Sequence;
@@ -17,6 +18,7 @@ pub(super) fn schema(
     model: &ModelInfo,
     long: Long,
     with_description: bool,
+    layers: Option<usize>,
 ) -> Schema {
     let mut columns = Vec::new();
     if with_description {
@@ -29,9 +31,16 @@ pub(super) fn schema(
     }
     for &name in names {
         let kind = match name {
-            OutputName::Mean | OutputName::MeanAll | OutputName::Cls => {
-                ColumnKind::Tensor(vec![Some(model.hidden)])
+            OutputName::Mean
+            | OutputName::MeanAll
+            | OutputName::Cls
+            | OutputName::Max
+            | OutputName::Std
+            | OutputName::Eos => ColumnKind::Tensor(vec![Some(model.hidden)]),
+            OutputName::Classes if model.labels_residues => {
+                ColumnKind::Tensor(vec![None, Some(model.labels.len())])
             }
+            OutputName::Classes => ColumnKind::Numbers(model.labels.clone()),
             OutputName::PerResidue => ColumnKind::Tensor(vec![None, Some(model.hidden)]),
             OutputName::Logits => ColumnKind::Tensor(vec![None, Some(model.vocabulary)]),
             OutputName::Contacts => ColumnKind::Tensor(vec![None, None]),
@@ -40,6 +49,17 @@ pub(super) fn schema(
                     .map(str::to_owned)
                     .to_vec(),
             ),
+        };
+        let kind = match (kind, layers) {
+            (ColumnKind::Tensor(shape), Some(layers))
+                if name
+                    .kinds()
+                    .iter()
+                    .all(|kind| ReadLayers::KINDS.contains(kind)) =>
+            {
+                ColumnKind::Tensor([vec![Some(layers)], shape].concat())
+            }
+            (kind, _) => kind,
         };
         columns.push(Column::new(name.name(), kind));
     }
@@ -68,6 +88,7 @@ pub(super) fn row(
     for &name in names {
         let cell = match name {
             OutputName::Likelihood => likelihood(&answers).map(Cell::Numbers),
+            OutputName::Classes => classes(&answers),
             _ => tensor(name, &answers).map(Cell::Tensor),
         };
         cells.push(cell.ok_or_else(|| format!("the model gave no `{name}`"))?);
@@ -105,7 +126,10 @@ pub(super) fn tensor(name: OutputName, answers: &Answers) -> Option<HostTensor> 
         OutputName::MeanAll => mean_of_windows(OutputKind::MeanAll, answers),
         OutputName::Cls => mean_of_windows(OutputKind::Cls, answers),
         OutputName::Logits => logits(answers),
-        OutputName::Contacts | OutputName::Likelihood => None,
+        OutputName::Max => of_rows(greatest, answers),
+        OutputName::Std => of_rows(deviations, answers),
+        OutputName::Eos => mean_of_windows(OutputKind::Eos, answers),
+        OutputName::Contacts | OutputName::Likelihood | OutputName::Classes => None,
     }
 }
 
@@ -123,6 +147,31 @@ fn rows(kind: OutputKind, answers: &Answers) -> Option<HostTensor> {
         vec![data.len() / width.max(1), width],
         data,
     ))
+}
+
+/// What is made of every column of the residues.
+fn of_rows(make: fn(&[f32], usize) -> Vec<f32>, answers: &Answers) -> Option<HostTensor> {
+    let rows = rows(OutputKind::PerResidue, answers)?;
+    let width = *rows.shape.get(1)?;
+    Some(HostTensor::new(vec![width], make(&rows.data, width)))
+}
+
+/// Scores of a sequence by class, of windows their mean; or those of every residue.
+fn classes(answers: &Answers) -> Option<Cell> {
+    let (first, kept) = answers.first()?;
+    let scores = first.get(OutputKind::Classes)?;
+    if scores.shape.len() == 2 {
+        return match kept {
+            Some(_) => rows(OutputKind::Classes, answers).map(Cell::Tensor),
+            None => Some(Cell::Tensor(scores.clone())),
+        };
+    }
+    let scores = match kept {
+        Some(_) => mean_of_windows(OutputKind::Classes, answers)?,
+        None => scores.clone(),
+    };
+    let scores = scores.data.iter().map(|&score| f64::from(score));
+    Some(Cell::Numbers(scores.collect()))
 }
 
 fn mean_of_rows(rows: &HostTensor) -> Option<HostTensor> {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use sessile_device::Output;
+use sessile_models::ReadLayers;
 
 use super::long::Long;
 use super::records::Sequence;
@@ -10,12 +11,14 @@ use super::rows;
 use crate::census;
 use crate::error::PipelineError;
 use crate::job::{Item, Ledger, Task};
-use crate::output::{Cell, OutputName, Row, Schema};
+use crate::output::{Cell, OutputName, Row, Schema, output_set};
 
 pub(super) struct EmbedTask<'a> {
     pub(super) names: &'a [OutputName],
     pub(super) long: Long,
     pub(super) with_description: bool,
+    /// The layers that vectors are made of, where it is not the last.
+    pub(super) layers: Option<ReadLayers>,
     pub(super) schema: Schema,
     /// Whether it was said that bases were given to a model of proteins.
     pub(super) told_of_bases: bool,
@@ -37,6 +40,20 @@ impl Task for EmbedTask<'_> {
         item: &mut Item<Sequence>,
         answers: &[Rc<Output>],
     ) -> Result<Result<Row, String>, PipelineError> {
+        let mut made = Vec::new();
+        let answers = match &self.layers {
+            None => answers,
+            Some(layers) => {
+                let wanted = output_set(self.names);
+                for answer in answers {
+                    let Some(answer) = layers.read(wanted, answer) else {
+                        return Ok(Err("the model gave no states".to_owned()));
+                    };
+                    made.push(Rc::new(answer));
+                }
+                &made
+            }
+        };
         Ok(rows::row(
             &item.id,
             &item.content,

@@ -22,11 +22,19 @@ pub enum OutputName {
     Contacts,
     /// Masked and unmasked log-likelihood and pseudo-perplexity.
     Likelihood,
+    /// The greatest of each column over the residues.
+    Max,
+    /// The standard deviation of each column over the residues.
+    Std,
+    /// The vector of the last token.
+    Eos,
+    /// Scores of the classes of a fine-tuned model.
+    Classes,
 }
 
 impl OutputName {
     /// All names, in the order in which rows list them.
-    pub const ALL: [OutputName; 7] = [
+    pub const ALL: [OutputName; 11] = [
         OutputName::Mean,
         OutputName::MeanAll,
         OutputName::Cls,
@@ -34,6 +42,10 @@ impl OutputName {
         OutputName::Logits,
         OutputName::Contacts,
         OutputName::Likelihood,
+        OutputName::Max,
+        OutputName::Std,
+        OutputName::Eos,
+        OutputName::Classes,
     ];
 
     /// The name, with `_`.
@@ -46,6 +58,10 @@ impl OutputName {
             OutputName::Logits => "logits",
             OutputName::Contacts => "contacts",
             OutputName::Likelihood => "likelihood",
+            OutputName::Max => "max",
+            OutputName::Std => "std",
+            OutputName::Eos => "eos",
+            OutputName::Classes => "classes",
         }
     }
 
@@ -59,6 +75,10 @@ impl OutputName {
             OutputName::Logits => &[OutputKind::Logits],
             OutputName::Contacts => &[OutputKind::Contacts],
             OutputName::Likelihood => &[OutputKind::MaskedLogprob, OutputKind::UnmaskedLogprob],
+            OutputName::Max => &[OutputKind::Max],
+            OutputName::Std => &[OutputKind::Std],
+            OutputName::Eos => &[OutputKind::Eos],
+            OutputName::Classes => &[OutputKind::Classes],
         }
     }
 }

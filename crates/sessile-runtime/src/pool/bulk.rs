@@ -194,6 +194,9 @@ impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
                     OutputKind::Mean
                     | OutputKind::MeanAll
                     | OutputKind::Cls
+                    | OutputKind::Max
+                    | OutputKind::Std
+                    | OutputKind::Eos
                     | OutputKind::Pooler => model.hidden,
                     OutputKind::PerResidue => tokens * model.hidden,
                     OutputKind::Logits => tokens * model.vocabulary,
@@ -202,6 +205,7 @@ impl<'p, K, I: Iterator<Item = (K, Option<PoolRequest>)>> InOrder<'p, K, I> {
                     OutputKind::Attention => model.heads * tokens * tokens,
                     OutputKind::ThreeDi => tokens * 20,
                     OutputKind::TwelveState => tokens * 12,
+                    OutputKind::Classes => tokens * model.labels.len(),
                     _ => tokens,
                 };
                 request

@@ -17,7 +17,7 @@ pub struct Case {
 
 const RESIDUES: &[u8] = b"LAGVSERTIDPKQNFYMHWC";
 
-pub const CASES: [Case; 4] = [
+pub const CASES: [Case; 7] = [
     Case {
         model: "esm2/tiny_b",
         letters: RESIDUES,
@@ -55,6 +55,21 @@ pub const CASES: [Case; 4] = [
             OutputKind::PerResidue,
             OutputKind::ThreeDi,
         ],
+    },
+    Case {
+        model: "families/bert_protein",
+        letters: RESIDUES,
+        outputs: &[OutputKind::Mean, OutputKind::Logits, OutputKind::Pooler],
+    },
+    Case {
+        model: "families/esmc",
+        letters: RESIDUES,
+        outputs: &[OutputKind::Mean, OutputKind::PerResidue, OutputKind::Logits],
+    },
+    Case {
+        model: "families/ankh",
+        letters: RESIDUES,
+        outputs: &[OutputKind::Mean, OutputKind::PerResidue],
     },
 ];
 

@@ -8,6 +8,7 @@ pub mod company;
 pub mod decode;
 pub mod dnabert_s;
 pub mod esm2;
+pub mod families;
 pub mod modernbert;
 pub mod prostt5;
 pub mod run;

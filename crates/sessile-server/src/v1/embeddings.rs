@@ -40,6 +40,12 @@ pub(crate) enum Pooling {
     MeanAll,
     /// The vector of the first token.
     Cls,
+    /// The vector of the last token.
+    Eos,
+    /// The greatest value of each column over the residues.
+    Max,
+    /// The standard deviation of each column over the residues.
+    Std,
 }
 
 impl Pooling {
@@ -48,6 +54,9 @@ impl Pooling {
             Pooling::Mean => OutputKind::Mean,
             Pooling::MeanAll => OutputKind::MeanAll,
             Pooling::Cls => OutputKind::Cls,
+            Pooling::Eos => OutputKind::Eos,
+            Pooling::Max => OutputKind::Max,
+            Pooling::Std => OutputKind::Std,
         }
     }
 }

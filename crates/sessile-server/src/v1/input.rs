@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
-use sessile_models::tokenizer::{EsmTokenizer, Tokenizer, without_stop};
+use sessile_models::tokenizer::{EsmTokenizer, Tokenizer, WordPieceTokenizer, without_stop};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -306,6 +306,9 @@ pub(super) fn tokens<K: Kind>(
     text: &str,
     max_residues: usize,
 ) -> Result<Vec<u32>, Failure> {
+    if let Tokenizer::WordPiece(tokenizer) = &model.tokenizer {
+        return words(model, tokenizer, text, max_residues);
+    }
     let text = text.trim_ascii_end();
     let text = &text[..without_stop(text.as_bytes()).len()];
     let special = model.info.special_tokens;
@@ -329,6 +332,32 @@ pub(super) fn tokens<K: Kind>(
         return Err(Failure::invalid("input", message));
     }
     Ok(tokens)
+}
+
+/// Token ids of a text, for a model of words.
+fn words(
+    model: &ServedModel,
+    tokenizer: &WordPieceTokenizer,
+    text: &str,
+    most: usize,
+) -> Result<Vec<u32>, Failure> {
+    let special = model.info.special_tokens;
+    let most = most.min(model.info.max_tokens.saturating_sub(special));
+    let too_long = |found: &str| {
+        let message = format!("the text has {found} tokens, and the model reads {most}");
+        Failure::invalid("input", message)
+    };
+    // A word has at least a token, whatever its letters are, and is not looked at where there are
+    // too many.
+    if text.split_whitespace().nth(most).is_some() {
+        return Err(too_long("too many"));
+    }
+    let tokens = tokenizer.encode(text);
+    match tokens.len().saturating_sub(special) {
+        0 => Err(Failure::invalid("input", "the text is empty")),
+        found if found > most => Err(too_long(&found.to_string())),
+        _ => Ok(tokens),
+    }
 }
 
 /// Of a vocabulary that names its residues: anything else is an error.
