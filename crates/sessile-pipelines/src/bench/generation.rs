@@ -156,10 +156,8 @@ pub fn run(
     let geometry = Arc::clone(&device.geometry);
     let beams = settings.num_beams;
     let work = count_writing(files, geometry, plan.dtype, beams, &lengths, steps as usize)?;
-    let best = |peak: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| {
-        peaks.iter().filter_map(peak).reduce(f64::max)
-    };
-    let (flops, bytes) = (best(|peak| peak.0), best(|peak| peak.1));
+    let flops = peaks.iter().filter_map(|peak| peak.0).reduce(f64::max);
+    let bytes = peaks.iter().filter_map(|peak| peak.1).reduce(f64::max);
     let mut report = GenerationBenchReport {
         model: files.name().to_owned(),
         dtype: plan.dtype,
