@@ -205,7 +205,7 @@ fn what_goes_wrong_is_told_by_status_and_kind() {
     for (method, message, status, kind) in cases {
         let called = call(&service, method, &[], &[message]);
         assert_eq!(
-            (called.status, &*called.message != "" || status == 12),
+            (called.status, !called.message.is_empty() || status == 12),
             (status, true),
             "{method}"
         );

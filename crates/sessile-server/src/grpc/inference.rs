@@ -453,7 +453,7 @@ impl GrpcInferenceService for Inference {
                 shape,
                 ..InferOutputTensor::default()
             });
-            contents.push(raw.into());
+            contents.push(raw);
         }
         Ok(Response::new(pb::ModelInferResponse {
             model_name: name,

@@ -1,12 +1,12 @@
 //! `POST /v1/contacts`.
 
 use serde::Serialize;
-use sessile_device::{HostTensor, Output, OutputKind, OutputSet};
+use sessile_device::{Output, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
 use super::input::{Masked, Sequences};
 use super::numbers::{EncodingFormat, Numbers};
-use super::passes::{Pass, tensor};
+use super::passes::{NumbersOf, Pass, tensor};
 use super::request::{Request, request};
 use crate::failure::Failure;
 use crate::service::{Engine, ServedModel};
@@ -45,7 +45,7 @@ impl Pass for Contacts {
     const SUMMARY: &'static str = "Probability of a contact for every pair of residues";
     const OUTPUT: OutputKind = OutputKind::Contacts;
 
-    const NUMBERS: Option<(&'static str, fn(ContactsItem) -> HostTensor)> =
+    const NUMBERS: Option<NumbersOf<ContactsItem>> =
         Some(("contacts", |item| item.contacts.into_tensor()));
 
     type Kind = Masked;

@@ -1,12 +1,12 @@
 //! `POST /v1/embeddings`.
 
 use serde::{Deserialize, Serialize};
-use sessile_device::{HostTensor, Output, OutputKind, OutputSet};
+use sessile_device::{Output, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
 use super::input::{Masked, Sequences};
 use super::numbers::{EncodingFormat, Numbers};
-use super::passes::{Pass, tensor};
+use super::passes::{NumbersOf, Pass, tensor};
 use super::request::{Request, request};
 use crate::failure::Failure;
 use crate::json::whole;
@@ -84,7 +84,7 @@ impl Pass for Embeddings {
     const SUMMARY: &'static str = "Vectors of sequences";
     const OUTPUT: OutputKind = OutputKind::Mean;
 
-    const NUMBERS: Option<(&'static str, fn(EmbeddingsItem) -> HostTensor)> =
+    const NUMBERS: Option<NumbersOf<EmbeddingsItem>> =
         Some(("embedding", |item| item.embedding.into_tensor()));
 
     type Kind = Masked;

@@ -34,14 +34,14 @@ pub(crate) enum Entry<T> {
     /// Its answer.
     Answer(T),
     /// Why there is none.
-    Error(ItemError),
+    Error(Box<ItemError>),
 }
 
 impl<T, U> List<T, U> {
     pub(super) fn new(results: Results<T>, model: String, usage: U) -> Self {
         let entry = |(index, result)| match result {
             Ok(answer) => Entry::Answer(answer),
-            Err(failure) => Entry::Error(ItemError::new(index, failure)),
+            Err(failure) => Entry::Error(Box::new(ItemError::new(index, failure))),
         };
         List {
             object: "list",

@@ -1,12 +1,12 @@
 //! `POST /v1/logits`.
 
 use serde::Serialize;
-use sessile_device::{HostTensor, Output, OutputKind, OutputSet};
+use sessile_device::{Output, OutputKind, OutputSet};
 use utoipa::ToSchema;
 
 use super::input::{Masked, Sequences};
 use super::numbers::{EncodingFormat, Numbers};
-use super::passes::{Pass, tensor};
+use super::passes::{NumbersOf, Pass, tensor};
 use super::request::{Request, request};
 use crate::failure::Failure;
 use crate::service::{Engine, ServedModel};
@@ -46,7 +46,7 @@ impl Pass for Logits {
     const SUMMARY: &'static str = "Scores over the vocabulary for every token";
     const OUTPUT: OutputKind = OutputKind::Logits;
 
-    const NUMBERS: Option<(&'static str, fn(LogitsItem) -> HostTensor)> =
+    const NUMBERS: Option<NumbersOf<LogitsItem>> =
         Some(("logits", |item| item.logits.into_tensor()));
 
     type Kind = Masked;

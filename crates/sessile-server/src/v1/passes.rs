@@ -20,6 +20,9 @@ use crate::raw::Rows;
 use crate::service::{Engine, ServedModel, Service};
 use crate::work::{Done, Job, Terms, Work};
 
+/// The name of an item's numbers, and the way to them.
+pub(crate) type NumbersOf<I> = (&'static str, fn(I) -> HostTensor);
+
 /// One forward pass for each item.
 pub(crate) trait Pass: Sized + Send + 'static {
     /// Where it is called.
@@ -32,7 +35,7 @@ pub(crate) trait Pass: Sized + Send + 'static {
     const OUTPUT: OutputKind;
 
     /// The name of an item's numbers, and the numbers, of items that have nothing else to tell.
-    const NUMBERS: Option<(&'static str, fn(Self::Item) -> HostTensor)> = None;
+    const NUMBERS: Option<NumbersOf<Self::Item>> = None;
 
     /// What its input may have in it.
     type Kind: Kind;
