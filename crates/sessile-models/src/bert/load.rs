@@ -6,10 +6,10 @@ use super::{Bert, BertConfig, Layer, tensor_shapes};
 use crate::encoder::{ClassHead, Encoder, LanguageHead, ModelInfo};
 use crate::error::ModelError;
 use crate::family::{Family, Parts};
-use crate::weights::{self, LoadReport, Naming, Packing, Shifted, Unused, View};
+use crate::weights::{self, LoadReport, Naming, Packing, Shifted, Unused, View, WeightSource};
 
 /// Tensors that checkpoints carry although nothing reads them.
-const KNOWN_EXTRAS: [&str; 1] = ["position_ids"];
+const KNOWN_EXTRAS: [&str; 2] = ["position_ids", "cls.predictions.bias"];
 
 /// The names of transformers.
 const NAMING: Naming<'_> = Naming {
@@ -42,7 +42,10 @@ impl<D: Device> Bert<D> {
         if config.is_tied {
             view.share(&[EMBEDDINGS, DECODER])?;
         }
-        view.share(&[DECODER_BIAS, "cls.predictions.bias"])?;
+        // Of two that are not tied the first is used.
+        if config.is_tied || view.shape(DECODER_BIAS).is_none() {
+            view.share(&[DECODER_BIAS, "cls.predictions.bias"])?;
+        }
         let tensors = Packing {
             source: &view,
             device,
