@@ -2,6 +2,7 @@
 //! One binary: every test file here is a module of it.
 
 mod checkpoint_layouts;
+mod checkpoint_matrix;
 mod classifier;
 mod faults;
 mod generation_faults;
