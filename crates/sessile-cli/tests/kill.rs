@@ -42,7 +42,7 @@ fn surroundings() -> tempfile::TempDir {
         let text = format!("The committee measured theatre number {number} in spring.");
         format!("{}\n", serde_json::json!({ "id": number, "text": text }))
     };
-    let mut articles: String = (0..400).map(article).collect();
+    let mut articles: String = (0..3000).map(article).collect();
     articles.push_str("{\"id\": \"odd\", \"text\": 7}\n");
     write("a.jsonl", &articles);
     folder

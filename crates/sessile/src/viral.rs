@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use sessile_pipelines::output::Format;
 use sessile_pipelines::viral::predict::{
     self, PredictOptions, Predicted, Predictor, Sample, Shard,
 };
@@ -63,7 +64,7 @@ impl Sessile {
                 esm_layer: None,
                 shard: Shard::default(),
                 save_features: false,
-                tables: Default::default(),
+                tables: Format::TSV,
                 force: false,
                 journal: true,
                 resume: Default::default(),

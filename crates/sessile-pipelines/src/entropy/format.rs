@@ -1,7 +1,7 @@
 //! What records become: documents in JSON, or rows with an ORF each, in any format for rows.
 
-use super::document::Layout;
-use super::genome::Genome;
+use super::document::{Entropies, Layout};
+use super::genome::{FoundOrf, Genome};
 use crate::output::{Cell, Column, ColumnKind, Format, Presence, Row, Schema};
 
 /// How documents stand in a file.
@@ -127,35 +127,31 @@ pub(super) fn schema() -> Schema {
     Schema::new(columns).with_id("input_id")
 }
 
-/// A row for each ORF.
-pub(super) fn rows(genome: &Genome, layout: &Layout) -> Vec<Row> {
+/// The row of an ORF.
+pub(super) fn row(orf: FoundOrf<'_>, entropies: &Entropies) -> Row {
     let number = |number: usize| Cell::Integer(number as i64);
     let bits = |value: Option<f64>| value.map_or(Cell::Missing, Cell::Number);
-    let row = |orf: super::genome::FoundOrf<'_>| {
-        let entropies = layout.entropies(&orf);
-        Row {
-            id: genome.id().to_owned(),
-            cells: vec![
-                Cell::Text(orf.id()),
-                number(orf.start()),
-                number(orf.end()),
-                Cell::Text(orf.frame().strand().to_string()),
-                Cell::Integer(orf.frame().number().into()),
-                number(orf.nucleotides().len()),
-                number(orf.residues().len()),
-                Cell::Integer(genome.code().id().into()),
-                Cell::Flag(orf.has_start()),
-                Cell::Flag(orf.has_stop()),
-                orf.annotated().map_or(Cell::Missing, Cell::Flag),
-                bits(entropies.dna),
-                bits(entropies.protein),
-                bits(entropies.three_di),
-                bits(entropies.twelve_state),
-                bits(entropies.shared),
-            ],
-        }
-    };
-    genome.orfs().map(row).collect()
+    Row {
+        id: orf.genome().id().to_owned(),
+        cells: vec![
+            Cell::Text(orf.id()),
+            number(orf.start()),
+            number(orf.end()),
+            Cell::Text(orf.frame().strand().to_string()),
+            Cell::Integer(orf.frame().number().into()),
+            number(orf.nucleotides().len()),
+            number(orf.residues().len()),
+            Cell::Integer(orf.genome().code().id().into()),
+            Cell::Flag(orf.has_start()),
+            Cell::Flag(orf.has_stop()),
+            orf.annotated().map_or(Cell::Missing, Cell::Flag),
+            bits(entropies.dna),
+            bits(entropies.protein),
+            bits(entropies.three_di),
+            bits(entropies.twelve_state),
+            bits(entropies.shared),
+        ],
+    }
 }
 
 #[cfg(test)]

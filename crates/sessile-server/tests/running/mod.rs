@@ -108,6 +108,7 @@ impl Running {
         self.wait_until(|| self.get("/health/ready").status == 200);
     }
 
+    #[track_caller]
     pub fn wait_until(&self, mut is_so: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !is_so() {

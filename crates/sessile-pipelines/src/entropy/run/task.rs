@@ -60,7 +60,7 @@ impl RecordTask<'_> {
         {
             ledger.keep(document)?;
         }
-        written.rows.iter().try_for_each(|row| ledger.write(row))
+        written.rows().try_for_each(|row| ledger.write(&row))
     }
 
     /// The record with all states that were found.

@@ -1,8 +1,8 @@
 //! A record on its way to the files, in every form that is written.
 
 use super::super::cds::{Lost, Prepared};
-use super::super::document::Layout;
-use super::super::format::{Forms, rows};
+use super::super::document::{Entropies, Layout};
+use super::super::format::{Forms, row};
 use super::super::genome::Genome;
 use crate::output::Row;
 
@@ -17,26 +17,39 @@ pub(super) struct Text {
 /// A record in every form that is written.
 pub(super) struct Written {
     pub(super) documents: Vec<Vec<u8>>,
-    pub(super) rows: Vec<Row>,
+    rows: Option<Rows>,
     pub(super) orfs: u64,
     pub(super) residues: u64,
     pub(super) in_genbank: u64,
 }
 
+/// What rows are made of, one after the other: as rows they would take ten times the memory.
+struct Rows {
+    genome: Genome,
+    entropies: Vec<Entropies>,
+}
+
 impl Written {
-    fn of(genome: &Genome, forms: &Forms, layout: &Layout) -> serde_json::Result<Self> {
+    fn of(genome: Genome, forms: &Forms, layout: &Layout) -> serde_json::Result<Self> {
         let documents = forms.documents.iter();
-        let documents = documents.map(|document| document.text(genome, layout));
+        let documents = documents.map(|document| document.text(&genome, layout));
         Ok(Written {
             documents: documents.collect::<Result<_, _>>()?,
-            rows: match forms.rows {
-                true => rows(genome, layout),
-                false => Vec::new(),
-            },
             orfs: genome.len() as u64,
             residues: genome.orfs().map(|orf| orf.residues().len() as u64).sum(),
             in_genbank: genome.orfs().filter(|orf| orf.in_genbank()).count() as u64,
+            rows: forms.rows.then(|| Rows {
+                entropies: genome.orfs().map(|orf| layout.entropies(&orf)).collect(),
+                genome,
+            }),
         })
+    }
+
+    /// A row for each ORF, where rows are wanted.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
+        let rows = self.rows.iter();
+        let orfs = rows.flat_map(|rows| rows.genome.orfs().zip(&rows.entropies));
+        orfs.map(|(orf, entropies)| row(orf, entropies))
     }
 }
 
@@ -56,7 +69,7 @@ impl Text {
             ..
         } = prepared;
         let written = genome.and_then(|genome| {
-            Written::of(&genome, forms, layout).map_err(|error| Lost {
+            Written::of(genome, forms, layout).map_err(|error| Lost {
                 reason: error.to_string(),
                 is_file: false,
             })
