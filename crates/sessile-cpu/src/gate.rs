@@ -8,7 +8,7 @@ use crate::simd::{self, Kernel, Simd, math};
 use crate::team::Team;
 
 /// Twice the square root of 2 / π: `(1 + tanh u) / 2` is the sigmoid of `2u`.
-const TWICE: f32 = 1.595_769_1;
+const TWICE: f32 = 1.595_769;
 
 /// The share of the cube in the tangent's form of GELU.
 const CUBE: f32 = 0.044_715;

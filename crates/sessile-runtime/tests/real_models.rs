@@ -1,6 +1,8 @@
 //! Two models with trained weights against their own Python packages. The weights lie where
 //! `SESSILE_REAL_MODELS` says; `xtask/check-real-models.sh` fetches them and runs this.
 
+#![allow(clippy::print_stdout, reason = "what was skipped, and how fast it was")]
+
 use std::path::PathBuf;
 use std::time::Instant;
 

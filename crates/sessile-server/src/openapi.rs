@@ -2,12 +2,14 @@
 //! it. The page's files are part of the program; it asks no other host for anything.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
 use sessile_device::OutputKind;
 use utoipa_swagger_ui::Config;
@@ -275,7 +277,16 @@ fn static_file(name: &str) -> Response<Body> {
             let Ok(Some(file)) = utoipa_swagger_ui::serve(name, page_config()) else {
                 return missing();
             };
-            let bytes = Bytes::from(file.bytes.into_owned());
+            // Built in compressed, which leaves 3 MB out of the program; unpacked when first asked for.
+            let mut bytes = file.bytes.into_owned();
+            if file.gzpipped {
+                let mut plain = Vec::new();
+                if GzDecoder::new(&bytes[..]).read_to_end(&mut plain).is_err() {
+                    return missing();
+                }
+                bytes = plain;
+            }
+            let bytes = Bytes::from(bytes);
             files.insert(name.to_owned(), bytes.clone());
             bytes
         }

@@ -24,7 +24,7 @@ const TEXTS_AHEAD: usize = 4;
 /// A step of a record.
 pub(super) enum Piece {
     /// A record that has all that it will have.
-    Whole(Text),
+    Whole(Box<Text>),
     /// A record begins, whose proteins follow.
     Begin(Arc<Prepared>),
     /// One of its proteins.
@@ -105,7 +105,13 @@ impl Making {
         let prepared = match found {
             Found::Text(number, Ok(text)) => {
                 let (id, place) = (text.id.clone(), text.place.clone());
-                return handover.send(record(number, &id, &place, None, Piece::Whole(text)));
+                return handover.send(record(
+                    number,
+                    &id,
+                    &place,
+                    None,
+                    Piece::Whole(Box::new(text)),
+                ));
             }
             Found::Text(number, Err((id, place, lost, issues))) => {
                 let piece = Piece::Lost(issues);

@@ -153,7 +153,7 @@ impl Task for RecordTask<'_> {
         ledger: &mut Ledger<'_>,
     ) -> Result<(), PipelineError> {
         match item.content {
-            Piece::Whole(text) => self.write(text, ledger),
+            Piece::Whole(text) => self.write(*text, ledger),
             Piece::Begin(prepared) => {
                 self.current = Some((prepared, Vec::new()));
                 Ok(())
