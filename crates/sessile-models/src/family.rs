@@ -1,6 +1,6 @@
 //! The families of networks that are built in: one trait, one table.
 //!
-//! A family is a folder with a configuration that implements [`Family`], and a line in the table at
+//! A family is a folder with a configuration that implements `Family`, and a line in the table at
 //! the end of this file. Everything else asks the [`Description`] of a model, or the information
 //! that a loaded one has.
 

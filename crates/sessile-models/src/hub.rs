@@ -34,7 +34,7 @@ use crate::small_file;
 /// whatever is missing is fetched to first.
 ///
 /// `spec` is a path, `org/name` or `org/name@revision` on the hub, or the short name of a
-/// [published](crate::family::published) model.
+/// [published] model.
 ///
 /// # Errors
 ///

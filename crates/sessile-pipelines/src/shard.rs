@@ -1,5 +1,5 @@
 //! Shards of a run on several machines: records are dealt out in turn, so that shards are alike
-//! however long the files are. Each leaves a [part](PartWriter) of the results, and [`merge`] makes
+//! however long the files are. Each leaves a part of the results, and [`merge`] makes
 //! the files of an undivided run of them.
 
 mod merge;

@@ -1,5 +1,5 @@
 //! Spans on their way to a collector: OTLP over HTTP, in JSON
-//! (https://opentelemetry.io/docs/specs/otlp/#otlphttp), a batch a second.
+//! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>), a batch a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
