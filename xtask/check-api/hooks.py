@@ -10,6 +10,7 @@ def is_number(value):
 # Tokens of the smallest model that is served here; which there are the description can not say.
 VOCABULARY = 600
 LONGEST = 16
+BEAMS = 8
 TOKENS = (
     "bad_words_ids",
     "begin_suppress_tokens",
@@ -40,7 +41,12 @@ def before_call(context, case, kwargs):
     for end in ("min", "max"):
         if is_number(body.get(f"{end}_length")):
             body = {**body, f"{end}_new_tokens": None}
-    # Nor how long a text the model and its lanes have room for.
+    # Nor how many hypotheses of which length the model and its lanes have room for.
+    # What the description itself forbids stays as it is.
+    for name, most, highest in (("num_beams", BEAMS, 64), ("max_length", LONGEST, 1_000_000)):
+        value = body.get(name)
+        if is_number(value) and most < value <= highest and value == int(value):
+            body = {**body, name: most}
     if is_number(body.get("max_new_tokens")) and body["max_new_tokens"] > LONGEST:
         body = {**body, "max_new_tokens": LONGEST}
     least, most = body.get("min_new_tokens"), body.get("max_new_tokens")
